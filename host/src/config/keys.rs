@@ -1,0 +1,81 @@
+//! The keys of `host.toml` outside its jobs. The keys of a job are `job`'s.
+//!
+//! Each list is contract: a key that is added here goes into the shipped `host.toml` too, and a
+//! test holds the two together.
+
+use crate::table::Keys;
+
+/// The keys at the top.
+pub const TOP: Keys = Keys {
+    built: &[
+        "plugins",
+        "state_dir",
+        "store",
+        "timezone",
+        "roles",
+        "auto_schedule",
+        "config_version",
+        "executor",
+        "api",
+        "job_defaults",
+        "jobs",
+    ],
+    planned: &[
+        ("secrets", "{}"),
+        ("secrets_dir", "null"),
+        ("include", "[]"),
+        ("reload", "{}"),
+        ("tenants", "{}"),
+        ("queues", "{}"),
+    ],
+    reserved: &[],
+    refused: &[],
+};
+
+/// The keys of `store` when it is a table.
+pub const STORE: Keys = Keys {
+    built: &["url", "durability"],
+    planned: &[("password", "null"), ("ca_file", "null"), ("ttl", "null")],
+    reserved: &[],
+    refused: &[],
+};
+
+/// The keys of `executor`.
+pub const EXECUTOR: Keys = Keys {
+    built: &["max_running", "memory", "drain", "caps"],
+    planned: &[("queues", r#"["default"]"#)],
+    reserved: &[],
+    refused: &[],
+};
+
+/// The keys of `executor.caps`.
+pub const CAPS: Keys =
+    Keys { built: &["timeout", "memory"], planned: &[], reserved: &[], refused: &[] };
+
+/// The keys of `api`.
+pub const API: Keys =
+    Keys { built: &["listen"], planned: &[("tokens", "null")], reserved: &[], refused: &[] };
+
+/// Why a key of `host.toml` may not stand in a sidecar.
+const HOST_ONLY: &str = "stands in `host.toml` only; a sidecar has `[jobs.ID]` tables";
+
+/// The keys of a sidecar.
+pub const SIDECAR: Keys = Keys {
+    built: &["jobs"],
+    planned: &[],
+    reserved: &[],
+    refused: &[
+        ("plugins", HOST_ONLY),
+        ("state_dir", HOST_ONLY),
+        ("store", HOST_ONLY),
+        ("timezone", HOST_ONLY),
+        ("roles", HOST_ONLY),
+        ("auto_schedule", HOST_ONLY),
+        ("config_version", HOST_ONLY),
+        ("executor", HOST_ONLY),
+        ("api", HOST_ONLY),
+        ("job_defaults", HOST_ONLY),
+        ("secrets", HOST_ONLY),
+        ("tenants", HOST_ONLY),
+    ],
+};

@@ -1,0 +1,129 @@
+//! What people configure: `host.toml` and sidecars in, a checked [`Config`] and the jobs out.
+//!
+//! ```text
+//! host.toml ── parse ──> Config ─┐
+//! name.toml ── parse ──> Sidecar ┼─ definitions ──> Resolved jobs ── schedule::reconcile ──> store
+//! plugins' handlers ─────────────┘
+//! ```
+//!
+//! Pure but for [`load`], which reads the files. Relative paths start at the file's folder. Does
+//! not know what the store holds, and names no plugin's file: whether a plugin exists shows later.
+
+pub mod definitions;
+pub mod error;
+mod jobs;
+pub mod keys;
+pub mod load;
+mod read;
+pub mod resolve;
+pub mod sidecar;
+pub mod store;
+mod text;
+
+#[cfg(test)]
+mod shipped;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use chrono_tz::Tz;
+
+use crate::job::merge::Caps;
+use crate::job::names::JobId;
+use crate::job::parse::Place;
+use crate::table::{Entries, Table};
+use error::ConfigError;
+use store::StoreAddress;
+
+/// The file that is read when none is named.
+pub const FILE_NAME: &str = "host.toml";
+
+/// A checked configuration with every default filled in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The file it was read from; `None`: there is none, and these are the defaults.
+    pub file: Option<PathBuf>,
+    /// The file's folder, absolute: where relative paths start.
+    pub base: PathBuf,
+    /// The folder of plugins.
+    pub plugins: PathBuf,
+    /// The folder of what the host keeps: its store, its compile cache.
+    pub state_dir: PathBuf,
+    /// Where schedules and runs are kept.
+    pub store: StoreAddress,
+    /// The zone of wall times that name none.
+    pub timezone: Tz,
+    /// Whether handlers with a trigger become jobs by themselves.
+    pub auto_schedule: bool,
+    /// Of two hosts' definitions the higher wins.
+    pub config_version: i64,
+    /// What runs here at once.
+    pub executor: Executor,
+    /// How it is reached.
+    pub api: Api,
+    /// What is laid over the built-in values and plugins' defaults of every job. Checked.
+    pub job_defaults: Entries,
+    /// The jobs as written. Checked.
+    pub jobs: BTreeMap<JobId, Entries>,
+}
+
+/// What this host runs at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Executor {
+    /// Runs at once, at least 1.
+    pub max_running: usize,
+    /// Sum of the memory limits of the runs at once, in bytes.
+    pub memory: u64,
+    /// How long runs may go on when the host is told to stop.
+    pub drain: Duration,
+    /// No job gets more; never more memory than `memory`.
+    pub caps: Caps,
+}
+
+/// How this host is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Api {
+    /// A loopback address; port 0 takes a free one.
+    pub listen: SocketAddr,
+}
+
+impl Config {
+    /// Reads the text of `file`, whose folder is `base` (absolute). `config_version` is what
+    /// stands when the text gives none: the file's time in seconds.
+    ///
+    /// # Errors
+    ///
+    /// All problems of the file at once, those inside its jobs too.
+    pub fn parse(
+        text: &str,
+        file: &Path,
+        base: &Path,
+        config_version: i64,
+    ) -> Result<Self, ConfigError> {
+        let failed =
+            |problems| ConfigError { file: file.display().to_string(), problems };
+        let entries = text::entries(text).map_err(|problem| failed(vec![problem]))?;
+        let table = Table::new("", &entries, &keys::TOP);
+        let config = read::config(table, base, config_version).map_err(failed)?;
+        Ok(Self { file: Some(base.join(file.file_name().unwrap_or(file.as_os_str()))), ..config })
+    }
+
+    /// What definitions in the file mean: where their folders start, which zone they are in.
+    pub fn place(&self) -> Place<'_> {
+        Place { base_dir: &self.base, zone: self.timezone }
+    }
+
+    /// The file as people are told of it: below its folder.
+    pub fn origin(&self) -> String {
+        self.file.as_deref().map_or_else(|| "defaults".to_owned(), |file| self.short(file))
+    }
+
+    /// A path without the folder of the configuration.
+    pub fn short(&self, path: &Path) -> String {
+        path.strip_prefix(&self.base).unwrap_or(path).display().to_string()
+    }
+}

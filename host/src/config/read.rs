@@ -1,0 +1,185 @@
+//! From the keys of `host.toml` to a [`Config`]: defaults, bounds, and every problem at once.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use chrono_tz::Tz;
+use serde_json::Value;
+
+use super::jobs::{self, Below};
+use super::store;
+use super::{Api, Config, Executor, keys};
+use crate::job::merge::{Caps, Layer};
+use crate::job::parse::{self, Place};
+use crate::job::Source;
+use crate::problem::{Problem, nearest};
+use crate::table::value::{flag, shown, text, texts, whole};
+use crate::table::{Entries, Table, not_built, unit};
+use crate::trigger;
+
+/// Runs at once at most.
+pub const MAX_RUNNING: u64 = 100_000;
+
+/// What a host may do, all of which each host does for now.
+const ROLES: [&str; 3] = ["scheduler", "executor", "api"];
+
+/// Reads all keys; what can't be understood is replaced by its default so that reading goes on.
+pub fn config(
+    mut top: Table<'_>,
+    base: &Path,
+    config_version: i64,
+) -> Result<Config, Vec<Problem>> {
+    let plugins = folder(&mut top, "plugins", "plugins", base);
+    let state_dir = folder(&mut top, "state_dir", ".campanile", base);
+    let store = store::store(&mut top, base, &state_dir);
+    let timezone = top.read("timezone", zone).unwrap_or(Tz::UTC);
+    top.read("roles", roles);
+    let auto_schedule = top.read("auto_schedule", flag).unwrap_or(true);
+    let config_version = top
+        .read("config_version", whole(0..=i64::MAX.unsigned_abs()))
+        .and_then(|version| i64::try_from(version).ok())
+        .unwrap_or(config_version);
+    let executor = executor(&mut top);
+    let api = api(&mut top);
+    let place = Place { base_dir: base, zone: timezone };
+    let job_defaults = job_defaults(&mut top, place);
+    let below = Below { job_defaults: &job_defaults, caps: &executor.caps, place };
+    let jobs = jobs::jobs(&mut top, Layer::Job(Source::File), None, below);
+    match (store, top.finish()) {
+        (Some(store), problems) if problems.is_empty() => Ok(Config {
+            file: None,
+            base: base.to_owned(),
+            plugins,
+            state_dir,
+            store,
+            timezone,
+            auto_schedule,
+            config_version,
+            executor,
+            api,
+            job_defaults,
+            jobs,
+        }),
+        (_, problems) => Err(problems),
+    }
+}
+
+/// A folder, relative to the file's own.
+fn folder(top: &mut Table<'_>, key: &str, default: &str, base: &Path) -> PathBuf {
+    let path = top.read(key, |value| match text(value)? {
+        path if path.contains('\0') => Err("must not contain the character NUL".to_owned()),
+        path => Ok(path.to_owned()),
+    });
+    base.join(path.as_deref().unwrap_or(default)).components().collect()
+}
+
+fn zone(value: &Value) -> Result<Tz, String> {
+    trigger::parse_zone(text(value)?)
+}
+
+/// Every role must be there: a host that does only some is not built yet.
+fn roles(value: &Value) -> Result<(), String> {
+    let given = texts(value)?;
+    if let Some(unknown) = given.iter().find(|role| !ROLES.contains(&role.as_str())) {
+        return Err(match nearest(unknown, &ROLES) {
+            Some(near) => format!("unknown role `{unknown}`; did you mean `{near}`?"),
+            None => format!("unknown role `{unknown}`; there are {}", ROLES.join(", ")),
+        });
+    }
+    match ROLES.iter().find(|role| !given.iter().any(|given| given == *role)) {
+        Some(missing) => Err(not_built(&format!("roles without {missing}"))),
+        None => Ok(()),
+    }
+}
+
+fn executor(top: &mut Table<'_>) -> Executor {
+    let mut executor = Executor {
+        max_running: 64,
+        memory: 4 << 30,
+        drain: Duration::from_secs(30),
+        caps: Caps { timeout: Duration::from_secs(6 * 3_600), memory: 1 << 30 },
+    };
+    if let Some(mut table) = top.table("executor", &keys::EXECUTOR) {
+        let max_running = table.read("max_running", whole(1..=MAX_RUNNING));
+        if let Some(max_running) = max_running.and_then(|number| usize::try_from(number).ok()) {
+            executor.max_running = max_running;
+        }
+        if let Some(memory) = table.read("memory", some_memory) {
+            executor.memory = memory;
+        }
+        if let Some(drain) = table.read("drain", unit::duration) {
+            executor.drain = drain;
+        }
+        if let Some(mut caps) = table.table("caps", &keys::CAPS) {
+            if let Some(timeout) = caps.read("timeout", unit::positive_duration) {
+                executor.caps.timeout = timeout;
+            }
+            if let Some(memory) = caps.read("memory", some_memory) {
+                executor.caps.memory = memory;
+            }
+            table.absorb(caps.finish());
+        }
+        top.absorb(table.finish());
+    }
+    // A run that wants more than there is could never start.
+    executor.caps.memory = executor.caps.memory.min(executor.memory);
+    executor
+}
+
+/// Room for one guest at least.
+fn some_memory(value: &Value) -> Result<u64, String> {
+    match unit::size(value)? {
+        size if size < parse::MIN_MEMORY => Err(format!(
+            "must be at least {}, not {}",
+            unit::show_size(parse::MIN_MEMORY),
+            shown(value)
+        )),
+        size => Ok(size),
+    }
+}
+
+fn api(top: &mut Table<'_>) -> Api {
+    let mut api = Api { listen: SocketAddr::from(([127, 0, 0, 1], 7600)) };
+    if let Some(mut table) = top.table("api", &keys::API) {
+        if let Some(listen) = table.read("listen", listen) {
+            api.listen = listen;
+        }
+        top.absorb(table.finish());
+    }
+    api
+}
+
+fn listen(value: &Value) -> Result<SocketAddr, String> {
+    let address: SocketAddr = text(value)?.parse().map_err(|_| {
+        format!("must be an address and a port like `127.0.0.1:7600`, not {}", shown(value))
+    })?;
+    if address.ip().is_loopback() {
+        Ok(address)
+    } else {
+        Err(format!(
+            "`{address}` can be reached from other machines, and tokens are not built yet: use a \
+             loopback address like `127.0.0.1:{}`",
+            address.port()
+        ))
+    }
+}
+
+/// `job_defaults`, or none when something is wrong with them.
+fn job_defaults(top: &mut Table<'_>, place: Place<'_>) -> Entries {
+    let Some(Value::Object(entries)) = top.raw("job_defaults") else {
+        if let Some(other) = top.raw("job_defaults") {
+            top.problem(
+                "job_defaults",
+                format!("must be a table of keys, not {}", shown(other)),
+            );
+        }
+        return Entries::new();
+    };
+    let problems = parse::check(entries, Layer::JobDefaults, "job_defaults", place);
+    if problems.is_empty() {
+        return entries.clone();
+    }
+    top.absorb(problems);
+    Entries::new()
+}

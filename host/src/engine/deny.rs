@@ -1,0 +1,208 @@
+//! The effects that nobody can be granted yet: each call fails, and names the key it would need.
+//!
+//! The guest gets the refusal as an error of the interface it called, with the text where the
+//! interface has room for one; the same text stands in the run's log.
+
+use std::sync::Arc;
+
+use wasmtime::component::Resource;
+use wasmtime_wasi::p2::bindings::sockets::network::{self, ErrorCode, IpAddressFamily};
+use wasmtime_wasi::p2::bindings::sockets::{tcp_create_socket, udp_create_socket};
+use wasmtime_wasi::p2::{Network, SocketError, SocketResult};
+use wasmtime_wasi::sockets::WasiSocketsView;
+use wasmtime_wasi_http::{Error as HttpError, RequestOptions, WasiBody, WasiHttpHooks};
+
+use super::bindings::campanile::job::{jobs, state};
+use super::bindings::wasi::keyvalue::{atomics, store};
+use super::control::Control;
+use super::guest::Guest;
+use crate::run::LogLevel;
+
+/// An opened bucket. None exists: opening is denied.
+pub enum Bucket {}
+
+/// What happens to HTTP requests: they are refused.
+pub(super) struct NoHttp {
+    pub(super) control: Arc<Control>,
+}
+
+/// What is left to do for a request that was sent.
+type Sent = Box<dyn Future<Output = Result<(), HttpError>> + Send>;
+
+impl Guest {
+    /// Refuses `what`, in the run's log and as the text for the guest.
+    fn deny(&mut self, what: &str, key: &str) -> String {
+        self.host_calls += 1;
+        deny(&self.control, what, key)
+    }
+}
+
+fn deny(control: &Control, what: &str, key: &str) -> String {
+    let message =
+        format!("denied: {what}; it needs `capabilities.{key}`, which this version can't grant yet");
+    control.log().remark(LogLevel::Warn, message.clone());
+    message
+}
+
+impl WasiHttpHooks for NoHttp {
+    fn send_request(
+        &mut self,
+        request: http::Request<WasiBody>,
+        _options: Option<RequestOptions>,
+        _sent: Box<dyn Future<Output = Result<(), HttpError>> + Send>,
+    ) -> Box<dyn Future<Output = Result<(http::Response<WasiBody>, Sent), HttpError>> + Send> {
+        let scheme = request.uri().scheme_str().unwrap_or("https");
+        let authority = request.uri().authority().map_or("", |authority| authority.as_str());
+        let origin = format!("{scheme}://{authority}");
+        let key = format!("http = [\"{origin}\"]");
+        let message = deny(&self.control, &format!("a request to {origin}"), &key);
+        Box::new(async { Err(HttpError::InternalError(Some(message))) })
+    }
+}
+
+impl network::Host for Guest {
+    fn convert_error_code(&mut self, error: SocketError) -> wasmtime::Result<ErrorCode> {
+        self.sockets().convert_error_code(error)
+    }
+
+    fn network_error_code(
+        &mut self,
+        error: Resource<wasmtime::Error>,
+    ) -> wasmtime::Result<Option<ErrorCode>> {
+        network::Host::network_error_code(&mut self.sockets(), error)
+    }
+}
+
+impl network::HostNetwork for Guest {
+    fn drop(&mut self, network: Resource<Network>) -> wasmtime::Result<()> {
+        network::HostNetwork::drop(&mut self.sockets(), network)
+    }
+}
+
+impl tcp_create_socket::Host for Guest {
+    fn create_tcp_socket(
+        &mut self,
+        _family: IpAddressFamily,
+    ) -> SocketResult<Resource<wasmtime_wasi::p2::TcpSocket>> {
+        self.deny("a TCP socket", "tcp = [\"HOST:PORT\"]");
+        Err(ErrorCode::AccessDenied.into())
+    }
+}
+
+impl udp_create_socket::Host for Guest {
+    async fn create_udp_socket(
+        &mut self,
+        _family: IpAddressFamily,
+    ) -> SocketResult<Resource<wasmtime_wasi::p2::UdpSocket>> {
+        self.deny("a UDP socket", "udp");
+        Err(ErrorCode::AccessDenied.into())
+    }
+}
+
+impl store::Host for Guest {
+    fn open(
+        &mut self,
+        identifier: String,
+    ) -> wasmtime::Result<Result<Resource<Bucket>, store::Error>> {
+        let message = self.deny(&format!("the key-value bucket `{identifier}`"), "kv = true");
+        Ok(Err(store::Error::Other(message)))
+    }
+}
+
+impl store::HostBucket for Guest {
+    fn get(
+        &mut self,
+        _: Resource<Bucket>,
+        _: String,
+    ) -> wasmtime::Result<Result<Option<Vec<u8>>, store::Error>> {
+        Ok(Err(store::Error::AccessDenied))
+    }
+
+    fn set(
+        &mut self,
+        _: Resource<Bucket>,
+        _: String,
+        _: Vec<u8>,
+    ) -> wasmtime::Result<Result<(), store::Error>> {
+        Ok(Err(store::Error::AccessDenied))
+    }
+
+    fn delete(
+        &mut self,
+        _: Resource<Bucket>,
+        _: String,
+    ) -> wasmtime::Result<Result<(), store::Error>> {
+        Ok(Err(store::Error::AccessDenied))
+    }
+
+    fn exists(
+        &mut self,
+        _: Resource<Bucket>,
+        _: String,
+    ) -> wasmtime::Result<Result<bool, store::Error>> {
+        Ok(Err(store::Error::AccessDenied))
+    }
+
+    fn list_keys(
+        &mut self,
+        _: Resource<Bucket>,
+        _: Option<u64>,
+    ) -> wasmtime::Result<Result<store::KeyResponse, store::Error>> {
+        Ok(Err(store::Error::AccessDenied))
+    }
+
+    fn drop(&mut self, _: Resource<Bucket>) -> wasmtime::Result<()> {
+        Ok(())
+    }
+}
+
+impl atomics::Host for Guest {
+    fn increment(
+        &mut self,
+        _: Resource<Bucket>,
+        _: String,
+        _: u64,
+    ) -> wasmtime::Result<Result<u64, store::Error>> {
+        Ok(Err(store::Error::AccessDenied))
+    }
+}
+
+impl state::Host for Guest {
+    fn compare_and_swap(
+        &mut self,
+        bucket: String,
+        _key: String,
+        _expect: Option<Vec<u8>>,
+        _new: Option<Vec<u8>>,
+    ) -> wasmtime::Result<Result<bool, String>> {
+        Ok(Err(self.deny(&format!("the key-value bucket `{bucket}`"), "kv = true")))
+    }
+}
+
+impl jobs::Host for Guest {
+    fn enqueue(
+        &mut self,
+        job: String,
+        _args: String,
+        _delay_ms: u64,
+        _idempotency_key: Option<String>,
+    ) -> wasmtime::Result<Result<String, String>> {
+        Ok(Err(self.deny(&format!("a run of job `{job}`"), "jobs = true")))
+    }
+
+    fn put(&mut self, _definition: String) -> wasmtime::Result<Result<(), String>> {
+        Ok(Err(self.deny("making a job", "jobs = true")))
+    }
+
+    fn pause(&mut self, job: String) -> wasmtime::Result<Result<(), String>> {
+        Ok(Err(self.deny(&format!("pausing job `{job}`"), "jobs = true")))
+    }
+
+    fn resume(&mut self, job: String) -> wasmtime::Result<Result<(), String>> {
+        Ok(Err(self.deny(&format!("resuming job `{job}`"), "jobs = true")))
+    }
+
+    fn remove(&mut self, job: String) -> wasmtime::Result<Result<(), String>> {
+        Ok(Err(self.deny(&format!("removing job `{job}`"), "jobs = true")))
+    }
+}

@@ -1,0 +1,72 @@
+//! The interfaces that every run may use: its context, its log, its configuration.
+
+use std::time::Instant;
+
+use super::bindings::campanile::job::context;
+use super::bindings::wasi::config::store as config;
+use super::bindings::wasi::logging::logging;
+use super::guest::Guest;
+use crate::run::{LogLevel, Progress};
+
+/// A progress message is cut at this length.
+const MAX_PROGRESS_BYTES: usize = 1_024;
+
+impl context::Host for Guest {
+    fn progress(
+        &mut self,
+        done: u64,
+        total: Option<u64>,
+        mut message: String,
+    ) -> wasmtime::Result<()> {
+        self.host_calls += 1;
+        if message.len() > MAX_PROGRESS_BYTES {
+            message.truncate(message.floor_char_boundary(MAX_PROGRESS_BYTES));
+        }
+        self.control.set_progress(Progress { done, total, message });
+        Ok(())
+    }
+
+    fn remaining_ms(&mut self) -> wasmtime::Result<Option<u64>> {
+        self.host_calls += 1;
+        let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        Ok(left.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)))
+    }
+
+    fn cancelled(&mut self) -> wasmtime::Result<bool> {
+        self.host_calls += 1;
+        Ok(self.control.cancelled().is_some())
+    }
+}
+
+impl logging::Host for Guest {
+    fn log(
+        &mut self,
+        level: logging::Level,
+        context: String,
+        message: String,
+    ) -> wasmtime::Result<()> {
+        self.host_calls += 1;
+        let level = match level {
+            logging::Level::Trace => LogLevel::Trace,
+            logging::Level::Debug => LogLevel::Debug,
+            logging::Level::Info => LogLevel::Info,
+            logging::Level::Warn => LogLevel::Warn,
+            logging::Level::Error => LogLevel::Error,
+            logging::Level::Critical => LogLevel::Critical,
+        };
+        self.control.log().write(level, context, message);
+        Ok(())
+    }
+}
+
+impl config::Host for Guest {
+    fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<String>, config::Error>> {
+        self.host_calls += 1;
+        Ok(Ok(self.config.get(&key).cloned()))
+    }
+
+    fn get_all(&mut self) -> wasmtime::Result<Result<Vec<(String, String)>, config::Error>> {
+        self.host_calls += 1;
+        Ok(Ok(self.config.iter().map(|(key, value)| (key.clone(), value.clone())).collect()))
+    }
+}

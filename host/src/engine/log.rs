@@ -1,0 +1,323 @@
+//! What a guest writes: bounded, line by line, from logging calls and both output streams.
+//!
+//! Of a log that grows over its limit the head and the tail are kept, and a line between them says
+//! how much is missing. Does not store anything: the executor takes lines out and appends them.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use tokio::io::AsyncWrite;
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+
+use crate::clock::SharedClock;
+use crate::run::{LogLevel, LogLine, LogStream};
+
+/// A longer line is broken into several.
+const MAX_LINE_BYTES: usize = 8 * 1024;
+/// What a line weighs beside its text.
+const LINE_OVERHEAD_BYTES: usize = 32;
+/// The context of lines that the host itself adds.
+pub const HOST_CONTEXT: &str = "campanile";
+
+/// The log of one attempt. Cheap to clone; all clones are one log.
+#[derive(Clone)]
+pub struct Log {
+    inner: Arc<Mutex<Buffer>>,
+    clock: SharedClock,
+}
+
+struct Buffer {
+    limit: usize,
+    /// Bytes that went into the head.
+    head_bytes: usize,
+    /// Head lines that nobody has taken yet.
+    head: Vec<LogLine>,
+    tail: VecDeque<LogLine>,
+    tail_bytes: usize,
+    left_out: u64,
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+}
+
+impl Log {
+    /// An empty log that keeps about `limit` bytes.
+    pub fn new(limit: u64, clock: SharedClock) -> Self {
+        let buffer = Buffer {
+            limit: usize::try_from(limit).unwrap_or(usize::MAX),
+            head_bytes: 0,
+            head: Vec::new(),
+            tail: VecDeque::new(),
+            tail_bytes: 0,
+            left_out: 0,
+            stdout: Vec::new(),
+            stderr: Vec::new(),
+        };
+        Self { inner: Arc::new(Mutex::new(buffer)), clock }
+    }
+
+    /// Adds one message of a guest.
+    pub fn write(&self, level: LogLevel, context: String, message: String) {
+        let line = self.line(level, LogStream::Log, context, message);
+        self.lock().push(line);
+    }
+
+    /// Adds a remark of the host.
+    pub fn remark(&self, level: LogLevel, message: String) {
+        self.write(level, HOST_CONTEXT.to_owned(), message);
+    }
+
+    /// Takes the lines that are final by now: the head, as far as it has come.
+    pub fn take_ready(&self) -> Vec<LogLine> {
+        std::mem::take(&mut self.lock().head)
+    }
+
+    /// Takes all that is left, after the guest has ended.
+    pub fn take_rest(&self) -> Vec<LogLine> {
+        for stream in [LogStream::Stdout, LogStream::Stderr] {
+            let rest = {
+                let mut buffer = self.lock();
+                std::mem::take(buffer.partial(stream))
+            };
+            if !rest.is_empty() {
+                self.push_output(stream, &rest);
+            }
+        }
+        let mut buffer = self.lock();
+        let mut lines = std::mem::take(&mut buffer.head);
+        if buffer.left_out > 0 {
+            let message = format!(
+                "{} lines are left out here: the log is over its limit of {} bytes; \
+                 `limits.log` raises it",
+                buffer.left_out, buffer.limit
+            );
+            let context = HOST_CONTEXT.to_owned();
+            lines.push(self.line(LogLevel::Warn, LogStream::Log, context, message));
+        }
+        lines.extend(std::mem::take(&mut buffer.tail));
+        lines
+    }
+
+    /// The last line on standard error, where a panic leaves its message.
+    pub fn last_stderr(&self) -> Option<String> {
+        let buffer = self.lock();
+        let mut lines = buffer.tail.iter().rev().chain(buffer.head.iter().rev());
+        let found = lines.find(|line| line.stream == LogStream::Stderr && is_telling(line));
+        found.map(|line| line.message.clone())
+    }
+
+    fn line(
+        &self,
+        level: LogLevel,
+        stream: LogStream,
+        context: String,
+        message: String,
+    ) -> LogLine {
+        LogLine { t: self.clock.now(), level, stream, context, message }
+    }
+
+    fn push_output(&self, stream: LogStream, bytes: &[u8]) {
+        let level = match stream {
+            LogStream::Log | LogStream::Stdout => LogLevel::Info,
+            LogStream::Stderr => LogLevel::Error,
+        };
+        let text = String::from_utf8_lossy(bytes);
+        let text = text.strip_suffix('\n').unwrap_or(&text);
+        let text = text.strip_suffix('\r').unwrap_or(text).to_owned();
+        let line = self.line(level, stream, String::new(), text);
+        self.lock().push(line);
+    }
+
+    fn write_output(&self, stream: LogStream, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let complete = {
+                let mut buffer = self.lock();
+                let partial = buffer.partial(stream);
+                let room = MAX_LINE_BYTES.saturating_sub(partial.len()).max(1);
+                let newline = bytes.iter().position(|byte| *byte == b'\n').map(|at| at + 1);
+                let take = newline.unwrap_or(bytes.len()).min(room);
+                let (now, later) = bytes.split_at(take);
+                partial.extend_from_slice(now);
+                bytes = later;
+                let full = now.ends_with(b"\n") || partial.len() >= MAX_LINE_BYTES;
+                full.then(|| std::mem::take(partial))
+            };
+            if let Some(line) = complete {
+                self.push_output(stream, &line);
+            }
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Buffer> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Buffer {
+    fn partial(&mut self, stream: LogStream) -> &mut Vec<u8> {
+        match stream {
+            LogStream::Log | LogStream::Stdout => &mut self.stdout,
+            LogStream::Stderr => &mut self.stderr,
+        }
+    }
+
+    fn push(&mut self, mut line: LogLine) {
+        cut(&mut line.message, MAX_LINE_BYTES);
+        cut(&mut line.context, MAX_LINE_BYTES);
+        let weight = weight(&line);
+        if self.tail.is_empty() && self.head_bytes + weight <= self.limit / 2 {
+            self.head_bytes += weight;
+            self.head.push(line);
+            return;
+        }
+        self.tail_bytes += weight;
+        self.tail.push_back(line);
+        while self.tail_bytes > self.limit - self.limit / 2 {
+            let Some(oldest) = self.tail.pop_front() else { return };
+            self.tail_bytes -= self::weight(&oldest);
+            self.left_out += 1;
+        }
+    }
+}
+
+/// One of a guest's output streams, as wasmtime-wasi wants it.
+#[derive(Clone)]
+pub(super) struct Output {
+    log: Log,
+    stream: LogStream,
+}
+
+impl Output {
+    /// Standard output into `log`.
+    pub(super) fn stdout(log: &Log) -> Self {
+        Self { log: log.clone(), stream: LogStream::Stdout }
+    }
+
+    /// Standard error into `log`.
+    pub(super) fn stderr(log: &Log) -> Self {
+        Self { log: log.clone(), stream: LogStream::Stderr }
+    }
+}
+
+impl IsTerminal for Output {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for Output {
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn p2_stream(&self) -> Box<dyn wasmtime_wasi::p2::OutputStream> {
+        Box::new(self.clone())
+    }
+}
+
+impl wasmtime_wasi::p2::OutputStream for Output {
+    fn write(&mut self, bytes: bytes::Bytes) -> wasmtime_wasi::p2::StreamResult<()> {
+        self.log.write_output(self.stream, &bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> wasmtime_wasi::p2::StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> wasmtime_wasi::p2::StreamResult<usize> {
+        Ok(MAX_LINE_BYTES)
+    }
+}
+
+#[async_trait::async_trait]
+impl wasmtime_wasi::p2::Pollable for Output {
+    async fn ready(&mut self) {}
+}
+
+impl AsyncWrite for Output {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        self.log.write_output(self.stream, bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// A panic's own text, not the hint about backtraces that follows it.
+fn is_telling(line: &LogLine) -> bool {
+    !line.message.is_empty() && !line.message.starts_with("note: ")
+}
+
+fn weight(line: &LogLine) -> usize {
+    line.message.len() + line.context.len() + LINE_OVERHEAD_BYTES
+}
+
+fn cut(text: &mut String, max: usize) {
+    if text.len() > max {
+        let mut end = max;
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::time::Timestamp;
+
+    fn log(limit: u64) -> Log {
+        Log::new(limit, Arc::new(ManualClock::at(Timestamp::from_secs(0))))
+    }
+
+    fn texts(lines: &[LogLine]) -> Vec<&str> {
+        lines.iter().map(|line| line.message.as_str()).collect()
+    }
+
+    #[test]
+    fn output_is_split_into_lines_and_the_unfinished_one_is_kept() {
+        let log = log(10_000);
+        log.write_output(LogStream::Stdout, b"one\ntw");
+        log.write_output(LogStream::Stderr, b"oops");
+        log.write_output(LogStream::Stdout, b"o\r\nthree");
+        assert_eq!(texts(&log.take_ready()), ["one", "two"]);
+        assert_eq!(texts(&log.take_rest()), ["three", "oops"]);
+    }
+
+    #[test]
+    fn of_a_log_over_its_limit_head_and_tail_are_kept_and_the_gap_is_marked() {
+        let log = log(1_000);
+        for number in 0..1_000 {
+            log.write(LogLevel::Info, String::new(), format!("line {number}"));
+        }
+        let lines = log.take_rest();
+        let texts = texts(&lines);
+        assert_eq!(texts.first(), Some(&"line 0"));
+        assert_eq!(texts.last(), Some(&"line 999"));
+        let gap = texts.iter().find(|text| text.contains("left out")).unwrap();
+        let kept = texts.len() - 1;
+        assert!(gap.starts_with(&format!("{} lines", 1_000 - kept)), "{gap}");
+        assert!(lines.iter().map(weight).sum::<usize>() < 1_300);
+    }
+
+    #[test]
+    fn a_line_without_an_end_is_broken() {
+        let log = log(100_000);
+        log.write_output(LogStream::Stdout, &vec![b'x'; MAX_LINE_BYTES + 5]);
+        assert_eq!(log.take_rest().len(), 2);
+    }
+}

@@ -1,0 +1,233 @@
+//! Runs what is queued: takes runs while slots are free, gives each a fresh instance, and tells the
+//! store how it ended.
+//!
+//! ```text
+//! store --acquire--> claim --engine.run--> report --finish--> store
+//! scheduler --claim (made and taken in one step)--^
+//! ```
+//!
+//! Decides nothing about schedules. A store that does not answer is asked again until it does: a
+//! run that ended is never forgotten.
+
+pub mod attempt;
+pub mod slots;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tracing::{debug, warn};
+
+use crate::catalog::Catalog;
+use crate::catalog::jobs::JobCache;
+use crate::clock::SharedClock;
+use crate::engine::Engine;
+use crate::engine::control::Control;
+use crate::run::RunKey;
+use crate::run::id::Fence;
+use crate::status::Status;
+use crate::store::Store;
+use crate::store::record::Session;
+use crate::store::step::{Acquire, Change, Claim, MAX_ACQUIRE, RunProgress};
+use slots::{Slot, Slots};
+
+/// How long the executor waits at most before it looks for work again.
+const POLL: Duration = Duration::from_secs(1);
+/// How often sessions are renewed and logs of running guests appended.
+const BEAT: Duration = Duration::from_secs(1);
+
+/// What a host's executor needs. Its fields are its whole surface.
+#[derive(Clone)]
+pub struct Executor {
+    /// Where runs come from and go to.
+    pub store: Arc<dyn Store>,
+    /// The session that owns the runs.
+    pub session: Session,
+    /// The sandbox.
+    pub engine: Arc<Engine>,
+    /// The plugins that are here.
+    pub catalog: watch::Receiver<Arc<Catalog>>,
+    /// Jobs as values.
+    pub jobs: Arc<JobCache>,
+    /// What time it is.
+    pub clock: SharedClock,
+    /// How much runs at once.
+    pub slots: Slots,
+    /// Where it says how it is.
+    pub status: Arc<Status>,
+    /// What is under way.
+    pub live: Arc<Live>,
+}
+
+/// A run that the scheduler claimed in the step that made it, with its slot.
+pub struct Claimed {
+    /// The run.
+    pub claim: Claim,
+    /// Where it runs.
+    pub slot: Slot,
+}
+
+/// How an executor ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// It does not.
+    No,
+    /// It takes nothing more and lets runs end.
+    Drain,
+    /// It cancels what still runs.
+    Now,
+}
+
+/// The attempts under way on this host.
+#[derive(Default)]
+pub struct Live {
+    attempts: Mutex<HashMap<RunKey, (Fence, Arc<Control>)>>,
+}
+
+impl Live {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<RunKey, (Fence, Arc<Control>)>> {
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn all(&self) -> Vec<(RunKey, Fence, Arc<Control>)> {
+        let attempts = self.lock();
+        attempts.iter().map(|(run, (fence, control))| (run.clone(), *fence, control.clone())).collect()
+    }
+
+    fn cancel(&self, run: &RunKey, why: &str) {
+        if let Some((_, control)) = self.lock().get(run) {
+            control.cancel(why);
+        }
+    }
+}
+
+impl Executor {
+    /// Runs until `stop` says so and everything under way has ended.
+    pub async fn run(self, mut claims: mpsc::Receiver<Claimed>, mut stop: watch::Receiver<Stop>) {
+        let mut attempts = JoinSet::new();
+        let mut changes = self.store.watch();
+        let beat = tokio::spawn(self.clone().beat());
+        let mut drain = false;
+        loop {
+            if *stop.borrow_and_update() == Stop::Now {
+                self.cancel_all("the host shut down before it ended");
+            }
+            drain = drain || *stop.borrow() != Stop::No;
+            if !drain {
+                self.take_queued(&mut attempts).await;
+            }
+            self.status.set_running(attempts.len());
+            if drain && attempts.is_empty() && claims.is_empty() {
+                break;
+            }
+            tokio::select! {
+                Some(ended) = attempts.join_next() => if let Err(error) = ended {
+                    warn!(%error, "an attempt's task did not end in order");
+                },
+                Some(claimed) = claims.recv() => {
+                    self.spawn(&mut attempts, claimed);
+                    while let Ok(claimed) = claims.try_recv() {
+                        self.spawn(&mut attempts, claimed);
+                    }
+                }
+                () = self.news(&mut changes) => (),
+                () = self.slots.freed() => (),
+                _ = stop.changed() => (),
+                () = tokio::time::sleep(POLL) => (),
+            }
+            while let Some(ended) = attempts.try_join_next() {
+                if let Err(error) = ended {
+                    warn!(%error, "an attempt's task did not end in order");
+                }
+            }
+        }
+        beat.abort();
+    }
+
+    /// Takes queued runs for the free slots.
+    async fn take_queued(&self, attempts: &mut JoinSet<()>) {
+        loop {
+            let mut slots = self.slots.take(MAX_ACQUIRE);
+            if slots.is_empty() {
+                return;
+            }
+            let classes = self.catalog.borrow().classes();
+            let want = Acquire { slots: slots.len(), classes };
+            let claims = match self.store.acquire(&self.session, want, self.clock.now()).await {
+                Ok(claims) => claims,
+                Err(error) => {
+                    warn!(%error, "the store gave no runs; looking again soon");
+                    self.status.set_store_error(Some(error.to_string()));
+                    return;
+                }
+            };
+            if claims.is_empty() {
+                return;
+            }
+            for claim in claims {
+                if let Some(slot) = slots.pop() {
+                    self.spawn(attempts, Claimed { claim, slot });
+                }
+            }
+        }
+    }
+
+    fn spawn(&self, attempts: &mut JoinSet<()>, claimed: Claimed) {
+        let executor = self.clone();
+        attempts.spawn(async move {
+            executor.attempt(&claimed.claim).await;
+            drop(claimed.slot);
+        });
+    }
+
+    /// Waits for news that concerns an executor.
+    async fn news(&self, changes: &mut tokio::sync::broadcast::Receiver<Change>) {
+        use tokio::sync::broadcast::error::RecvError;
+        loop {
+            match changes.recv().await {
+                Ok(Change::Queued) | Err(RecvError::Lagged(_)) => return,
+                Ok(Change::Cancel(run)) => self.live.cancel(&run, "cancelled by request"),
+                Ok(Change::Job(_) | Change::Run(_)) => (),
+                Err(RecvError::Closed) => std::future::pending().await,
+            }
+        }
+    }
+
+    fn cancel_all(&self, why: &str) {
+        for (_, _, control) in self.live.all() {
+            control.cancel(why);
+        }
+    }
+
+    /// Renews the session and appends to logs, until it is aborted.
+    async fn beat(self) {
+        loop {
+            tokio::time::sleep(BEAT).await;
+            let live = self.live.all();
+            let mut progress = Vec::new();
+            for (run, fence, control) in &live {
+                if let Some(said) = control.progress() {
+                    progress.push(RunProgress { run: run.clone(), fence: *fence, progress: said });
+                }
+                let lines = control.log().take_ready();
+                if lines.is_empty() {
+                    continue;
+                }
+                if let Err(error) = self.store.log_append(run, *fence, lines).await {
+                    warn!(%run, %error, "lines of a log were lost");
+                }
+            }
+            match self.store.beat(&self.session, progress, self.clock.now()).await {
+                Ok(beat) => {
+                    for (run, why) in beat.cancels {
+                        debug!(%run, "is to be cancelled");
+                        self.live.cancel(&run, &why);
+                    }
+                }
+                Err(error) => warn!(%error, "the store did not take the heartbeat"),
+            }
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! Layers of a job's definition, laid over each other: built-in < the plugin's handler <
+//! `job_defaults` < sidecar < the job itself; then the host's caps clamp.
+//!
+//! Works on values as they were written and notes which layer each came from. Whether they are
+//! right, `parse` says.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::Source;
+use crate::problem::join;
+use crate::table::{Entries, unit};
+
+/// The tables that are merged key by key; everything else is taken as a whole.
+const MERGED_BY_KEY: [&str; 4] = ["limits", "history", "retry", "config"];
+
+/// Who wrote a part of a job's definition. A later one wins over those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layer {
+    /// The host itself.
+    BuiltIn,
+    /// The plugin's handler, by its defaults.
+    Handler,
+    /// The operator, for all jobs.
+    JobDefaults,
+    /// Whoever defines the job.
+    Job(Source),
+}
+
+impl fmt::Display for Layer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::BuiltIn => "built in",
+            Self::Handler | Self::Job(Source::Plugin) => "plugin",
+            Self::JobDefaults => "job_defaults",
+            Self::Job(Source::File) => "file",
+            Self::Job(Source::Sidecar) => "sidecar",
+            Self::Job(Source::Api) => "api",
+            Self::Job(Source::Guest) => "guest",
+        })
+    }
+}
+
+impl Serialize for Layer {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Where an effective value came from.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Origin {
+    /// The layer that gave it.
+    pub layer: Layer,
+    /// Set when it was more than the host allows.
+    pub clamped: Option<Clamped>,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.clamped {
+            None => self.layer.fmt(f),
+            Some(Clamped { by, was }) => write!(f, "{by} ({} wanted {was})", self.layer),
+        }
+    }
+}
+
+/// What a clamped value was before.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Clamped {
+    /// The key that sets the cap.
+    pub by: &'static str,
+    /// As it was written.
+    pub was: Value,
+}
+
+/// The most that any job of this host gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caps {
+    /// For `limits.timeout`.
+    pub timeout: Duration,
+    /// For `limits.memory`, in bytes.
+    pub memory: u64,
+}
+
+/// All layers in one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Merged {
+    /// The values, by key.
+    pub entries: Entries,
+    /// Where each came from, by dotted key; tables that are taken as a whole have one entry.
+    pub origins: BTreeMap<String, Origin>,
+}
+
+/// What stands where nobody wrote anything.
+pub fn built_in() -> Entries {
+    let limits = json!({
+        "timeout": "5m", "grace": "0s", "memory": "64MiB", "fuel": "none", "meter": false,
+        "log": "64KiB", "result": "64KiB", "args": "1MiB",
+    });
+    let values = [
+        ("handler", json!("run")),
+        ("trigger", json!(null)),
+        ("args", json!(null)),
+        ("config", json!({})),
+        ("tags", json!([])),
+        ("priority", json!(0)),
+        ("misfire_grace_time", json!("none")),
+        ("coalesce", json!("latest")),
+        ("max_catchup", json!(100)),
+        ("max_instances", json!(1)),
+        ("overlap", json!("skip")),
+        ("delivery", json!("at_least_once")),
+        ("max_rescues", json!(3)),
+        ("plugin_wait", json!("10m")),
+        ("history", json!({"keep": 100, "max_age": "30d"})),
+        ("limits", limits),
+        ("capabilities", json!({"dirs": []})),
+    ];
+    values.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+/// Lays `layers`, lowest first, over the built-in values.
+pub fn merge(layers: &[(Layer, &Entries)]) -> Merged {
+    let mut merged = Merged { entries: Entries::new(), origins: BTreeMap::new() };
+    merged.lay(Layer::BuiltIn, &built_in());
+    for (layer, entries) in layers {
+        merged.lay(*layer, entries);
+    }
+    merged
+}
+
+impl Merged {
+    /// Lays one layer over those before it.
+    fn lay(&mut self, layer: Layer, entries: &Entries) {
+        for (key, value) in entries {
+            match (self.entries.get_mut(key), value) {
+                (Some(Value::Object(below)), Value::Object(above))
+                    if MERGED_BY_KEY.contains(&key.as_str()) =>
+                {
+                    for (inner, value) in above {
+                        below.insert(inner.clone(), value.clone());
+                        self.origins.insert(join(key, inner), Origin { layer, clamped: None });
+                    }
+                }
+                _ => {
+                    self.entries.insert(key.clone(), value.clone());
+                    self.note(layer, key, value);
+                }
+            }
+        }
+    }
+
+    /// Notes where the whole of `key` came from, its parts when it is merged by key.
+    fn note(&mut self, layer: Layer, key: &str, value: &Value) {
+        let below = format!("{key}.");
+        self.origins.retain(|path, _| path != key && !path.starts_with(&below));
+        match value {
+            Value::Object(parts) if MERGED_BY_KEY.contains(&key) => {
+                for part in parts.keys() {
+                    self.origins.insert(join(key, part), Origin { layer, clamped: None });
+                }
+            }
+            _ => {
+                self.origins.insert(key.to_owned(), Origin { layer, clamped: None });
+            }
+        }
+    }
+
+    /// Holds timeout and memory to what the host allows. What can't be read stays: that is a
+    /// problem of its own.
+    pub fn clamp(&mut self, caps: &Caps) {
+        let Some(Value::Object(limits)) = self.entries.get_mut("limits") else { return };
+        let over = |key: &str, is_over: &dyn Fn(&Value) -> bool| {
+            limits.get(key).filter(|value| is_over(value)).cloned()
+        };
+        let timeout = over("timeout", &|value| unit::duration(value).is_ok_and(|it| it > caps.timeout));
+        let memory = over("memory", &|value| unit::size(value).is_ok_and(|it| it > caps.memory));
+        for (key, by, was, cap) in [
+            ("timeout", "executor.caps.timeout", timeout, unit::show_duration(caps.timeout)),
+            ("memory", "executor.caps.memory", memory, unit::show_size(caps.memory)),
+        ] {
+            let Some(was) = was else { continue };
+            limits.insert(key.to_owned(), json!(cap));
+            if let Some(origin) = self.origins.get_mut(&join("limits", key)) {
+                origin.clamped = Some(Clamped { by, was });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entries(value: Value) -> Entries {
+        let Value::Object(entries) = value else { panic!("not a table") };
+        entries
+    }
+
+    const FILE: Layer = Layer::Job(Source::File);
+
+    #[test]
+    fn the_highest_layer_that_has_a_key_wins_and_is_named() {
+        let handler = entries(json!({"max_instances": 2, "priority": 1, "tags": ["a"], "limits": {"timeout": "1m", "log": 1}}));
+        let defaults = entries(json!({"priority": 2, "limits": {"timeout": "2m"}}));
+        let job = entries(json!({"tags": ["b"], "limits": {"memory": "1MiB"}}));
+        let merged = merge(&[(Layer::Handler, &handler), (Layer::JobDefaults, &defaults), (FILE, &job)]);
+        for (path, value, origin) in [
+            ("max_instances", json!(2), "plugin"),
+            ("priority", json!(2), "job_defaults"),
+            ("tags", json!(["b"]), "file"),
+            ("coalesce", json!("latest"), "built in"),
+            ("limits.timeout", json!("2m"), "job_defaults"),
+            ("limits.log", json!(1), "plugin"),
+            ("limits.memory", json!("1MiB"), "file"),
+            ("limits.result", json!("64KiB"), "built in"),
+        ] {
+            let pointer = format!("/{}", path.replace('.', "/"));
+            let whole = Value::Object(merged.entries.clone());
+            assert_eq!(whole.pointer(&pointer), Some(&value), "{path}");
+            assert_eq!(merged.origins[path].to_string(), origin, "{path}");
+        }
+    }
+
+    #[test]
+    fn limits_history_retry_and_config_are_merged_by_key_and_the_rest_is_taken_whole() {
+        let below = json!({"a": 1, "b": 1});
+        for (key, expected) in [
+            ("limits", json!({"a": 1, "b": 2})),
+            ("history", json!({"a": 1, "b": 2})),
+            ("retry", json!({"a": 1, "b": 2})),
+            ("config", json!({"a": 1, "b": 2})),
+            ("trigger", json!({"b": 2})),
+            ("args", json!({"b": 2})),
+            ("capabilities", json!({"b": 2})),
+        ] {
+            let (lower, upper) = (entries(json!({key: below})), entries(json!({key: {"b": 2}})));
+            let merged = merge(&[(Layer::Handler, &lower), (FILE, &upper)]);
+            let Value::Object(mut got) = merged.entries[key].clone() else { panic!("{key}") };
+            got.retain(|name, _| ["a", "b"].contains(&name.as_str()));
+            assert_eq!(Value::Object(got), expected, "{key}");
+        }
+    }
+
+    #[test]
+    fn caps_clamp_what_is_over_them_and_say_so() {
+        let caps = Caps { timeout: Duration::from_secs(3_600), memory: 1 << 30 };
+        let job = entries(json!({"limits": {"timeout": "90m", "memory": 2_147_483_648_u64}}));
+        let mut merged = merge(&[(FILE, &job)]);
+        merged.clamp(&caps);
+        assert_eq!(merged.entries["limits"]["timeout"], "1h");
+        assert_eq!(merged.entries["limits"]["memory"], "1GiB");
+        let origin = &merged.origins["limits.timeout"];
+        assert_eq!(origin.to_string(), "executor.caps.timeout (file wanted \"90m\")");
+
+        let mut exact = merge(&[(FILE, &entries(json!({"limits": {"timeout": "60m"}})))]);
+        exact.clamp(&caps);
+        assert_eq!(exact.entries["limits"]["timeout"], "60m");
+        assert_eq!(exact.origins["limits.timeout"].clamped, None);
+    }
+}

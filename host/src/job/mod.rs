@@ -1,0 +1,208 @@
+//! A job as a value: what to run, when, and under which policies and limits.
+//!
+//! Everything here is checked; nothing here reads files, waits or decides. [`parse`] turns a merged
+//! definition into a [`Job`], [`merge`] lays definitions of several origins over each other.
+
+pub mod merge;
+pub mod names;
+pub mod parse;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::trigger::Trigger;
+use names::{HandlerName, JobId, PluginName, TenantId};
+
+/// A job's full name. No call inside the host names a job without its tenant.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct JobKey {
+    /// Whose job it is.
+    pub tenant: TenantId,
+    /// Its name there.
+    pub job: JobId,
+}
+
+impl fmt::Display for JobKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.tenant, self.job)
+    }
+}
+
+/// A plugin's full name; also the class of host that a run needs: one that holds this plugin.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct PluginKey {
+    /// Whose plugin it is.
+    pub tenant: TenantId,
+    /// Its name there.
+    pub plugin: PluginName,
+}
+
+impl fmt::Display for PluginKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.tenant, self.plugin)
+    }
+}
+
+/// A checked job with every default filled in and every limit clamped.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Job {
+    /// Its name.
+    pub key: JobKey,
+    /// The plugin that is run.
+    pub plugin: PluginName,
+    /// Which of the plugin's handlers.
+    pub handler: HandlerName,
+    /// When; a job without a trigger runs only when somebody asks.
+    pub trigger: Option<Trigger>,
+    /// Handed to each run as JSON text.
+    pub args: Value,
+    /// What `wasi:config` answers.
+    pub config: BTreeMap<String, String>,
+    /// Words to find it by.
+    pub tags: Vec<String>,
+    /// 0 to 9; of queued runs the higher goes first.
+    pub priority: u8,
+    /// What happens to fires that are late, overlap or fail.
+    pub policy: Policy,
+    /// What a run may use.
+    pub limits: Limits,
+    /// What a run may touch.
+    pub capabilities: Capabilities,
+    /// How much is kept.
+    pub history: History,
+}
+
+impl Job {
+    /// The plugin's full name.
+    pub fn plugin_key(&self) -> PluginKey {
+        PluginKey { tenant: self.key.tenant.clone(), plugin: self.plugin.clone() }
+    }
+}
+
+/// What happens to fires that are late or overlap, and to runs whose host died.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    /// How late a fire may start (APScheduler 3.11 `misfire_grace_time`); `None`: however late.
+    pub misfire_grace_time: Option<Duration>,
+    /// What becomes of a backlog.
+    pub coalesce: Coalesce,
+    /// With [`Coalesce::All`], the newest so many get a run of their own.
+    pub max_catchup: NonZeroU32,
+    /// Live runs at once in the whole fleet (APScheduler 3.11 `max_instances`).
+    pub max_instances: NonZeroU32,
+    /// What becomes of a fire at that limit.
+    pub overlap: Overlap,
+    /// Whether a run whose host died is started again.
+    pub delivery: Delivery,
+    /// How often it is started again at most.
+    pub max_rescues: u32,
+    /// How long a fire waits for its plugin to appear.
+    pub plugin_wait: Duration,
+}
+
+/// What becomes of a backlog of fire times (APScheduler 4 `CoalescePolicy`, and `drop`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coalesce {
+    /// One run, for the newest.
+    Latest,
+    /// One run, for the oldest.
+    Earliest,
+    /// A run for each, oldest first.
+    All,
+    /// None runs.
+    Drop,
+}
+
+/// What becomes of a fire when the job already has `max_instances` live runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overlap {
+    /// The fire has the verdict `skipped`.
+    Skip,
+}
+
+/// How often a run is started when hosts die under it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Delivery {
+    /// Again, as the next attempt of the same run.
+    AtLeastOnce,
+    /// Not again: the run ends as abandoned.
+    AtMostOnce,
+}
+
+/// What one attempt may use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// From start to end, host calls included.
+    pub timeout: Duration,
+    /// Sum over all memories and tables of the instance, in bytes.
+    pub memory: u64,
+    /// Units of fuel, about one per instruction; `None`: not limited.
+    pub fuel: Option<u64>,
+    /// Count fuel even when it is not limited.
+    pub meter: bool,
+    /// Bytes of log kept, head and tail.
+    pub log: u64,
+    /// Bytes of result; a longer one fails the run.
+    pub result: u64,
+    /// Bytes of arguments as JSON text.
+    pub args: u64,
+}
+
+/// What a run may touch; whatever is not here is denied.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Folders of the host, as the guest sees them.
+    pub dirs: Vec<DirGrant>,
+}
+
+/// One granted folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirGrant {
+    /// On the host, absolute.
+    pub host: PathBuf,
+    /// In the guest, absolute: `/data`.
+    pub guest: String,
+    /// Whether it may be written.
+    pub mode: DirMode,
+}
+
+/// How a granted folder may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DirMode {
+    /// Read only.
+    ReadOnly,
+    /// Read and written.
+    ReadWrite,
+}
+
+/// How much of a job's past is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct History {
+    /// The newest so many runs keep their log and result.
+    pub keep: u32,
+    /// Verdicts are kept so long.
+    pub max_age: Duration,
+}
+
+/// Where a job's definition comes from. The store owns the job; this says who may change it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// `host.toml`.
+    File,
+    /// The file beside a plugin.
+    Sidecar,
+    /// A handler's own defaults.
+    Plugin,
+    /// REST.
+    Api,
+    /// Another job.
+    Guest,
+}

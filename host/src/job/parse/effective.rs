@@ -1,0 +1,95 @@
+//! A job written out whole: every key with its value, in one form.
+
+use chrono_tz::Tz;
+use serde_json::{Value, json};
+
+use super::super::{Coalesce, Delivery, DirMode, Job, Overlap};
+use crate::table::Entries;
+use crate::table::unit::{show_duration, show_fuel, show_size};
+
+/// Writes `job` with all its keys. `trigger` is the trigger as it was written; it is written out
+/// with its zone, so that it means the same on every host.
+pub fn effective(job: &Job, trigger: &Value, zone: Tz) -> Value {
+    let policy = &job.policy;
+    let grace = policy.misfire_grace_time.map_or_else(|| "none".to_owned(), show_duration);
+    json!({
+        "plugin": job.plugin,
+        "handler": job.handler,
+        "trigger": job.trigger.as_ref().map(|_| with_zone(trigger, zone)),
+        "args": job.args,
+        "config": job.config,
+        "tags": job.tags,
+        "priority": job.priority,
+        "misfire_grace_time": grace,
+        "coalesce": match policy.coalesce {
+            Coalesce::Latest => "latest",
+            Coalesce::Earliest => "earliest",
+            Coalesce::All => "all",
+            Coalesce::Drop => "drop",
+        },
+        "max_catchup": policy.max_catchup,
+        "max_instances": policy.max_instances,
+        "overlap": match policy.overlap {
+            Overlap::Skip => "skip",
+        },
+        "delivery": match policy.delivery {
+            Delivery::AtLeastOnce => "at_least_once",
+            Delivery::AtMostOnce => "at_most_once",
+        },
+        "max_rescues": policy.max_rescues,
+        "plugin_wait": show_duration(policy.plugin_wait),
+        "history": {
+            "keep": job.history.keep,
+            "max_age": show_duration(job.history.max_age),
+        },
+        "limits": limits(job),
+        "capabilities": { "dirs": dirs(job) },
+    })
+}
+
+fn limits(job: &Job) -> Value {
+    let limits = &job.limits;
+    json!({
+        "timeout": show_duration(limits.timeout),
+        "grace": "0s",
+        "memory": show_size(limits.memory),
+        "fuel": limits.fuel.map_or_else(|| "none".to_owned(), show_fuel),
+        "meter": limits.meter,
+        "log": show_size(limits.log),
+        "result": show_size(limits.result),
+        "args": show_size(limits.args),
+    })
+}
+
+fn dirs(job: &Job) -> Vec<Value> {
+    let mode = |mode| match mode {
+        DirMode::ReadOnly => "ro",
+        DirMode::ReadWrite => "rw",
+    };
+    let dirs = job.capabilities.dirs.iter();
+    dirs.map(|dir| json!({"host": dir.host, "guest": dir.guest, "mode": mode(dir.mode)})).collect()
+}
+
+/// A trigger that says which zone its wall times are in. Texts that have wall times become the
+/// object that they stand for, since a text has no place for a zone.
+fn with_zone(trigger: &Value, zone: Tz) -> Value {
+    match trigger {
+        Value::Object(keys) => {
+            let mut keys: Entries = keys.clone();
+            if keys.get("timezone").is_none_or(Value::is_null) {
+                keys.insert("timezone".to_owned(), json!(zone.name()));
+            }
+            Value::Object(keys)
+        }
+        Value::String(text) => {
+            let (word, rest) = text.trim().split_once(char::is_whitespace).unwrap_or_default();
+            let rest = rest.trim_start();
+            match word {
+                "cron" => json!({"type": "cron", "crontab": rest, "timezone": zone.name()}),
+                "at" => json!({"type": "date", "run_date": rest, "timezone": zone.name()}),
+                _ => trigger.clone(),
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => trigger.clone(),
+    }
+}

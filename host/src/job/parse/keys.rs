@@ -1,0 +1,129 @@
+//! The keys of a job, and who may write which.
+//!
+//! Each list is contract: a key that is added here goes into the shipped `host.toml` too, and a
+//! test holds the two together.
+
+use super::super::Source;
+use super::super::merge::Layer;
+use crate::table::Keys;
+
+/// The keys of a job.
+pub const JOB: Keys = Keys {
+    built: &[
+        "plugin",
+        "handler",
+        "trigger",
+        "args",
+        "config",
+        "tags",
+        "priority",
+        "misfire_grace_time",
+        "coalesce",
+        "max_catchup",
+        "max_instances",
+        "overlap",
+        "delivery",
+        "max_rescues",
+        "plugin_wait",
+        "history",
+        "limits",
+        "retry",
+        "capabilities",
+    ],
+    planned: &[
+        ("queue", r#""default""#),
+        ("queue_limit", "1"),
+        ("pause_after_failures", "null"),
+        ("expires", "null"),
+        ("smoke", "false"),
+        ("rate_limit", "null"),
+        ("result", "null"),
+    ],
+    reserved: &["on_success", "on_failure", "mutex", "calendar"],
+    refused: &[],
+};
+
+/// The keys of `history`.
+pub const HISTORY: Keys =
+    Keys { built: &["keep", "max_age"], planned: &[], reserved: &[], refused: &[] };
+
+/// The keys of `limits`.
+pub const LIMITS: Keys = Keys {
+    built: &["timeout", "memory", "fuel", "meter", "log", "result", "args"],
+    planned: &[("grace", r#""0s""#)],
+    reserved: &[],
+    refused: &[],
+};
+
+/// The keys of `retry`.
+pub const RETRY: Keys = Keys {
+    built: &[],
+    planned: &[
+        ("max_attempts", "1"),
+        ("backoff", r#""30s""#),
+        ("factor", "2"),
+        ("max_backoff", r#""10m""#),
+        ("jitter", "true"),
+    ],
+    reserved: &[],
+    refused: &[],
+};
+
+/// The keys of `capabilities`.
+pub const CAPABILITIES: Keys = Keys {
+    built: &["dirs"],
+    planned: &[
+        ("http", "[]"),
+        ("tcp", "[]"),
+        ("secrets", "[]"),
+        ("env", "[]"),
+        ("kv", "false"),
+        ("jobs", "false"),
+    ],
+    reserved: &[],
+    refused: &[],
+};
+
+/// The keys of one granted folder.
+pub const DIR: Keys =
+    Keys { built: &["host", "guest", "mode"], planned: &[], reserved: &[], refused: &[] };
+
+const NOT_FOR_A_FILE: &[(&str, &str)] =
+    &[("id", "`id` stands in REST bodies only; here the table's name is the id")];
+
+const NOT_FOR_ALL_JOBS: &[(&str, &str)] = &[
+    ("id", "`id` belongs to one job, not to `job_defaults`"),
+    ("plugin", "`plugin` belongs to one job, not to `job_defaults`"),
+    ("handler", "`handler` belongs to one job, not to `job_defaults`"),
+    ("trigger", "`trigger` belongs to one job, not to `job_defaults`"),
+    ("args", "`args` belong to one job, not to `job_defaults`"),
+    ("capabilities", "`capabilities` are granted to one job, not by `job_defaults`"),
+];
+
+const NOT_FOR_A_HANDLER: &[(&str, &str)] = &[
+    ("id", "`id` is given by the host, not by a handler"),
+    ("plugin", "`plugin` is clear from the plugin itself; leave it out"),
+    ("handler", "`handler` is clear from the handler itself; leave it out"),
+];
+
+/// The keys of a job that `layer` may write.
+pub fn of_layer(layer: Layer) -> Keys {
+    let refused = match layer {
+        Layer::Handler => NOT_FOR_A_HANDLER,
+        Layer::JobDefaults => NOT_FOR_ALL_JOBS,
+        Layer::Job(Source::File | Source::Sidecar) => NOT_FOR_A_FILE,
+        // A REST body's `id` is taken out by whoever reads the body.
+        Layer::BuiltIn | Layer::Job(Source::Plugin | Source::Api | Source::Guest) => &[],
+    };
+    Keys { refused, ..JOB }
+}
+
+/// Whether `layer` may grant capabilities: whoever writes `host.toml` owns the machine.
+pub fn may_grant(layer: Layer) -> bool {
+    match layer {
+        Layer::BuiltIn | Layer::Job(Source::File) => true,
+        Layer::Handler
+        | Layer::JobDefaults
+        | Layer::Job(Source::Sidecar | Source::Plugin | Source::Api | Source::Guest) => false,
+    }
+}

@@ -1,0 +1,273 @@
+//! From a job's keys to a checked [`Job`], and back to the keys.
+//!
+//! [`check`] looks at one layer as it was written, so that each problem is named where it stands;
+//! [`job`] makes the job from all layers merged; [`effective`](effective::effective) writes it out
+//! whole, so that [`Job::from_effective`] reads the same job on any host without its
+//! configuration. Nothing here reads files: a granted folder need not exist.
+
+pub mod effective;
+pub mod keys;
+mod parts;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::path::Path;
+use std::time::Duration;
+
+use chrono_tz::Tz;
+use serde_json::Value;
+
+use super::merge::{self, Layer};
+use super::names::{HandlerName, PluginName};
+use super::{Capabilities, Coalesce, Delivery, Job, JobKey, Overlap, Policy};
+use crate::problem::Problem;
+use crate::table::value::{choice, list, name, shown, texts, whole};
+use crate::table::{Entries, Table, not_built, unit};
+use crate::trigger::Trigger;
+
+/// `max_catchup` at most: what a store makes in one step.
+pub const MAX_CATCHUP: u32 = 1_000;
+/// `max_instances` at most.
+pub const MAX_INSTANCES: u32 = 10_000;
+/// `max_rescues` at most.
+pub const MAX_RESCUES: u32 = 100;
+/// `priority` at most.
+pub const MAX_PRIORITY: u64 = 9;
+/// `limits.memory` at least: one page of WebAssembly, in bytes.
+pub const MIN_MEMORY: u64 = 64 << 10;
+/// `limits.log`, `limits.result` and `limits.args` at most, in bytes: they are kept with each run.
+pub const MAX_TEXT: u64 = 64 << 20;
+/// `history.keep` at most.
+pub const MAX_KEEP: u64 = 100_000;
+/// Granted folders of one job at most.
+pub const MAX_DIRS: usize = 64;
+/// Tags of one job at most.
+pub const MAX_TAGS: usize = 32;
+/// Bytes of one tag at most.
+pub const MAX_TAG_BYTES: usize = 128;
+
+/// What is said of a job that names no plugin.
+pub const NO_PLUGIN: &str = "`plugin` is missing: name the plugin that is run";
+
+/// Where a definition stands: what its relative paths and wall times mean.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// Absolute; relative host folders start here.
+    pub base_dir: &'a Path,
+    /// The zone of wall times that name none.
+    pub zone: Tz,
+}
+
+/// Finds all that is wrong with one layer, without what the other layers say.
+pub fn check(entries: &Entries, layer: Layer, path: &str, place: Place<'_>) -> Vec<Problem> {
+    read(entries, layer, path, place).1
+}
+
+/// Makes the job from its merged layers.
+///
+/// # Errors
+///
+/// Every problem, with its path below `path`; a missing `plugin` is one.
+pub fn job(
+    key: JobKey,
+    merged: &Entries,
+    path: &str,
+    place: Place<'_>,
+) -> Result<Job, Vec<Problem>> {
+    let (draft, mut problems) = read(merged, Layer::BuiltIn, path, place);
+    if !merged.contains_key("plugin") {
+        problems.push(Problem::new(path, NO_PLUGIN));
+    }
+    match draft.finish(key) {
+        Some(job) if problems.is_empty() => {
+            let bytes = job.args.to_string().len() as u64;
+            if bytes <= job.limits.args {
+                return Ok(job);
+            }
+            let most = unit::show_size(job.limits.args);
+            let message = format!("are {bytes} bytes of JSON, more than `limits.args` = {most}");
+            Err(vec![Problem::new(crate::problem::join(path, "args"), message)])
+        }
+        Some(_) | None => Err(problems),
+    }
+}
+
+impl Job {
+    /// Reads back what [`effective`](effective::effective) wrote. A key that is missing, since an
+    /// older host wrote it, has its built-in value.
+    ///
+    /// # Errors
+    ///
+    /// Every problem, as for [`job`]: a newer host wrote it, or a person did.
+    pub fn from_effective(key: JobKey, effective: &Value) -> Result<Self, Vec<Problem>> {
+        let Value::Object(entries) = effective else {
+            return Err(vec![Problem::new("", format!("no job: {}", shown(effective)))]);
+        };
+        let merged = merge::merge(&[(Layer::BuiltIn, entries)]).entries;
+        job(key, &merged, "", Place { base_dir: Path::new("/"), zone: Tz::UTC })
+    }
+}
+
+/// What one layer, or all of them, says about each key; `None` where it says nothing, or nothing
+/// that can be understood.
+struct Draft {
+    plugin: Option<PluginName>,
+    handler: Option<HandlerName>,
+    trigger: Option<Option<Trigger>>,
+    args: Option<Value>,
+    config: Option<BTreeMap<String, String>>,
+    tags: Option<Vec<String>>,
+    priority: Option<u8>,
+    misfire_grace_time: Option<Option<Duration>>,
+    coalesce: Option<Coalesce>,
+    max_catchup: Option<NonZeroU32>,
+    max_instances: Option<NonZeroU32>,
+    overlap: Option<Overlap>,
+    delivery: Option<Delivery>,
+    max_rescues: Option<u32>,
+    plugin_wait: Option<Duration>,
+    limits: parts::LimitsDraft,
+    history: parts::HistoryDraft,
+    capabilities: Option<Capabilities>,
+}
+
+/// Reads every key that is there, and notes everything that is wrong.
+fn read(
+    entries: &Entries,
+    layer: Layer,
+    path: &str,
+    place: Place<'_>,
+) -> (Draft, Vec<Problem>) {
+    let mut table = Table::new(path, entries, &keys::of_layer(layer));
+    let delivery = [
+        ("at_least_once", Delivery::AtLeastOnce),
+        ("at_most_once", Delivery::AtMostOnce),
+    ];
+    let draft = Draft {
+        plugin: table.read("plugin", name),
+        handler: table.read("handler", name),
+        trigger: read_trigger(&mut table, place.zone),
+        args: table.raw("args").cloned(),
+        config: table.read("config", read_config),
+        tags: table.read("tags", read_tags),
+        priority: table.read("priority", |value| narrow(value, 0, MAX_PRIORITY)),
+        misfire_grace_time: table
+            .read("misfire_grace_time", unit::or_none(unit::positive_duration)),
+        coalesce: table.read("coalesce", read_coalesce),
+        max_catchup: table.read("max_catchup", |value| narrow(value, 1, MAX_CATCHUP.into())),
+        max_instances: table.read("max_instances", |value| narrow(value, 1, MAX_INSTANCES.into())),
+        overlap: table.read("overlap", read_overlap),
+        delivery: table.read("delivery", choice(&delivery)),
+        max_rescues: table.read("max_rescues", |value| narrow(value, 0, MAX_RESCUES.into())),
+        plugin_wait: table.read("plugin_wait", unit::duration),
+        limits: parts::limits(&mut table),
+        history: parts::history(&mut table),
+        capabilities: parts::capabilities(&mut table, layer, place.base_dir),
+    };
+    parts::retry(&mut table);
+    (draft, table.finish())
+}
+
+impl Draft {
+    /// The job, when every key has been said.
+    fn finish(self, key: JobKey) -> Option<Job> {
+        Some(Job {
+            key,
+            plugin: self.plugin?,
+            handler: self.handler?,
+            trigger: self.trigger?,
+            args: self.args?,
+            config: self.config?,
+            tags: self.tags?,
+            priority: self.priority?,
+            policy: Policy {
+                misfire_grace_time: self.misfire_grace_time?,
+                coalesce: self.coalesce?,
+                max_catchup: self.max_catchup?,
+                max_instances: self.max_instances?,
+                overlap: self.overlap?,
+                delivery: self.delivery?,
+                max_rescues: self.max_rescues?,
+                plugin_wait: self.plugin_wait?,
+            },
+            limits: self.limits.finish()?,
+            capabilities: self.capabilities?,
+            history: self.history.finish()?,
+        })
+    }
+}
+
+/// The trigger; `none` says that the job has none although a layer below gives it one.
+fn read_trigger(table: &mut Table<'_>, zone: Tz) -> Option<Option<Trigger>> {
+    let value = table.raw("trigger")?;
+    if value.is_null() || value == "none" {
+        return Some(None);
+    }
+    let mut problems = Vec::new();
+    let trigger = Trigger::parse(value, &table.path_of("trigger"), zone, &mut problems);
+    table.absorb(problems);
+    trigger.map(Some)
+}
+
+fn read_coalesce(value: &Value) -> Result<Coalesce, String> {
+    match value {
+        Value::Bool(true) => Ok(Coalesce::Latest),
+        Value::Bool(false) => Ok(Coalesce::All),
+        value if value.is_null() || value == "none" => Err(
+            "`none` could mean either of two: write `all` to run every missed fire, or `drop` to \
+             run none of them"
+                .to_owned(),
+        ),
+        value => choice(&[
+            ("latest", Coalesce::Latest),
+            ("earliest", Coalesce::Earliest),
+            ("all", Coalesce::All),
+            ("drop", Coalesce::Drop),
+        ])(value),
+    }
+}
+
+fn read_overlap(value: &Value) -> Result<Overlap, String> {
+    match value.as_str() {
+        Some(planned @ ("queue" | "replace")) => Err(not_built(planned)),
+        Some(_) | None => choice(&[("skip", Overlap::Skip)])(value),
+    }
+}
+
+/// Texts, with numbers and flags taken as they are written.
+fn read_config(value: &Value) -> Result<BTreeMap<String, String>, String> {
+    let Value::Object(entries) = value else {
+        return Err(format!("must be a table of keys, not {}", shown(value)));
+    };
+    let text_of = |(key, value): (&String, &Value)| match value {
+        Value::String(text) => Ok((key.clone(), text.clone())),
+        Value::Number(_) | Value::Bool(_) => Ok((key.clone(), value.to_string())),
+        Value::Null | Value::Array(_) | Value::Object(_) => {
+            Err(format!("`{key}` must be text, a number or a flag, not {}", shown(value)))
+        }
+    };
+    entries.iter().map(text_of).collect()
+}
+
+fn read_tags(value: &Value) -> Result<Vec<String>, String> {
+    if list(value)?.len() > MAX_TAGS {
+        return Err(format!("must be {MAX_TAGS} tags at most"));
+    }
+    let tags = texts(value)?;
+    match tags.iter().find(|tag| tag.len() > MAX_TAG_BYTES) {
+        Some(_) => Err(format!("a tag must be {MAX_TAG_BYTES} bytes at most")),
+        None => Ok(tags),
+    }
+}
+
+/// A whole number from `least` to `most`, as the type that holds those.
+fn narrow<T: TryFrom<u32>>(value: &Value, least: u64, most: u64) -> Result<T, String> {
+    let number = whole(least..=most)(value)?;
+    u32::try_from(number)
+        .ok()
+        .and_then(|number| T::try_from(number).ok())
+        .ok_or_else(|| format!("must be a whole number from {least} to {most}"))
+}

@@ -1,0 +1,77 @@
+//! How a guest ended and what it used. Everything a guest can do to itself is a value here.
+
+use serde::{Deserialize, Serialize};
+
+/// How a run that ran, or one attempt of it, ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The job returned `ok`.
+    Succeeded,
+    /// The job returned an error.
+    Failed,
+    /// It ran past `limits.timeout`.
+    TimedOut,
+    /// It used up `limits.fuel`.
+    OutOfFuel,
+    /// It wanted more than `limits.memory`, and then failed.
+    OutOfMemory,
+    /// It trapped: a panic, a bad memory access, a stack overflow.
+    Trapped,
+    /// It went over another limit.
+    LimitExceeded,
+    /// Somebody stopped it.
+    Cancelled,
+    /// The host that ran it went away.
+    Abandoned,
+}
+
+impl Outcome {
+    /// Whether a limit ended it; `host run` and `host trigger --wait` exit with 3 then.
+    pub const fn is_limit(self) -> bool {
+        match self {
+            Self::TimedOut | Self::OutOfFuel | Self::OutOfMemory | Self::LimitExceeded => true,
+            Self::Succeeded | Self::Failed | Self::Trapped | Self::Cancelled | Self::Abandoned => {
+                false
+            }
+        }
+    }
+}
+
+/// What went wrong in a run, for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunError {
+    /// What the guest or the host says.
+    pub message: String,
+    /// Whether the guest thinks that another try may help.
+    pub retryable: bool,
+}
+
+/// What a run used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// From start to end, milliseconds.
+    pub wall_ms: u64,
+    /// On a processor, milliseconds.
+    pub cpu_ms: u64,
+    /// Units of fuel, when it was metered.
+    pub fuel: Option<u64>,
+    /// The largest sum of the instance's memories and tables, bytes.
+    pub peak_memory_bytes: u64,
+    /// Calls from the guest to the host that pass the gate.
+    pub host_calls: u64,
+}
+
+impl Usage {
+    /// Adds another attempt's use: sums, and the larger of the peaks.
+    pub fn add(&mut self, other: &Self) {
+        self.wall_ms += other.wall_ms;
+        self.cpu_ms += other.cpu_ms;
+        self.fuel = match (self.fuel, other.fuel) {
+            (None, fuel) | (fuel, None) => fuel,
+            (Some(mine), Some(theirs)) => Some(mine.saturating_add(theirs)),
+        };
+        self.peak_memory_bytes = self.peak_memory_bytes.max(other.peak_memory_bytes);
+        self.host_calls += other.host_calls;
+    }
+}

@@ -1,0 +1,440 @@
+//! Files, sidecars and plugins against what the store holds: which jobs to create, replace, park.
+//!
+//! The store owns the jobs. A definition whose digest is unchanged changes nothing, so that a
+//! restart keeps next fires, grids and pauses; what is declared no more is parked and never
+//! removed; jobs of REST and guests are not touched (semantics A12, A13). Decides only: whoever
+//! takes the steps meets versions that moved on, and then asks again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::resolve::Resolved;
+use crate::job::{Job, JobKey, Source};
+use crate::run::{Range, Reason, Verdict, reason};
+use crate::store::record::{Definition, Schedule, TriggerState};
+use crate::store::step::{NewSchedule, Patch};
+use crate::time::Timestamp;
+use crate::trigger::Trigger;
+
+#[cfg(test)]
+mod tests;
+
+/// Why a job is parked that no file and no plugin declares any more, and what its overdue fire
+/// times are cancelled for.
+pub const UNDECLARED: &str = "undeclared";
+/// What overdue fire times are cancelled for when their job gets another trigger.
+pub const RESCHEDULED: &str = "rescheduled";
+/// Why fire times have the verdict `paused`.
+pub const PAUSED: &str = "paused";
+
+/// What to do, and what people should know.
+#[derive(Clone, Debug, Default)]
+pub struct Reconciliation {
+    /// One for each job that is declared or was; by name.
+    pub steps: Vec<Step>,
+    /// What people should know.
+    pub warnings: Vec<Warning>,
+}
+
+/// What to do about one job.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// Put it, failing if it exists.
+    Create(NewSchedule),
+    /// Put it in place of the version that is there.
+    Replace(Replacement),
+    /// Patch the version `expect`: nobody declares it any more.
+    Park {
+        /// The job.
+        job: JobKey,
+        /// The version that is there.
+        expect: u64,
+        /// Parks it, takes its cursor away and gives a verdict to what was overdue.
+        patch: Patch,
+    },
+    /// Nothing.
+    Leave {
+        /// The job.
+        job: JobKey,
+        /// Why.
+        why: Left,
+    },
+}
+
+/// A job that is put in place of another definition of itself.
+#[derive(Clone, Debug)]
+pub struct Replacement {
+    /// To be patched in first, when fire times are overdue that the new trigger knows nothing of;
+    /// the version to replace is then the one that the patch answers.
+    pub first: Option<Patch>,
+    /// The job.
+    pub schedule: NewSchedule,
+    /// The version that is there.
+    pub expect: u64,
+}
+
+/// Why nothing is done about a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// It is as it should be.
+    Unchanged,
+    /// Its file or plugin is broken: nobody can tell what it should be.
+    Broken,
+    /// Another host has a newer definition.
+    Newer,
+    /// Another host may declare it.
+    Elsewhere,
+    /// REST or a guest made it.
+    NotOurs,
+}
+
+/// Something that people should know about a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// The job.
+    pub job: JobKey,
+    /// What.
+    pub concern: Concern,
+}
+
+/// What people should know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Concern {
+    /// Its trigger has no fire time left.
+    Finished,
+    /// Its one fire time had passed before it was registered.
+    BeforeRegistration(Timestamp),
+    /// Two hosts define it differently (`config_conflict`): theirs stands, with this version.
+    ConfigConflict(i64),
+    /// REST or a guest made a job of this name, which stays.
+    NameTaken(Source),
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let job = &self.job.job;
+        match &self.concern {
+            Concern::Finished => write!(f, "job `{job}` is finished: its trigger has no fire time left"),
+            Concern::BeforeRegistration(time) => write!(
+                f,
+                "job `{job}` is finished: {time} had passed before it was registered; set \
+                 `misfire_grace_time` to run it all the same"
+            ),
+            Concern::ConfigConflict(version) => write!(
+                f,
+                "job `{job}` stays as another host defines it, with config_version {version}, \
+                 which is newer"
+            ),
+            Concern::NameTaken(source) => {
+                let maker = match source {
+                    Source::Guest => "a guest",
+                    Source::Api | Source::File | Source::Sidecar | Source::Plugin => "REST",
+                };
+                write!(f, "job `{job}` was made by {maker} and stays; choose another name for the declared one")
+            }
+        }
+    }
+}
+
+/// How a job is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    /// It fires, or waits to be asked.
+    Active,
+    /// Somebody paused it.
+    Paused,
+    /// It is not scheduled, for a reason of the host's.
+    Parked,
+    /// Its trigger has no fire time left.
+    Finished,
+}
+
+/// How a job is shown. Parked counts before paused, and both before finished.
+pub fn state(schedule: &Schedule) -> JobState {
+    let has_trigger = schedule.def.effective.get("trigger").is_some_and(|it| !it.is_null());
+    if schedule.parked.is_some() {
+        JobState::Parked
+    } else if schedule.pause.is_some() {
+        JobState::Paused
+    } else if has_trigger && schedule.cursor.is_none() {
+        JobState::Finished
+    } else {
+        JobState::Active
+    }
+}
+
+/// Decides about every job that is `desired` or `stored`.
+///
+/// `broken` are the origins that can't be read in full now: what they declared before is left. On
+/// a `shared` store other hosts declare jobs as well: the higher `config_version` wins, and nothing
+/// is parked, since one host can't know what the others declare.
+pub fn reconcile(
+    desired: &[Resolved],
+    stored: &[Schedule],
+    broken: &BTreeSet<String>,
+    shared: bool,
+    now: Timestamp,
+) -> Reconciliation {
+    let mut jobs: BTreeMap<&JobKey, (Option<&Resolved>, Option<&Schedule>)> = BTreeMap::new();
+    for resolved in desired {
+        jobs.entry(&resolved.job.key).or_default().0 = Some(resolved);
+    }
+    for schedule in stored {
+        jobs.entry(&schedule.key).or_default().1 = Some(schedule);
+    }
+    let mut all = Reconciliation::default();
+    for (_, both) in jobs {
+        match both {
+            (Some(resolved), None) => all.create(resolved, now),
+            (Some(resolved), Some(schedule)) => all.compare(resolved, schedule, shared, now),
+            (None, Some(schedule)) => all.undeclared(schedule, broken, shared, now),
+            (None, None) => (),
+        }
+    }
+    all
+}
+
+impl Reconciliation {
+    fn create(&mut self, resolved: &Resolved, now: Timestamp) {
+        let begin = Begin::new(&resolved.job, now, None, now);
+        self.warn(&resolved.job, &begin);
+        self.steps.push(Step::Create(NewSchedule {
+            ranges: begin.misfired.into_iter().collect(),
+            ..new_schedule(resolved, begin.cursor, now)
+        }));
+    }
+
+    fn compare(&mut self, resolved: &Resolved, schedule: &Schedule, shared: bool, now: Timestamp) {
+        let unchanged =
+            schedule.def.digest == resolved.digest && schedule.source == resolved.source;
+        let waits_for_a_layer =
+            resolved.incomplete && schedule.def.definition == resolved.definition;
+        let undeclared = schedule.parked.as_deref() == Some(UNDECLARED);
+        let job = &schedule.key;
+        match schedule.source {
+            Source::Api | Source::Guest => {
+                self.concern(job, Concern::NameTaken(schedule.source));
+                self.leave(job, Left::NotOurs);
+            }
+            Source::File | Source::Sidecar | Source::Plugin => {
+                if unchanged && !undeclared {
+                    self.leave(job, Left::Unchanged);
+                } else if waits_for_a_layer && !undeclared {
+                    self.leave(job, Left::Broken);
+                } else if shared && schedule.def.config_version > resolved.config_version {
+                    self.concern(job, Concern::ConfigConflict(schedule.def.config_version));
+                    self.leave(job, Left::Newer);
+                } else {
+                    self.replace(resolved, schedule, undeclared, now);
+                }
+            }
+        }
+    }
+
+    fn replace(
+        &mut self,
+        resolved: &Resolved,
+        schedule: &Schedule,
+        undeclared: bool,
+        now: Timestamp,
+    ) {
+        let expect = schedule.version;
+        let same_trigger =
+            schedule.def.effective.get("trigger") == resolved.effective.get("trigger");
+        if same_trigger && !undeclared {
+            let schedule = NewSchedule {
+                due_at: schedule.due_at,
+                keep_cursor: true,
+                parked: schedule.parked.clone(),
+                ..new_schedule(resolved, schedule.cursor, schedule.trigger_state.anchor)
+            };
+            self.steps.push(Step::Replace(Replacement { first: None, schedule, expect }));
+            return;
+        }
+        let anchor = if same_trigger { schedule.trigger_state.anchor } else { now };
+        let mut begin = Begin::new(&resolved.job, anchor, schedule.last_fire, now);
+        if schedule.cursor.is_some() && schedule.cursor == begin.run_date(&resolved.job) {
+            // The one fire time is the one that was registered, whatever else was rewritten.
+            begin = Begin { cursor: schedule.cursor, misfired: None };
+        }
+        self.warn(&resolved.job, &begin);
+        let first = settle(schedule, &begin, now);
+        let schedule = new_schedule(resolved, begin.cursor, anchor);
+        self.steps.push(Step::Replace(Replacement { first, schedule, expect }));
+    }
+
+    fn undeclared(
+        &mut self,
+        schedule: &Schedule,
+        broken: &BTreeSet<String>,
+        shared: bool,
+        now: Timestamp,
+    ) {
+        let job = &schedule.key;
+        match schedule.source {
+            Source::Api | Source::Guest => (),
+            Source::File | Source::Sidecar | Source::Plugin => {
+                if schedule.parked.as_deref() == Some(UNDECLARED) {
+                    self.leave(job, Left::Unchanged);
+                } else if broken.contains(&schedule.def.origin) {
+                    self.leave(job, Left::Broken);
+                } else if shared {
+                    self.leave(job, Left::Elsewhere);
+                } else {
+                    let patch = Patch {
+                        parked: Some(Some(UNDECLARED.to_owned())),
+                        cursor: Some((None, None)),
+                        ranges: overdue(schedule, UNDECLARED, None, now).into_iter().collect(),
+                        ..Patch::default()
+                    };
+                    self.steps.push(Step::Park { job: job.clone(), expect: schedule.version, patch });
+                }
+            }
+        }
+    }
+
+    fn leave(&mut self, job: &JobKey, why: Left) {
+        self.steps.push(Step::Leave { job: job.clone(), why });
+    }
+
+    fn concern(&mut self, job: &JobKey, concern: Concern) {
+        self.warnings.push(Warning { job: job.clone(), concern });
+    }
+
+    /// Warns of a job that begins at its end.
+    fn warn(&mut self, job: &Job, begin: &Begin) {
+        match (&begin.misfired, begin.cursor) {
+            (Some(range), _) => self.concern(&job.key, Concern::BeforeRegistration(range.first)),
+            (None, None) if job.trigger.is_some() => self.concern(&job.key, Concern::Finished),
+            (None, Some(_) | None) => (),
+        }
+    }
+}
+
+/// Where the fire times of a job begin.
+struct Begin {
+    cursor: Option<Timestamp>,
+    /// The date that was too late to be registered.
+    misfired: Option<Range>,
+}
+
+impl Begin {
+    /// The first fire time from `now` on, on the grid of `anchor`, and after `last_fire`. A date
+    /// that has passed is due at once while a grace is set and holds, else it is misfired.
+    fn new(job: &Job, anchor: Timestamp, last_fire: Option<Timestamp>, now: Timestamp) -> Self {
+        let Some(trigger) = &job.trigger else { return Self { cursor: None, misfired: None } };
+        let first = match trigger {
+            Trigger::Date(_) => trigger.first(now),
+            Trigger::Interval(_) | Trigger::Cron(_) if anchor == now => trigger.first(now),
+            Trigger::Interval(_) | Trigger::Cron(_) => {
+                trigger.next_after(anchor, now.before(MICRO))
+            }
+        };
+        let first = match (first, last_fire) {
+            (Some(first), Some(last)) if first <= last => trigger.next_after(anchor, last),
+            (first, _) => first,
+        };
+        match first {
+            Some(date) if date < now => {
+                let grace = job.policy.misfire_grace_time;
+                if grace.is_some_and(|grace| now.since(date) <= grace) {
+                    return Self { cursor: Some(date), misfired: None };
+                }
+                let misfired = range(Verdict::Misfired, reason::BEFORE_REGISTRATION, (date, date), 1);
+                Self { cursor: None, misfired: Some(misfired) }
+            }
+            cursor => Self { cursor, misfired: None },
+        }
+    }
+
+    /// The fire time of a job that has one alone.
+    fn run_date(&self, job: &Job) -> Option<Timestamp> {
+        match &job.trigger {
+            Some(Trigger::Date(_)) => {
+                self.cursor.or_else(|| self.misfired.as_ref().map(|range| range.first))
+            }
+            Some(Trigger::Interval(_) | Trigger::Cron(_)) | None => None,
+        }
+    }
+}
+
+/// The smallest step between two instants.
+const MICRO: std::time::Duration = std::time::Duration::from_micros(1);
+
+/// Gives a verdict to what was overdue under the trigger that goes, and to a date that comes too
+/// late, where that does not reach back behind what has been decided.
+fn settle(schedule: &Schedule, begin: &Begin, now: Timestamp) -> Option<Patch> {
+    let mut ranges: Vec<Range> =
+        overdue(schedule, RESCHEDULED, begin.cursor, now).into_iter().collect();
+    let decided = ranges.last().map(|range| range.last).max(schedule.last_fire);
+    let misfired = begin.misfired.iter().filter(|range| {
+        decided < Some(range.first) && schedule.cursor.is_none_or(|cursor| cursor <= range.first)
+    });
+    ranges.extend(misfired.cloned());
+    (!ranges.is_empty()).then(|| Patch {
+        cursor: Some((None, None)),
+        ranges,
+        ..Patch::default()
+    })
+}
+
+/// The fire times from the cursor up to `now`, and before `next`, as one range.
+fn overdue(
+    schedule: &Schedule,
+    why: &'static str,
+    next: Option<Timestamp>,
+    now: Timestamp,
+) -> Option<Range> {
+    let end = next.map_or(now.after(MICRO), |next| next.min(now.after(MICRO)));
+    let first = schedule.cursor.filter(|first| *first < end)?;
+    let (verdict, why) = match schedule.pause {
+        Some(_) => (Verdict::Paused, PAUSED),
+        None => (Verdict::Cancelled, why),
+    };
+    let anchor = schedule.trigger_state.anchor;
+    let job = Job::from_effective(schedule.key.clone(), &schedule.def.effective).ok();
+    // Of a job that can't be read any more nothing but its next fire time is known.
+    let (last, count) = job.and_then(|job| job.trigger).map_or((first, 1), |trigger| {
+        let last = trigger.prev_before(anchor, end).unwrap_or(first).max(first);
+        (last, trigger.count(anchor, first, last.after(MICRO)).max(1))
+    });
+    Some(range(verdict, why, (first, last), count))
+}
+
+fn range(
+    verdict: Verdict,
+    why: &'static str,
+    (first, last): (Timestamp, Timestamp),
+    count: u64,
+) -> Range {
+    Range { verdict, reason: Reason::Borrowed(why), first, last, count, into: None }
+}
+
+/// The record of a resolved job.
+fn new_schedule(
+    resolved: &Resolved,
+    cursor: Option<Timestamp>,
+    anchor: Timestamp,
+) -> NewSchedule {
+    NewSchedule {
+        key: resolved.job.key.clone(),
+        source: resolved.source,
+        def: Definition {
+            definition: resolved.definition.clone(),
+            effective: resolved.effective.clone(),
+            digest: resolved.digest.clone(),
+            config_version: resolved.config_version,
+            origin: resolved.origin.clone(),
+        },
+        cursor,
+        due_at: cursor,
+        trigger_state: TriggerState { anchor },
+        keep_cursor: false,
+        max_instances: resolved.job.policy.max_instances.get(),
+        parked: None,
+        ranges: Vec::new(),
+    }
+}

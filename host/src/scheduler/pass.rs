@@ -1,0 +1,161 @@
+//! One pass: everything that is due, decided and made so.
+
+use std::sync::Arc;
+
+use tracing::{debug, error, warn};
+
+use super::Scheduler;
+use crate::catalog::Catalog;
+use crate::executor::Claimed;
+use crate::executor::slots::Slot;
+use crate::job::Job;
+use crate::run::reason;
+use crate::schedule::plan::{FirePlan, PlannedRun, plan_fires};
+use crate::store::record::Schedule;
+use crate::store::step::{FireIntent, Fired, Patch, PlannedFire, RunSpec};
+use crate::store::{Result, run_id_of_fire};
+use crate::time::Timestamp;
+
+/// Schedules decided about in one step.
+const DUE_BATCH: usize = 200;
+/// Steps before the scheduler looks after other things.
+const MAX_STEPS: usize = 1_000;
+
+impl Scheduler {
+    /// Fires all that is due. Answers when the next one is.
+    pub(super) async fn pass(&self) -> Result<Option<Timestamp>> {
+        for _ in 0..MAX_STEPS {
+            let now = self.clock.now();
+            let due = self.store.due(&self.session, now, DUE_BATCH).await?;
+            if due.schedules.is_empty() {
+                self.status.passed(now, None);
+                return Ok(due.next_due);
+            }
+            let moved = self.step(&due.schedules, now).await?;
+            if moved == 0 {
+                // Everything due was moved by others, or can't be: not worth another look at once.
+                self.status.passed(now, due.schedules.iter().filter_map(|s| s.due_at).min());
+                return Ok(None);
+            }
+        }
+        self.status.passed(self.clock.now(), None);
+        Ok(Some(self.clock.now()))
+    }
+
+    /// Decides about a batch and makes it so. Answers how many schedules moved on.
+    async fn step(&self, due: &[Arc<Schedule>], now: Timestamp) -> Result<usize> {
+        let catalog = Arc::clone(&self.catalog.borrow());
+        let mut intents = Vec::with_capacity(due.len());
+        let mut planned = Vec::with_capacity(due.len());
+        let mut parked = 0;
+        for schedule in due {
+            let job = match self.jobs.get(schedule) {
+                Ok(job) => job,
+                Err(message) => {
+                    self.park(schedule, &message, now).await?;
+                    parked += 1;
+                    continue;
+                }
+            };
+            if let Some(mut intent) = intent(schedule, &job, &catalog, now) {
+                let free = self.slots.take(claimable(&intent));
+                intent.claim = free.len();
+                planned.push((schedule, free));
+                intents.push(intent);
+            }
+        }
+        let fired = self.store.fire(&self.session, intents, now).await?;
+        let mut moved = parked;
+        for (fired, (schedule, slots)) in fired.into_iter().zip(planned) {
+            moved += self.follow(fired, schedule, slots).await;
+        }
+        Ok(moved)
+    }
+
+    /// Hands on what came of one intent.
+    async fn follow(&self, fired: Fired, schedule: &Schedule, mut slots: Vec<Slot>) -> usize {
+        let (claimed, skipped) = match fired {
+            Fired::Lost => return 0,
+            Fired::Done { claimed, skipped, queued } => {
+                debug!(job = %schedule.key, claimed = claimed.len(), queued = queued.len(), "fired");
+                (claimed, skipped)
+            }
+        };
+        for fire_time in skipped {
+            warn!(job = %schedule.key, %fire_time, "maximum number of running instances reached");
+        }
+        for claim in claimed {
+            let Some(slot) = slots.pop() else { continue };
+            if self.claims.send(Claimed { claim, slot }).await.is_err() {
+                // The executor has ended; detaching hands the run back.
+                warn!(job = %schedule.key, "a run was made while the host shuts down");
+            }
+        }
+        1
+    }
+
+    /// Takes a job that can't be understood out of the schedule, so that it stops being due.
+    async fn park(&self, schedule: &Schedule, message: &str, now: Timestamp) -> Result<()> {
+        error!(job = %schedule.key, %message, "the job's definition can't be used; it is parked");
+        let patch = Patch { parked: Some(Some(message.to_owned())), ..Patch::default() };
+        match self.store.patch(&schedule.key, Some(schedule.version), patch, now).await {
+            Ok(_) | Err(crate::store::error::StoreError::Conflict { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Runs of an intent that this host may take at once: those whose plugin is here.
+fn claimable(intent: &FireIntent) -> usize {
+    intent.fires.iter().take_while(|fire| fire.reason != reason::NO_PLUGIN).count()
+}
+
+fn intent(
+    schedule: &Schedule,
+    job: &Job,
+    catalog: &Catalog,
+    now: Timestamp,
+) -> Option<FireIntent> {
+    let cursor = schedule.cursor?;
+    let plan = plan_fires(job, schedule.trigger_state.anchor, cursor, now);
+    let id = |fire_time| run_id_of_fire(&schedule.key, schedule.uid, fire_time);
+    let here = catalog.active(&job.plugin_key()).is_some();
+    if !here && !plan.fires.is_empty() {
+        warn!(job = %schedule.key, plugin = %job.plugin, "no plugin: the run waits for it");
+    }
+    let FirePlan { fires, ranges, next } = plan;
+    Some(FireIntent {
+        job: schedule.key.clone(),
+        uid: schedule.uid,
+        version: schedule.version,
+        expect_cursor: cursor,
+        fires: fires.into_iter().map(|run| planned_fire(run, job, here)).collect(),
+        ranges: ranges.iter().map(|range| range.with_run(id)).collect(),
+        new_cursor: next,
+        new_due_at: next,
+        trigger_state: schedule.trigger_state.clone(),
+        claim: 0,
+    })
+}
+
+fn planned_fire(run: PlannedRun, job: &Job, here: bool) -> PlannedFire {
+    PlannedFire {
+        fire_time: run.fire_time,
+        due_at: run.fire_time,
+        disposition: run.disposition,
+        covers: run.covers,
+        reason: if here { run.reason } else { reason::NO_PLUGIN.into() },
+        spec: run_spec(job),
+    }
+}
+
+/// What a run takes over from its job.
+pub fn run_spec(job: &Job) -> RunSpec {
+    RunSpec {
+        plugin: job.plugin.clone(),
+        handler: job.handler.clone(),
+        priority: job.priority,
+        delivery: job.policy.delivery,
+        max_rescues: job.policy.max_rescues,
+    }
+}

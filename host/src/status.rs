@@ -1,0 +1,102 @@
+//! What the host's tasks say about how they are. Readiness and metrics read it; nothing decides
+//! by it.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::time::Timestamp;
+
+/// A scheduler that has not looked for so long is stuck.
+const STUCK_AFTER: Duration = Duration::from_secs(10);
+/// A fire that has been due for so long without a verdict or a run is an alarm (semantics A8).
+const OVERDUE_AFTER: Duration = Duration::from_secs(5);
+
+/// How one host's tasks are.
+#[derive(Debug, Default)]
+pub struct Status {
+    draining: AtomicBool,
+    last_pass: AtomicI64,
+    /// Micros of the earliest fire still due after the last pass; 0: none.
+    oldest_due: AtomicI64,
+    store_error: Mutex<Option<String>>,
+    running: AtomicU64,
+}
+
+impl Status {
+    /// The scheduler has looked at everything due at `now`; `oldest_due` is still to be decided.
+    pub fn passed(&self, now: Timestamp, oldest_due: Option<Timestamp>) {
+        self.last_pass.store(now.micros(), Ordering::Relaxed);
+        self.oldest_due.store(oldest_due.map_or(0, Timestamp::micros), Ordering::Relaxed);
+        self.set_store_error(None);
+    }
+
+    /// The store did not do what it was asked, or does again.
+    pub fn set_store_error(&self, error: Option<String>) {
+        *self.store_error.lock().unwrap_or_else(PoisonError::into_inner) = error;
+    }
+
+    /// The host takes no more work.
+    pub fn set_draining(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// So many runs are under way here.
+    pub fn set_running(&self, running: usize) {
+        self.running.store(running as u64, Ordering::Relaxed);
+    }
+
+    /// Runs under way here.
+    pub fn running(&self) -> u64 {
+        self.running.load(Ordering::Relaxed)
+    }
+
+    /// What keeps the host from being ready; empty when nothing does.
+    pub fn problems(&self, now: Timestamp) -> Vec<String> {
+        let mut problems = Vec::new();
+        if self.draining.load(Ordering::Relaxed) {
+            problems.push("the host is shutting down".to_owned());
+        }
+        let error = self.store_error.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(error) = error {
+            problems.push(format!("store: {error}"));
+        }
+        let last_pass = Timestamp::from_micros(self.last_pass.load(Ordering::Relaxed));
+        if last_pass.micros() == 0 {
+            problems.push("the scheduler has not started yet".to_owned());
+        } else if now.since(last_pass) > STUCK_AFTER {
+            problems.push(format!("the scheduler has not looked since {last_pass}"));
+        }
+        let oldest = self.oldest_due.load(Ordering::Relaxed);
+        let oldest_due = Timestamp::from_micros(oldest);
+        if oldest != 0 && now.since(oldest_due) > OVERDUE_AFTER {
+            problems.push(format!("a fire has been due since {oldest_due} and has no verdict"));
+        }
+        problems
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_ready_after_a_pass_and_not_when_it_is_stuck() {
+        let status = Status::default();
+        let now = Timestamp::from_secs(1_000);
+        assert_eq!(status.problems(now), ["the scheduler has not started yet"]);
+        status.passed(now, None);
+        assert!(status.problems(now.after(STUCK_AFTER)).is_empty());
+        assert!(status.problems(now.after(STUCK_AFTER * 2))[0].contains("has not looked since"));
+    }
+
+    #[test]
+    fn a_fire_that_stays_due_is_an_alarm() {
+        let status = Status::default();
+        let now = Timestamp::from_secs(1_000);
+        status.passed(now, Some(now.before(OVERDUE_AFTER)));
+        assert!(status.problems(now).is_empty());
+        status.passed(now, Some(now.before(OVERDUE_AFTER * 2)));
+        assert!(status.problems(now)[0].contains("has no verdict"));
+    }
+}

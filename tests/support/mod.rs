@@ -1,0 +1,28 @@
+//! What the tests stand on: real components, the real binary, one way to wait.
+
+pub mod guests;
+pub mod host;
+
+use std::time::{Duration, Instant};
+
+/// How long anything that should happen may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The pause between two looks.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Looks again and again until `look` gives something, for 30 s at most.
+///
+/// # Panics
+///
+/// Nothing came; `what` says what was awaited.
+#[track_caller]
+pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(start.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain for: {what}");
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
