@@ -10,8 +10,7 @@ use serde_json::{Value, json};
 
 use super::Config;
 use super::resolve::{
-    Carried, Resolved, Wanted, check_defaults, named_handler, resolve,
-    usable_defaults,
+    Carried, Resolved, Wanted, check_defaults, named_handler, resolve, usable_defaults,
 };
 use super::sidecar::{BrokenSidecar, Sidecar};
 use crate::job::names::{HandlerName, JobId, PluginName, TenantId};
@@ -57,6 +56,7 @@ pub fn definitions(
         config,
         plugins,
         owners: BTreeMap::new(),
+        named: BTreeSet::new(),
         held: BTreeSet::new(),
         found: Definitions::default(),
     };
@@ -81,6 +81,8 @@ struct Gathered<'a> {
     plugins: &'a [Carried],
     /// Who has each id.
     owners: BTreeMap<JobKey, Owner>,
+    /// The handlers that a file or a sidecar speaks of.
+    named: BTreeSet<(PluginKey, HandlerName)>,
     /// Plugins whose sidecar is broken.
     held: BTreeSet<&'a PluginName>,
     found: Definitions,
@@ -135,12 +137,6 @@ impl Gathered<'_> {
 
     /// Makes jobs of the handlers that have a trigger and that no definition names.
     fn take_plugins(&mut self) {
-        let named: BTreeSet<(PluginKey, HandlerName)> = self
-            .found
-            .jobs
-            .iter()
-            .map(|resolved| (resolved.job.plugin_key(), resolved.job.handler.clone()))
-            .collect();
         for Carried { plugin, handlers } in self.plugins {
             let origin = plugin_origin(&plugin.plugin);
             let Some(handlers) = handlers else {
@@ -153,7 +149,7 @@ impl Gathered<'_> {
                     self.mark_broken(&origin, problems);
                     continue;
                 }
-                let named = named.contains(&(plugin.clone(), handler.name.clone()));
+                let named = self.named.contains(&(plugin.clone(), handler.name.clone()));
                 let held = self.held.contains(&plugin.plugin);
                 if self.config.auto_schedule && !named && !held {
                     self.take_handler(plugin, handler);
@@ -204,8 +200,12 @@ impl Gathered<'_> {
             self.note(&origin, vec![Problem::new(path, message)]);
             return;
         }
-        let named = named_handler(wanted.definition, &Entries::new());
-        let plugin = named.map(|(plugin, _)| plugin);
+        let nothing = Entries::new();
+        let named = named_handler(wanted.definition, wanted.sidecar.unwrap_or(&nothing));
+        let plugin = named.as_ref().map(|(plugin, _)| plugin.clone());
+        if let (Some((plugin, handler)), Source::File | Source::Sidecar) = (named, wanted.source) {
+            self.named.insert((PluginKey { tenant: key.tenant.clone(), plugin }, handler));
+        }
         let below_is_broken = wanted.source == Source::File
             && plugin.as_ref().is_some_and(|plugin| self.held.contains(plugin));
         self.owners.insert(key, Owner { origin: origin.clone(), plugin });
@@ -224,7 +224,8 @@ impl Gathered<'_> {
         let scheduled: BTreeSet<PluginKey> =
             self.found.jobs.iter().map(|resolved| resolved.job.plugin_key()).collect();
         for Carried { plugin, handlers } in self.plugins {
-            if handlers.is_some() && !scheduled.contains(plugin) {
+            let held = self.held.contains(&plugin.plugin);
+            if handlers.is_some() && !held && !scheduled.contains(plugin) {
                 let write = what_to_write(&plugin.plugin, handlers.as_deref().unwrap_or_default());
                 self.found.unscheduled.push(Unscheduled { plugin: plugin.clone(), write });
             }

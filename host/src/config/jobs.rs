@@ -89,7 +89,9 @@ fn job(
             Some(named) if named == plugin.as_str() => (),
             Some(_) => problems.push(Problem::new(
                 join(path, "plugin"),
-                format!("a sidecar defines jobs of its own plugin only: leave it out, or `{plugin}`"),
+                format!(
+                    "a sidecar defines jobs of its own plugin only: leave it out, or `{plugin}`"
+                ),
             )),
         }
     }

@@ -21,7 +21,7 @@ pub const MAX_FILE_BYTES: u64 = 64 << 20;
 /// # Errors
 ///
 /// Why the file can't be read, or all its problems.
-pub fn config(path: Option<&Path>, cwd: &Path) -> Result<Config, ConfigError> {
+pub fn load(path: Option<&Path>, cwd: &Path) -> Result<Config, ConfigError> {
     let shown = path.unwrap_or(Path::new(FILE_NAME));
     let file = absolute(shown, cwd);
     match read(&file) {
@@ -109,15 +109,15 @@ mod tests {
     #[test]
     fn a_named_file_must_be_there_and_the_usual_one_need_not() {
         let folder = tempfile::tempdir().unwrap();
-        let error = config(Some(Path::new("other.toml")), folder.path()).unwrap_err().to_string();
+        let error = load(Some(Path::new("other.toml")), folder.path()).unwrap_err().to_string();
         assert!(error.starts_with("cannot use configuration `other.toml`\n  it can't be read: "));
 
-        let defaults = config(None, folder.path()).unwrap();
+        let defaults = load(None, folder.path()).unwrap();
         assert_eq!((defaults.file, defaults.config_version), (None, 0));
         assert_eq!(defaults.base, folder.path());
 
         fs::write(folder.path().join(FILE_NAME), "plugins = 'p'").unwrap();
-        let usual = config(None, folder.path()).unwrap();
+        let usual = load(None, folder.path()).unwrap();
         assert_eq!(usual.file, Some(folder.path().join(FILE_NAME)));
         assert_eq!(usual.plugins, folder.path().join("p"));
         assert!(usual.config_version > 1_700_000_000);
@@ -128,7 +128,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("conf")).unwrap();
         fs::write(folder.path().join("conf/h.toml"), "").unwrap();
-        let config = config(Some(Path::new("./conf/h.toml")), folder.path()).unwrap();
+        let config = load(Some(Path::new("./conf/h.toml")), folder.path()).unwrap();
         assert_eq!(config.plugins, folder.path().join("conf/plugins"));
         assert_eq!(config.origin(), "h.toml");
     }
@@ -137,7 +137,7 @@ mod tests {
     fn a_sidecar_stands_beside_its_plugin_and_other_files_are_none() {
         let folder = tempfile::tempdir().unwrap();
         let plugins = folder.path().join("plugins");
-        let config = config(None, folder.path()).unwrap();
+        let config = load(None, folder.path()).unwrap();
         assert_eq!(sidecars(&config), Ok(vec![]));
         fs::create_dir(&plugins).unwrap();
         for (name, text) in [

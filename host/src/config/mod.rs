@@ -104,8 +104,7 @@ impl Config {
         base: &Path,
         config_version: i64,
     ) -> Result<Self, ConfigError> {
-        let failed =
-            |problems| ConfigError { file: file.display().to_string(), problems };
+        let failed = |problems| ConfigError { file: file.display().to_string(), problems };
         let entries = text::entries(text).map_err(|problem| failed(vec![problem]))?;
         let table = Table::new("", &entries, &keys::TOP);
         let config = read::config(table, base, config_version).map_err(failed)?;

@@ -10,9 +10,9 @@ use serde_json::Value;
 use super::jobs::{self, Below};
 use super::store;
 use super::{Api, Config, Executor, keys};
+use crate::job::Source;
 use crate::job::merge::{Caps, Layer};
 use crate::job::parse::{self, Place};
-use crate::job::Source;
 use crate::problem::{Problem, nearest};
 use crate::table::value::{flag, shown, text, texts, whole};
 use crate::table::{Entries, Table, not_built, unit};
@@ -169,10 +169,7 @@ fn listen(value: &Value) -> Result<SocketAddr, String> {
 fn job_defaults(top: &mut Table<'_>, place: Place<'_>) -> Entries {
     let Some(Value::Object(entries)) = top.raw("job_defaults") else {
         if let Some(other) = top.raw("job_defaults") {
-            top.problem(
-                "job_defaults",
-                format!("must be a table of keys, not {}", shown(other)),
-            );
+            top.problem("job_defaults", format!("must be a table of keys, not {}", shown(other)));
         }
         return Entries::new();
     };

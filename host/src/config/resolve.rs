@@ -154,10 +154,7 @@ fn suggestion<'a>(
 }
 
 /// The plugin and the handler that a definition is for.
-pub fn named_handler(
-    definition: &Entries,
-    sidecar: &Entries,
-) -> Option<(PluginName, HandlerName)> {
+pub fn named_handler(definition: &Entries, sidecar: &Entries) -> Option<(PluginName, HandlerName)> {
     let text = |key| definition.get(key).or_else(|| sidecar.get(key)).and_then(Value::as_str);
     let plugin = text("plugin")?.parse().ok()?;
     let handler = match text("handler") {
@@ -175,8 +172,7 @@ pub fn usable_defaults(handler: &Handler) -> Option<&Entries> {
 /// All that is wrong with what a handler suggests.
 pub fn check_defaults(handler: &Handler) -> Vec<Problem> {
     // A handler has no folder and no zone of its own, and neither changes what is right.
-    let place =
-        parse::Place { base_dir: std::path::Path::new("/"), zone: chrono_tz::Tz::UTC };
+    let place = parse::Place { base_dir: std::path::Path::new("/"), zone: chrono_tz::Tz::UTC };
     let path = format!("handlers.{}.defaults", handler.name);
     match &handler.defaults {
         None | Some(Value::Null) => Vec::new(),
@@ -255,7 +251,11 @@ mod tests {
     fn report(defaults: Value) -> Vec<Carried> {
         let plugin =
             PluginKey { tenant: TenantId::default_tenant(), plugin: "report".parse().unwrap() };
-        let handler = Handler { name: HandlerName::run(), description: String::new(), defaults: Some(defaults) };
+        let handler = Handler {
+            name: HandlerName::run(),
+            description: String::new(),
+            defaults: Some(defaults),
+        };
         vec![Carried { plugin, handlers: Some(vec![handler]) }]
     }
 
@@ -283,7 +283,9 @@ mod tests {
         let config = config(
             "[job_defaults]\npriority = 2\nmax_rescues = 2\n[executor]\ncaps = { timeout = '1m' }",
         );
-        let plugins = report(json!({"priority": 1, "max_rescues": 1, "trigger": "every 5s", "limits": {"timeout": "2m"}}));
+        let plugins = report(
+            json!({"priority": 1, "max_rescues": 1, "trigger": "every 5s", "limits": {"timeout": "2m"}}),
+        );
         let job = json!({"plugin": "report", "max_rescues": 4});
         let resolved = resolved(&config, Source::File, job, &plugins).unwrap();
         for (pointer, value) in [
@@ -294,7 +296,10 @@ mod tests {
         ] {
             assert_eq!(resolved.effective.pointer(pointer), Some(&value), "{pointer}");
         }
-        assert_eq!(resolved.origins["limits.timeout"].to_string(), "executor.caps.timeout (plugin wanted \"2m\")");
+        assert_eq!(
+            resolved.origins["limits.timeout"].to_string(),
+            "executor.caps.timeout (plugin wanted \"2m\")"
+        );
         assert!(!resolved.incomplete);
     }
 

@@ -74,18 +74,36 @@ fn each_wrong_key_is_named_with_what_would_be_right() {
     for (text, problem) in [
         ("plugin = 'x'", "plugin: unknown key `plugin`; did you mean `plugins`?"),
         ("plugins = 5", "plugins: must be text, not `5`"),
-        ("timezone = 'Europe/Berln'", "timezone: unknown time zone `Europe/Berln`; did you mean `Europe/Berlin`?"),
+        (
+            "timezone = 'Europe/Berln'",
+            "timezone: unknown time zone `Europe/Berln`; did you mean `Europe/Berlin`?",
+        ),
         ("store = 'redis://:secret@h/0'", "store: `redis:` is not built yet; leave it out"),
         ("store = 'sqllite:'", "store: unknown store `sqllite:`; did you mean `sqlite:`?"),
         ("store = 'memory:x'", "store: `memory:` takes nothing after the colon"),
         ("store = 'x.db'", "store: must be a store like `sqlite:` or `memory:`, not `x.db`"),
-        ("store = { url = 'sqlite:', path = 'x' }", "store.path: unknown key `path`; known here: url, durability, password, ca_file, ttl"),
-        ("store = { url = 'memory:', durability = 'power' }", "store.durability: a store in memory survives no loss of power"),
-        ("store = { url = 'sqlite:', durability = 'process' }", "store.durability: must be `power`, not `process`"),
-        ("store = { url = 'sqlite:', password = 'x' }", "store.password: `password` is not built yet; leave it out"),
+        (
+            "store = { url = 'sqlite:', path = 'x' }",
+            "store.path: unknown key `path`; known here: url, durability, password, ca_file, ttl",
+        ),
+        (
+            "store = { url = 'memory:', durability = 'power' }",
+            "store.durability: a store in memory survives no loss of power",
+        ),
+        (
+            "store = { url = 'sqlite:', durability = 'process' }",
+            "store.durability: must be `power`, not `process`",
+        ),
+        (
+            "store = { url = 'sqlite:', password = 'x' }",
+            "store.password: `password` is not built yet; leave it out",
+        ),
         ("roles = ['api']", "roles: `roles without scheduler` is not built yet; leave it out"),
         ("roles = ['apis']", "roles: unknown role `apis`; did you mean `api`?"),
-        ("config_version = -1", "config_version: must be a whole number from 0 to 9223372036854775807, not `-1`"),
+        (
+            "config_version = -1",
+            "config_version: must be a whole number from 0 to 9223372036854775807, not `-1`",
+        ),
         ("auto_schedule = 'no'", "auto_schedule: must be `true` or `false`, not `no`"),
         ("include = ['x.toml']", "include: `include` is not built yet; leave it out"),
         ("secrets_dir = 'x'", "secrets_dir: `secrets_dir` is not built yet; leave it out"),
@@ -93,21 +111,57 @@ fn each_wrong_key_is_named_with_what_would_be_right() {
         ("[tenants.acme]", "tenants: `tenants` is not built yet; leave it out"),
         ("[reload]\nkeep_versions = 1", "reload: `reload` is not built yet; leave it out"),
         ("[queues.gpu]", "queues: `queues` is not built yet; leave it out"),
-        ("[executor]\nmax_running = 0", "executor.max_running: must be a whole number from 1 to 100000, not `0`"),
-        ("[executor]\nqueues = ['gpu']", "executor.queues: `queues` is not built yet; leave it out"),
-        ("[executor]\ndrain = 30", "executor.drain: must be a duration like `250ms`, `30s`, `5m`, `2h` or `1d`, not `30`"),
-        ("[executor]\ncaps = { memory = '4GB' }", "executor.caps.memory: must be a size like `64KiB`, `1MiB` or `4GiB`, not `4GB`"),
-        ("[executor.caps]\nfuel = '5G'", "executor.caps.fuel: unknown key `fuel`; known here: timeout, memory"),
-        ("[api]\nlisten = '0.0.0.0:7600'", "api.listen: `0.0.0.0:7600` can be reached from other machines, and tokens are not built yet: use a loopback address like `127.0.0.1:7600`"),
-        ("[api]\nlisten = 'localhost'", "api.listen: must be an address and a port like `127.0.0.1:7600`, not `localhost`"),
+        (
+            "[executor]\nmax_running = 0",
+            "executor.max_running: must be a whole number from 1 to 100000, not `0`",
+        ),
+        (
+            "[executor]\nqueues = ['gpu']",
+            "executor.queues: `queues` is not built yet; leave it out",
+        ),
+        (
+            "[executor]\ndrain = 30",
+            "executor.drain: must be a duration like `250ms`, `30s`, `5m`, `2h` or `1d`, not `30`",
+        ),
+        (
+            "[executor]\ncaps = { memory = '4GB' }",
+            "executor.caps.memory: must be a size like `64KiB`, `1MiB` or `4GiB`, not `4GB`",
+        ),
+        (
+            "[executor.caps]\nfuel = '5G'",
+            "executor.caps.fuel: unknown key `fuel`; known here: timeout, memory",
+        ),
+        (
+            "[api]\nlisten = '0.0.0.0:7600'",
+            "api.listen: `0.0.0.0:7600` can be reached from other machines, and tokens are not built yet: use a loopback address like `127.0.0.1:7600`",
+        ),
+        (
+            "[api]\nlisten = 'localhost'",
+            "api.listen: must be an address and a port like `127.0.0.1:7600`, not `localhost`",
+        ),
         ("[api]\ntokens = 'tokens.toml'", "api.tokens: `tokens` is not built yet; leave it out"),
-        ("[job_defaults]\ntrigger = 'every 5s'", "job_defaults.trigger: `trigger` belongs to one job, not to `job_defaults`"),
-        ("[job_defaults]\nmax_instance = 1", "job_defaults.max_instance: unknown key `max_instance`; did you mean `max_instances`?"),
-        ("[jobs.'a b']\nplugin = 'p'", "jobs.a b: `a b` is no job name: use letters, digits, `.`, `_`, `-`, starting with a letter or digit, at most 128 of them"),
+        (
+            "[job_defaults]\ntrigger = 'every 5s'",
+            "job_defaults.trigger: `trigger` belongs to one job, not to `job_defaults`",
+        ),
+        (
+            "[job_defaults]\nmax_instance = 1",
+            "job_defaults.max_instance: unknown key `max_instance`; did you mean `max_instances`?",
+        ),
+        (
+            "[jobs.'a b']\nplugin = 'p'",
+            "jobs.a b: `a b` is no job name: use letters, digits, `.`, `_`, `-`, starting with a letter or digit, at most 128 of them",
+        ),
         ("[jobs]\nplugin = 'p'", "jobs.plugin: must be a table of a job's keys, not `p`"),
         ("[jobs.x]\nmax_instances = 2", "jobs.x: `plugin` is missing: name the plugin that is run"),
-        ("[jobs.x]\nplugin = 'p'\non_success = 'y'", "jobs.x.on_success: `on_success` is reserved for later; leave it out"),
-        ("[jobs.x]\nplugin = 'p'\nargs = '12345678'\n[job_defaults]\nlimits = { args = 5 }", "jobs.x.args: are 10 bytes of JSON, more than `limits.args` = 5B"),
+        (
+            "[jobs.x]\nplugin = 'p'\non_success = 'y'",
+            "jobs.x.on_success: `on_success` is reserved for later; leave it out",
+        ),
+        (
+            "[jobs.x]\nplugin = 'p'\nargs = '12345678'\n[job_defaults]\nlimits = { args = 5 }",
+            "jobs.x.args: are 10 bytes of JSON, more than `limits.args` = 5B",
+        ),
     ] {
         assert_eq!(problems(text), [problem], "{text}");
     }
@@ -134,7 +188,10 @@ fn all_problems_of_all_jobs_are_listed_at_once() {
 #[test]
 fn what_is_no_toml_is_named_by_line() {
     let error = parse("plugins = 'x'\nstore = \n").unwrap_err().to_string();
-    assert!(error.starts_with("cannot use configuration `host.toml`\n  line 2, column 9: "), "{error}");
+    assert!(
+        error.starts_with("cannot use configuration `host.toml`\n  line 2, column 9: "),
+        "{error}"
+    );
 }
 
 mod jobs_of_all_sources {
@@ -142,8 +199,8 @@ mod jobs_of_all_sources {
     use crate::config::definitions::{Definitions, definitions};
     use crate::config::resolve::Carried;
     use crate::config::sidecar::{BrokenSidecar, Sidecar};
-    use crate::job::names::TenantId;
     use crate::job::PluginKey;
+    use crate::job::names::TenantId;
     use crate::plugin::Handler;
     use serde_json::Value;
 
@@ -182,7 +239,10 @@ mod jobs_of_all_sources {
     fn handlers_with_a_trigger_that_nobody_names_become_jobs() {
         let every = json!({"trigger": "every 5s"});
         let plugins = [
-            carried("hello", &[("run", every.clone()), ("late", every.clone()), ("quiet", json!({}))]),
+            carried(
+                "hello",
+                &[("run", every.clone()), ("late", every.clone()), ("quiet", json!({}))],
+            ),
             carried("report", &[("run", every.clone())]),
             carried("manual", &[("work", json!({}))]),
         ];
@@ -242,7 +302,10 @@ mod jobs_of_all_sources {
         assert_eq!(noted(&all), [""; 0]);
         let effective = &all.jobs[0].effective;
         assert_eq!(effective["trigger"], "every 5s");
-        assert_eq!((&effective["limits"]["timeout"], &effective["limits"]["log"]), (&json!("9s"), &json!("5B")));
+        assert_eq!(
+            (&effective["limits"]["timeout"], &effective["limits"]["log"]),
+            (&json!("9s"), &json!("5B"))
+        );
         assert_eq!(all.jobs[0].origins["limits.log"].to_string(), "sidecar");
     }
 
@@ -254,16 +317,18 @@ mod jobs_of_all_sources {
             carried("b", &[("run", json!({"trigger": "evry 5s"})), ("two", every.clone())]),
             Carried { handlers: None, ..carried("c", &[]) },
         ];
-        let config = parse("[jobs.x]\nplugin = 'a'\nhandler = 'other'\n[jobs.y]\nplugin = 'c'").unwrap();
+        let config =
+            parse("[jobs.x]\nplugin = 'a'\nhandler = 'other'\n[jobs.y]\nplugin = 'c'").unwrap();
         let all = definitions(&config, &[sidecar("a", "[jobs.z]\nx = 1")], &plugins);
-        assert_eq!(
-            found(&all),
-            ["b.two Plugin plugin b", "x File host.toml", "y File host.toml"]
-        );
+        assert_eq!(found(&all), ["b.two Plugin plugin b", "x File host.toml", "y File host.toml"]);
         let incomplete: Vec<bool> = all.jobs.iter().map(|it| it.incomplete).collect();
         assert_eq!(incomplete, [false, true, true]);
         let broken: Vec<&str> = all.broken.iter().map(String::as_str).collect();
         assert_eq!(broken, ["plugin a", "plugin b", "plugin c", "plugins/a.toml"]);
-        assert!(noted(&all).iter().any(|line| line.starts_with("plugin b: handlers.run.defaults.trigger: ")));
+        assert!(
+            noted(&all)
+                .iter()
+                .any(|line| line.starts_with("plugin b: handlers.run.defaults.trigger: "))
+        );
     }
 }

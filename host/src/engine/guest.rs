@@ -32,6 +32,21 @@ pub(super) struct Guest {
 }
 
 impl Guest {
+    /// The state of an instance with nothing around it.
+    pub(super) fn bare(wasi: WasiCtx, control: Arc<Control>) -> Self {
+        Self {
+            wasi,
+            http: WasiHttpCtx::new(),
+            http_hooks: super::deny::NoHttp { control: Arc::clone(&control) },
+            table: ResourceTable::new(),
+            memory: MemoryLimiter::new(u64::MAX),
+            control,
+            config: Arc::default(),
+            deadline: None,
+            host_calls: 0,
+        }
+    }
+
     /// The state of a fresh instance that may use `dirs` and nothing else.
     ///
     /// # Errors
@@ -63,15 +78,10 @@ impl Guest {
             })?;
         }
         Ok(Self {
-            wasi: builder.build(),
-            http: WasiHttpCtx::new(),
-            http_hooks: super::deny::NoHttp { control: Arc::clone(&control) },
-            table: ResourceTable::new(),
             memory: MemoryLimiter::new(memory_limit),
-            control,
             config,
             deadline,
-            host_calls: 0,
+            ..Self::bare(builder.build(), control)
         })
     }
 }

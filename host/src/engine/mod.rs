@@ -4,6 +4,7 @@
 //! this module means that the host is in trouble. Does not know schedules, stores or files'
 //! folders.
 
+mod baseline;
 mod bindings;
 mod cache;
 pub mod control;

@@ -273,7 +273,8 @@ fn judge(
     }
 }
 
-fn invocation(request: Request) -> Invocation {
+/// The request as the guest gets it.
+pub(super) fn invocation(request: Request) -> Invocation {
     Invocation {
         tenant: request.tenant,
         job: request.job,

@@ -178,7 +178,8 @@ impl Merged {
         let over = |key: &str, is_over: &dyn Fn(&Value) -> bool| {
             limits.get(key).filter(|value| is_over(value)).cloned()
         };
-        let timeout = over("timeout", &|value| unit::duration(value).is_ok_and(|it| it > caps.timeout));
+        let timeout =
+            over("timeout", &|value| unit::duration(value).is_ok_and(|it| it > caps.timeout));
         let memory = over("memory", &|value| unit::size(value).is_ok_and(|it| it > caps.memory));
         for (key, by, was, cap) in [
             ("timeout", "executor.caps.timeout", timeout, unit::show_duration(caps.timeout)),
@@ -206,10 +207,13 @@ mod tests {
 
     #[test]
     fn the_highest_layer_that_has_a_key_wins_and_is_named() {
-        let handler = entries(json!({"max_instances": 2, "priority": 1, "tags": ["a"], "limits": {"timeout": "1m", "log": 1}}));
+        let handler = entries(
+            json!({"max_instances": 2, "priority": 1, "tags": ["a"], "limits": {"timeout": "1m", "log": 1}}),
+        );
         let defaults = entries(json!({"priority": 2, "limits": {"timeout": "2m"}}));
         let job = entries(json!({"tags": ["b"], "limits": {"memory": "1MiB"}}));
-        let merged = merge(&[(Layer::Handler, &handler), (Layer::JobDefaults, &defaults), (FILE, &job)]);
+        let merged =
+            merge(&[(Layer::Handler, &handler), (Layer::JobDefaults, &defaults), (FILE, &job)]);
         for (path, value, origin) in [
             ("max_instances", json!(2), "plugin"),
             ("priority", json!(2), "job_defaults"),

@@ -12,12 +12,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::resolve::Resolved;
 use crate::job::{Job, JobKey, Source};
-use crate::run::{Range, Reason, Verdict, reason};
 use crate::store::record::{Definition, Schedule, TriggerState};
 use crate::store::step::{NewSchedule, Patch};
 use crate::time::Timestamp;
-use crate::trigger::Trigger;
+use begin::{Begin, overdue, settle};
 
+mod begin;
 #[cfg(test)]
 mod tests;
 
@@ -116,7 +116,9 @@ impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let job = &self.job.job;
         match &self.concern {
-            Concern::Finished => write!(f, "job `{job}` is finished: its trigger has no fire time left"),
+            Concern::Finished => {
+                write!(f, "job `{job}` is finished: its trigger has no fire time left")
+            }
             Concern::BeforeRegistration(time) => write!(
                 f,
                 "job `{job}` is finished: {time} had passed before it was registered; set \
@@ -132,7 +134,10 @@ impl fmt::Display for Warning {
                     Source::Guest => "a guest",
                     Source::Api | Source::File | Source::Sidecar | Source::Plugin => "REST",
                 };
-                write!(f, "job `{job}` was made by {maker} and stays; choose another name for the declared one")
+                write!(
+                    f,
+                    "job `{job}` was made by {maker} and stays; choose another name for the declared one"
+                )
             }
         }
     }
@@ -208,10 +213,10 @@ impl Reconciliation {
     }
 
     fn compare(&mut self, resolved: &Resolved, schedule: &Schedule, shared: bool, now: Timestamp) {
-        let unchanged =
-            schedule.def.digest == resolved.digest && schedule.source == resolved.source;
+        let same_source = schedule.source == resolved.source;
+        let unchanged = same_source && schedule.def.digest == resolved.digest;
         let waits_for_a_layer =
-            resolved.incomplete && schedule.def.definition == resolved.definition;
+            same_source && resolved.incomplete && schedule.def.definition == resolved.definition;
         let undeclared = schedule.parked.as_deref() == Some(UNDECLARED);
         let job = &schedule.key;
         match schedule.source {
@@ -290,7 +295,11 @@ impl Reconciliation {
                         ranges: overdue(schedule, UNDECLARED, None, now).into_iter().collect(),
                         ..Patch::default()
                     };
-                    self.steps.push(Step::Park { job: job.clone(), expect: schedule.version, patch });
+                    self.steps.push(Step::Park {
+                        job: job.clone(),
+                        expect: schedule.version,
+                        patch,
+                    });
                 }
             }
         }
@@ -314,111 +323,8 @@ impl Reconciliation {
     }
 }
 
-/// Where the fire times of a job begin.
-struct Begin {
-    cursor: Option<Timestamp>,
-    /// The date that was too late to be registered.
-    misfired: Option<Range>,
-}
-
-impl Begin {
-    /// The first fire time from `now` on, on the grid of `anchor`, and after `last_fire`. A date
-    /// that has passed is due at once while a grace is set and holds, else it is misfired.
-    fn new(job: &Job, anchor: Timestamp, last_fire: Option<Timestamp>, now: Timestamp) -> Self {
-        let Some(trigger) = &job.trigger else { return Self { cursor: None, misfired: None } };
-        let first = match trigger {
-            Trigger::Date(_) => trigger.first(now),
-            Trigger::Interval(_) | Trigger::Cron(_) if anchor == now => trigger.first(now),
-            Trigger::Interval(_) | Trigger::Cron(_) => {
-                trigger.next_after(anchor, now.before(MICRO))
-            }
-        };
-        let first = match (first, last_fire) {
-            (Some(first), Some(last)) if first <= last => trigger.next_after(anchor, last),
-            (first, _) => first,
-        };
-        match first {
-            Some(date) if date < now => {
-                let grace = job.policy.misfire_grace_time;
-                if grace.is_some_and(|grace| now.since(date) <= grace) {
-                    return Self { cursor: Some(date), misfired: None };
-                }
-                let misfired = range(Verdict::Misfired, reason::BEFORE_REGISTRATION, (date, date), 1);
-                Self { cursor: None, misfired: Some(misfired) }
-            }
-            cursor => Self { cursor, misfired: None },
-        }
-    }
-
-    /// The fire time of a job that has one alone.
-    fn run_date(&self, job: &Job) -> Option<Timestamp> {
-        match &job.trigger {
-            Some(Trigger::Date(_)) => {
-                self.cursor.or_else(|| self.misfired.as_ref().map(|range| range.first))
-            }
-            Some(Trigger::Interval(_) | Trigger::Cron(_)) | None => None,
-        }
-    }
-}
-
-/// The smallest step between two instants.
-const MICRO: std::time::Duration = std::time::Duration::from_micros(1);
-
-/// Gives a verdict to what was overdue under the trigger that goes, and to a date that comes too
-/// late, where that does not reach back behind what has been decided.
-fn settle(schedule: &Schedule, begin: &Begin, now: Timestamp) -> Option<Patch> {
-    let mut ranges: Vec<Range> =
-        overdue(schedule, RESCHEDULED, begin.cursor, now).into_iter().collect();
-    let decided = ranges.last().map(|range| range.last).max(schedule.last_fire);
-    let misfired = begin.misfired.iter().filter(|range| {
-        decided < Some(range.first) && schedule.cursor.is_none_or(|cursor| cursor <= range.first)
-    });
-    ranges.extend(misfired.cloned());
-    (!ranges.is_empty()).then(|| Patch {
-        cursor: Some((None, None)),
-        ranges,
-        ..Patch::default()
-    })
-}
-
-/// The fire times from the cursor up to `now`, and before `next`, as one range.
-fn overdue(
-    schedule: &Schedule,
-    why: &'static str,
-    next: Option<Timestamp>,
-    now: Timestamp,
-) -> Option<Range> {
-    let end = next.map_or(now.after(MICRO), |next| next.min(now.after(MICRO)));
-    let first = schedule.cursor.filter(|first| *first < end)?;
-    let (verdict, why) = match schedule.pause {
-        Some(_) => (Verdict::Paused, PAUSED),
-        None => (Verdict::Cancelled, why),
-    };
-    let anchor = schedule.trigger_state.anchor;
-    let job = Job::from_effective(schedule.key.clone(), &schedule.def.effective).ok();
-    // Of a job that can't be read any more nothing but its next fire time is known.
-    let (last, count) = job.and_then(|job| job.trigger).map_or((first, 1), |trigger| {
-        let last = trigger.prev_before(anchor, end).unwrap_or(first).max(first);
-        (last, trigger.count(anchor, first, last.after(MICRO)).max(1))
-    });
-    Some(range(verdict, why, (first, last), count))
-}
-
-fn range(
-    verdict: Verdict,
-    why: &'static str,
-    (first, last): (Timestamp, Timestamp),
-    count: u64,
-) -> Range {
-    Range { verdict, reason: Reason::Borrowed(why), first, last, count, into: None }
-}
-
 /// The record of a resolved job.
-fn new_schedule(
-    resolved: &Resolved,
-    cursor: Option<Timestamp>,
-    anchor: Timestamp,
-) -> NewSchedule {
+fn new_schedule(resolved: &Resolved, cursor: Option<Timestamp>, anchor: Timestamp) -> NewSchedule {
     NewSchedule {
         key: resolved.job.key.clone(),
         source: resolved.source,

@@ -2,7 +2,7 @@
 //! defaults of a plugin, all as JSON values.
 //!
 //! A [`Table`] hands out typed values by key and collects what is wrong, each with its dotted path;
-//! [`value`] and [`unit`] read single values. It knows no key by itself: what the keys of a job or
+//! `value` and `unit` read single values. It knows no key by itself: what the keys of a job or
 //! of `host.toml` are, `job` and `config` say.
 
 pub mod unit;
@@ -154,7 +154,10 @@ mod tests {
             (json!({"secret": 1}), "jobs.x.secret: unknown key `secret`; did you mean `secrets`?"),
             (json!({"retry": 2}), "jobs.x.retry: `retry` is not built yet; leave it out"),
             (json!({"id": 1}), "jobs.x.id: stands elsewhere"),
-            (json!({"calendar": 1}), "jobs.x.calendar: `calendar` is reserved for later; leave it out"),
+            (
+                json!({"calendar": 1}),
+                "jobs.x.calendar: `calendar` is reserved for later; leave it out",
+            ),
         ] {
             assert_eq!(problems(&value), [problem], "{value}");
         }

@@ -37,7 +37,9 @@ const FUEL_UNITS: [(u64, &str); 3] = [(1_000_000_000, "G"), (1_000_000, "M"), (1
 ///
 /// A message when it is something else or longer than [`MAX_DURATION`].
 pub fn duration(value: &Value) -> Result<Duration, String> {
-    let wrong = || format!("must be a duration like `250ms`, `30s`, `5m`, `2h` or `1d`, not {}", shown(value));
+    let wrong = || {
+        format!("must be a duration like `250ms`, `30s`, `5m`, `2h` or `1d`, not {}", shown(value))
+    };
     let text = value.as_str().ok_or_else(wrong)?;
     // humantime takes `5M` for five months, and nobody who writes it means that; a bare `0` is
     // left to the units like every other number.
@@ -88,7 +90,10 @@ pub fn size(value: &Value) -> Result<u64, String> {
 /// A message when it is something else or zero.
 pub fn fuel(value: &Value) -> Result<u64, String> {
     let wrong = || {
-        format!("must be an amount of fuel above zero like `5G`, `200M` or `10K`, not {}", shown(value))
+        format!(
+            "must be an amount of fuel above zero like `5G`, `200M` or `10K`, not {}",
+            shown(value)
+        )
     };
     let fuel = match value {
         Value::String(text) => FUEL_UNITS
@@ -117,7 +122,7 @@ pub fn or_none<T>(
 pub fn show_duration(duration: Duration) -> String {
     let nanos = duration.as_nanos();
     for (factor, unit) in DURATION_UNITS {
-        if nanos >= factor && nanos % factor == 0 {
+        if nanos >= factor && nanos.is_multiple_of(factor) {
             return format!("{}{unit}", nanos / factor);
         }
     }
@@ -127,7 +132,7 @@ pub fn show_duration(duration: Duration) -> String {
 /// A size as text: `64KiB`.
 pub fn show_size(bytes: u64) -> String {
     for (factor, unit) in SIZE_UNITS {
-        if bytes >= factor && bytes % factor == 0 {
+        if bytes >= factor && bytes.is_multiple_of(factor) {
             return format!("{}{unit}", bytes / factor);
         }
     }
@@ -137,7 +142,7 @@ pub fn show_size(bytes: u64) -> String {
 /// An amount of fuel as text: `5G`.
 pub fn show_fuel(fuel: u64) -> String {
     for (factor, unit) in FUEL_UNITS {
-        if fuel >= factor && fuel % factor == 0 {
+        if fuel >= factor && fuel.is_multiple_of(factor) {
             return format!("{}{unit}", fuel / factor);
         }
     }
@@ -166,14 +171,28 @@ mod tests {
             assert_eq!(duration, Duration::from_millis(millis), "{text}");
             assert_eq!(show_duration(duration), shown, "{text}");
         }
-        for wrong in [json!(30), json!("30"), json!("0"), json!("-5s"), json!("5M"), json!(""), json!("5 parsecs"), json!(true), json!("200y"), json!(null)] {
+        for wrong in [
+            json!(30),
+            json!("30"),
+            json!("0"),
+            json!("-5s"),
+            json!("5M"),
+            json!(""),
+            json!("5 parsecs"),
+            json!(true),
+            json!("200y"),
+            json!(null),
+        ] {
             assert!(duration(&wrong).is_err(), "{wrong}");
         }
         assert_eq!(
             duration(&json!("5min later")).unwrap_err(),
             "must be a duration like `250ms`, `30s`, `5m`, `2h` or `1d`, not `5min later`"
         );
-        assert_eq!(positive_duration(&json!("0s")).unwrap_err(), "must be longer than zero, not `0s`");
+        assert_eq!(
+            positive_duration(&json!("0s")).unwrap_err(),
+            "must be longer than zero, not `0s`"
+        );
     }
 
     #[test]
@@ -190,7 +209,17 @@ mod tests {
             assert_eq!(show_size(bytes), shown, "{value}");
             assert_eq!(size(&json!(shown)), Ok(bytes), "{value}");
         }
-        for wrong in [json!("64MB"), json!("64M"), json!("64"), json!("KiB"), json!("-1KiB"), json!(-1), json!(1.5), json!("64mib"), json!(true)] {
+        for wrong in [
+            json!("64MB"),
+            json!("64M"),
+            json!("64"),
+            json!("KiB"),
+            json!("-1KiB"),
+            json!(-1),
+            json!(1.5),
+            json!("64mib"),
+            json!(true),
+        ] {
             assert!(size(&wrong).is_err(), "{wrong}");
         }
     }
@@ -207,7 +236,15 @@ mod tests {
             assert_eq!(show_fuel(units), shown, "{value}");
             assert_eq!(fuel(&json!(shown)), Ok(units), "{value}");
         }
-        for wrong in [json!(0), json!("0G"), json!("5g"), json!("1.5G"), json!("G"), json!(-1), json!("99999999999G")] {
+        for wrong in [
+            json!(0),
+            json!("0G"),
+            json!("5g"),
+            json!("1.5G"),
+            json!("G"),
+            json!(-1),
+            json!("99999999999G"),
+        ] {
             assert!(fuel(&wrong).is_err(), "{wrong}");
         }
     }

@@ -135,17 +135,10 @@ struct Draft {
 }
 
 /// Reads every key that is there, and notes everything that is wrong.
-fn read(
-    entries: &Entries,
-    layer: Layer,
-    path: &str,
-    place: Place<'_>,
-) -> (Draft, Vec<Problem>) {
+fn read(entries: &Entries, layer: Layer, path: &str, place: Place<'_>) -> (Draft, Vec<Problem>) {
     let mut table = Table::new(path, entries, &keys::of_layer(layer));
-    let delivery = [
-        ("at_least_once", Delivery::AtLeastOnce),
-        ("at_most_once", Delivery::AtMostOnce),
-    ];
+    let delivery =
+        [("at_least_once", Delivery::AtLeastOnce), ("at_most_once", Delivery::AtMostOnce)];
     let draft = Draft {
         plugin: table.read("plugin", name),
         handler: table.read("handler", name),

@@ -141,8 +141,9 @@ fn dir(item: &Value, path: &str, base_dir: &Path) -> Result<DirGrant, Vec<Proble
     let guest = table.read("guest", guest_folder);
     let mode = match table.raw("mode") {
         None => Some(DirMode::ReadOnly),
-        Some(_) => table
-            .read("mode", choice(&[("ro", DirMode::ReadOnly), ("rw", DirMode::ReadWrite)])),
+        Some(_) => {
+            table.read("mode", choice(&[("ro", DirMode::ReadOnly), ("rw", DirMode::ReadWrite)]))
+        }
     };
     match (host, guest, mode, table.finish()) {
         (Some(host), Some(guest), Some(mode), problems) if problems.is_empty() => {

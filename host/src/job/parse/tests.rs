@@ -90,44 +90,128 @@ fn a_wall_time_without_a_zone_is_in_the_default_zone_and_says_so() {
 #[test]
 fn every_wrong_value_is_named_with_what_would_be_right() {
     for (value, problem) in [
-        (json!({"misfire_grace_time": 0}), "misfire_grace_time: must be a duration like `250ms`, `30s`, `5m`, `2h` or `1d`, not `0`; or `none`"),
-        (json!({"misfire_grace_time": "-5s"}), "misfire_grace_time: must be a duration like `250ms`, `30s`, `5m`, `2h` or `1d`, not `-5s`; or `none`"),
-        (json!({"misfire_grace_time": "0s"}), "misfire_grace_time: must be longer than zero, not `0s`; or `none`"),
-        (json!({"misfire_grace_time": true}), "misfire_grace_time: must be a duration like `250ms`, `30s`, `5m`, `2h` or `1d`, not `true`; or `none`"),
-        (json!({"max_instances": 0}), "max_instances: must be a whole number from 1 to 10000, not `0`"),
-        (json!({"max_instances": 1.5}), "max_instances: must be a whole number from 1 to 10000, not `1.5`"),
-        (json!({"max_instances": true}), "max_instances: must be a whole number from 1 to 10000, not `true`"),
-        (json!({"max_instances": null}), "max_instances: must be a whole number from 1 to 10000, not `null`"),
-        (json!({"max_instance": 1}), "max_instance: unknown key `max_instance`; did you mean `max_instances`?"),
+        (
+            json!({"misfire_grace_time": 0}),
+            "misfire_grace_time: must be a duration like `250ms`, `30s`, `5m`, `2h` or `1d`, not `0`; or `none`",
+        ),
+        (
+            json!({"misfire_grace_time": "-5s"}),
+            "misfire_grace_time: must be a duration like `250ms`, `30s`, `5m`, `2h` or `1d`, not `-5s`; or `none`",
+        ),
+        (
+            json!({"misfire_grace_time": "0s"}),
+            "misfire_grace_time: must be longer than zero, not `0s`; or `none`",
+        ),
+        (
+            json!({"misfire_grace_time": true}),
+            "misfire_grace_time: must be a duration like `250ms`, `30s`, `5m`, `2h` or `1d`, not `true`; or `none`",
+        ),
+        (
+            json!({"max_instances": 0}),
+            "max_instances: must be a whole number from 1 to 10000, not `0`",
+        ),
+        (
+            json!({"max_instances": 1.5}),
+            "max_instances: must be a whole number from 1 to 10000, not `1.5`",
+        ),
+        (
+            json!({"max_instances": true}),
+            "max_instances: must be a whole number from 1 to 10000, not `true`",
+        ),
+        (
+            json!({"max_instances": null}),
+            "max_instances: must be a whole number from 1 to 10000, not `null`",
+        ),
+        (
+            json!({"max_instance": 1}),
+            "max_instance: unknown key `max_instance`; did you mean `max_instances`?",
+        ),
         (json!({"priority": 10}), "priority: must be a whole number from 0 to 9, not `10`"),
-        (json!({"coalesce": "none"}), "coalesce: `none` could mean either of two: write `all` to run every missed fire, or `drop` to run none of them"),
-        (json!({"coalesce": null}), "coalesce: `none` could mean either of two: write `all` to run every missed fire, or `drop` to run none of them"),
-        (json!({"coalesce": "newest"}), "coalesce: must be `latest`, `earliest`, `all` or `drop`, not `newest`"),
+        (
+            json!({"coalesce": "none"}),
+            "coalesce: `none` could mean either of two: write `all` to run every missed fire, or `drop` to run none of them",
+        ),
+        (
+            json!({"coalesce": null}),
+            "coalesce: `none` could mean either of two: write `all` to run every missed fire, or `drop` to run none of them",
+        ),
+        (
+            json!({"coalesce": "newest"}),
+            "coalesce: must be `latest`, `earliest`, `all` or `drop`, not `newest`",
+        ),
         (json!({"overlap": "queue"}), "overlap: `queue` is not built yet; leave it out"),
         (json!({"overlap": "skipp"}), "overlap: unknown choice `skipp`; did you mean `skip`?"),
-        (json!({"delivery": "exactly_once"}), "delivery: must be `at_least_once` or `at_most_once`, not `exactly_once`"),
+        (
+            json!({"delivery": "exactly_once"}),
+            "delivery: must be `at_least_once` or `at_most_once`, not `exactly_once`",
+        ),
         (json!({"queue": "gpu"}), "queue: `queue` is not built yet; leave it out"),
         (json!({"queue_limit": 2}), "queue_limit: `queue_limit` is not built yet; leave it out"),
-        (json!({"retry": {"max_attempts": 3}}), "retry.max_attempts: `max_attempts` is not built yet; leave it out"),
-        (json!({"limits": {"grace": "5s"}}), "limits.grace: `grace` is not built yet; leave it out"),
-        (json!({"limits": {"memory": "64MB"}}), "limits.memory: must be a size like `64KiB`, `1MiB` or `4GiB`, not `64MB`"),
-        (json!({"limits": {"memory": "1KiB"}}), "limits.memory: must be at least 64KiB, not `1KiB`"),
-        (json!({"limits": {"timeout": "0s"}}), "limits.timeout: must be longer than zero, not `0s`"),
-        (json!({"limits": {"timeot": "1s"}}), "limits.timeot: unknown key `timeot`; did you mean `timeout`?"),
+        (
+            json!({"retry": {"max_attempts": 3}}),
+            "retry.max_attempts: `max_attempts` is not built yet; leave it out",
+        ),
+        (
+            json!({"limits": {"grace": "5s"}}),
+            "limits.grace: `grace` is not built yet; leave it out",
+        ),
+        (
+            json!({"limits": {"memory": "64MB"}}),
+            "limits.memory: must be a size like `64KiB`, `1MiB` or `4GiB`, not `64MB`",
+        ),
+        (
+            json!({"limits": {"memory": "1KiB"}}),
+            "limits.memory: must be at least 64KiB, not `1KiB`",
+        ),
+        (
+            json!({"limits": {"timeout": "0s"}}),
+            "limits.timeout: must be longer than zero, not `0s`",
+        ),
+        (
+            json!({"limits": {"timeot": "1s"}}),
+            "limits.timeot: unknown key `timeot`; did you mean `timeout`?",
+        ),
         (json!({"limits": 5}), "limits: must be a table of keys, not `5`"),
         (json!({"result": "stdout"}), "result: `result` is not built yet; leave it out"),
         (json!({"mutex": "m"}), "mutex: `mutex` is reserved for later; leave it out"),
-        (json!({"plugin": "a/b"}), "plugin: `a/b` is no plugin name: use letters, digits, `.`, `_`, `-`, starting with a letter or digit, at most 128 of them"),
+        (
+            json!({"plugin": "a/b"}),
+            "plugin: `a/b` is no plugin name: use letters, digits, `.`, `_`, `-`, starting with a letter or digit, at most 128 of them",
+        ),
         (json!({"config": {"a": [1]}}), "config: `a` must be text, a number or a flag, not a list"),
         (json!({"tags": "x"}), "tags: must be a list, not `x`"),
-        (json!({"id": "x"}), "id: `id` stands in REST bodies only; here the table's name is the id"),
-        (json!({"capabilities": {"http": ["https://x"]}}), "capabilities.http: `http` is not built yet; leave it out"),
-        (json!({"capabilities": {"dirs": ["data"]}}), "capabilities.dirs.0: must be like `{ host = \"data\", guest = \"/data\" }`, not `data`"),
-        (json!({"capabilities": {"dirs": [{"host": "d", "guest": "data"}]}}), "capabilities.dirs.0.guest: must be an absolute path like `/data`, not `data`"),
-        (json!({"capabilities": {"dirs": [{"host": "d", "guest": "/a/../b"}]}}), "capabilities.dirs.0.guest: must be an absolute path like `/data`, not `/a/../b`"),
-        (json!({"capabilities": {"dirs": [{"guest": "/a"}]}}), "capabilities.dirs.0.host: `host` is missing: name the folder"),
-        (json!({"capabilities": {"dirs": [{"host": "d", "guest": "/a", "mode": "x"}]}}), "capabilities.dirs.0.mode: must be `ro` or `rw`, not `x`"),
-        (json!({"capabilities": {"dirs": [{"host": "d", "guest": "/a"}, {"host": "e", "guest": "/a/"}]}}), "capabilities.dirs.1.guest: `/a` is granted twice; choose another path"),
+        (
+            json!({"id": "x"}),
+            "id: `id` stands in REST bodies only; here the table's name is the id",
+        ),
+        (
+            json!({"capabilities": {"http": ["https://x"]}}),
+            "capabilities.http: `http` is not built yet; leave it out",
+        ),
+        (
+            json!({"capabilities": {"dirs": ["data"]}}),
+            "capabilities.dirs.0: must be like `{ host = \"data\", guest = \"/data\" }`, not `data`",
+        ),
+        (
+            json!({"capabilities": {"dirs": [{"host": "d", "guest": "data"}]}}),
+            "capabilities.dirs.0.guest: must be an absolute path like `/data`, not `data`",
+        ),
+        (
+            json!({"capabilities": {"dirs": [{"host": "d", "guest": "/a/../b"}]}}),
+            "capabilities.dirs.0.guest: must be an absolute path like `/data`, not `/a/../b`",
+        ),
+        (
+            json!({"capabilities": {"dirs": [{"guest": "/a"}]}}),
+            "capabilities.dirs.0.host: `host` is missing: name the folder",
+        ),
+        (
+            json!({"capabilities": {"dirs": [{"host": "d", "guest": "/a", "mode": "x"}]}}),
+            "capabilities.dirs.0.mode: must be `ro` or `rw`, not `x`",
+        ),
+        (
+            json!({"capabilities": {"dirs": [{"host": "d", "guest": "/a"}, {"host": "e", "guest": "/a/"}]}}),
+            "capabilities.dirs.1.guest: `/a` is granted twice; choose another path",
+        ),
     ] {
         assert_eq!(problems_of(FILE, value), [format!("jobs.x.{problem}")]);
     }

@@ -4,6 +4,11 @@ use std::sync::Arc;
 use super::*;
 use crate::config::Config;
 use crate::config::definitions::definitions;
+use crate::config::resolve::Carried;
+use crate::job::PluginKey;
+use crate::job::names::{HandlerName, TenantId};
+use crate::plugin::Handler;
+use crate::run::Verdict;
 use crate::run::id::Uid;
 use crate::store::record::Pause;
 
@@ -14,7 +19,9 @@ fn utc(text: &str) -> Timestamp {
 /// The jobs that a file declares.
 fn declared(text: &str) -> Vec<Resolved> {
     let config = Config::parse(text, Path::new("host.toml"), Path::new("/srv"), 5).unwrap();
-    definitions(&config, &[], &[]).jobs
+    let plugin = PluginKey { tenant: TenantId::default_tenant(), plugin: "p".parse().unwrap() };
+    let handler = Handler { name: HandlerName::run(), description: String::new(), defaults: None };
+    definitions(&config, &[], &[Carried { plugin, handlers: Some(vec![handler]) }]).jobs
 }
 
 /// One job with the given keys.
@@ -108,7 +115,10 @@ fn a_date_that_passed_before_registration_is_misfired_unless_a_grace_holds() {
         }
         let [range] = new.ranges.as_slice() else { panic!("{case}") };
         assert_eq!((new.cursor, new.due_at), (None, None), "{case}");
-        assert_eq!((range.verdict, range.reason.as_ref()), (Verdict::Misfired, "before_registration"));
+        assert_eq!(
+            (range.verdict, range.reason.as_ref()),
+            (Verdict::Misfired, "before_registration")
+        );
         assert_eq!((range.first, range.last, range.count), (utc(EIGHT), utc(EIGHT), 1), "{case}");
         assert_eq!(all.warnings[0].concern, Concern::BeforeRegistration(utc(EIGHT)), "{case}");
         assert_eq!(state(&kept(new, now)), JobState::Finished, "{case}");
@@ -147,7 +157,10 @@ fn another_definition_with_the_same_trigger_keeps_cursor_and_anchor() {
     assert!(first.is_none());
     assert_eq!((*expect, new.keep_cursor, new.max_instances), (9, true, 3));
     assert_eq!(new.parked.as_deref(), Some("gave_up"));
-    assert_eq!((new.cursor, new.trigger_state.anchor), (Some(utc("2026-01-01T09:00:00Z")), utc(EIGHT)));
+    assert_eq!(
+        (new.cursor, new.trigger_state.anchor),
+        (Some(utc("2026-01-01T09:00:00Z")), utc(EIGHT))
+    );
 }
 
 #[test]
@@ -157,7 +170,8 @@ fn another_trigger_begins_now_and_what_was_overdue_gets_a_verdict() {
         [(false, Verdict::Cancelled, "rescheduled"), (true, Verdict::Paused, "paused")]
     {
         schedule.pause = paused.then(|| Pause { by: "a".into(), why: "b".into(), until: None });
-        let all = run(&job("trigger = 'cron 30 * * * *'"), &[schedule.clone()], "2026-01-01T11:10:00Z");
+        let all =
+            run(&job("trigger = 'cron 30 * * * *'"), &[schedule.clone()], "2026-01-01T11:10:00Z");
         let Replacement { first, schedule: new, .. } = replacement(&all);
         assert_eq!(new.cursor, Some(utc("2026-01-01T11:30:00Z")));
         assert_eq!(new.trigger_state.anchor, utc("2026-01-01T11:10:00Z"));
@@ -198,7 +212,7 @@ fn a_fire_time_that_both_triggers_have_now_is_left_to_the_new_one() {
 fn a_date_that_is_rewritten_while_it_is_overdue_stays_due() {
     let schedule = stored(&job("trigger = 'at 2026-01-01 09:00:00'"), EIGHT);
     let rewritten = job("trigger = { type = 'date', run_date = '2026-01-01T09:00:00Z' }");
-    let all = run(&rewritten, &[schedule.clone()], TEN);
+    let all = run(&rewritten, std::slice::from_ref(&schedule), TEN);
     assert_eq!(replacement(&all).schedule.cursor, Some(utc("2026-01-01T09:00:00Z")));
     assert!(replacement(&all).first.is_none() && all.warnings.is_empty());
 
@@ -245,7 +259,7 @@ fn what_is_declared_no_more_is_parked_and_comes_back_on_its_grid() {
 fn what_a_broken_file_declared_is_left_alone() {
     let schedule = stored(&job(HOURLY), EIGHT);
     let broken = BTreeSet::from(["host.toml".to_owned()]);
-    let all = reconcile(&[], &[schedule.clone()], &broken, false, utc(TEN));
+    let all = reconcile(&[], std::slice::from_ref(&schedule), &broken, false, utc(TEN));
     assert_eq!(left(&all), Left::Broken);
     // A job whose plugin can't be asked keeps what the plugin gave it, until it is rewritten.
     let mut desired = job("");
@@ -306,7 +320,8 @@ fn on_a_shared_store_the_higher_config_version_wins_and_nothing_is_parked() {
 
 #[test]
 fn steps_stand_in_order_of_the_jobs_names() {
-    let desired = declared("[jobs.b]\nplugin = 'p'\n[jobs.a]\nplugin = 'p'\n[jobs.c]\nplugin = 'p'");
+    let desired =
+        declared("[jobs.b]\nplugin = 'p'\n[jobs.a]\nplugin = 'p'\n[jobs.c]\nplugin = 'p'");
     let names: Vec<String> = run(&desired, &[], TEN)
         .steps
         .iter()

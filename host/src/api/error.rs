@@ -1,0 +1,164 @@
+//! Why a request is refused: the value that handlers return and `problem+json` is made of.
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+
+use super::view::problem::{PartView, ProblemView};
+use crate::problem::Problem;
+use crate::store::error::StoreError;
+
+/// Seconds after which a client may try again when the store does not answer.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+
+/// The kinds of problem. Each has one status, one code and one title.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// There is no such route.
+    NoSuchRoute,
+    /// There is no such tenant, or not for this client.
+    NoSuchTenant,
+    /// There is no such job.
+    NoSuchJob,
+    /// There is no such run.
+    NoSuchRun,
+    /// There is no such plugin.
+    NoSuchPlugin,
+    /// The route does not take this method.
+    WrongMethod,
+    /// Parameters or body are wrong.
+    Invalid,
+    /// The body is not JSON by its content type.
+    WrongContentType,
+    /// The body is too long.
+    TooLarge,
+    /// The request did not come from this machine, as far as its headers tell.
+    Foreign,
+    /// The run is over.
+    AlreadyDone,
+    /// What was read is no longer what stands.
+    Changed,
+    /// The job can't be run as it is defined.
+    Unusable,
+    /// Documented, and not there yet.
+    NotBuilt,
+    /// The host does not take work.
+    NotReady,
+    /// The store does not answer.
+    StoreUnavailable,
+    /// The store has no room.
+    StoreFull,
+    /// Something is broken inside.
+    Broken,
+    /// It took too long.
+    TimedOut,
+}
+
+impl Kind {
+    /// Status, code and title.
+    const fn words(self) -> (StatusCode, &'static str, &'static str) {
+        use StatusCode as S;
+        match self {
+            Self::NoSuchRoute => (S::NOT_FOUND, "no_such_route", "no such route"),
+            Self::NoSuchTenant => (S::NOT_FOUND, "no_such_tenant", "no such tenant"),
+            Self::NoSuchJob => (S::NOT_FOUND, "no_such_job", "no such job"),
+            Self::NoSuchRun => (S::NOT_FOUND, "no_such_run", "no such run"),
+            Self::NoSuchPlugin => (S::NOT_FOUND, "no_such_plugin", "no such plugin"),
+            Self::WrongMethod => (S::METHOD_NOT_ALLOWED, "wrong_method", "wrong method"),
+            Self::Invalid => (S::UNPROCESSABLE_ENTITY, "invalid", "invalid request"),
+            Self::WrongContentType => {
+                (S::UNSUPPORTED_MEDIA_TYPE, "wrong_content_type", "wrong content type")
+            }
+            Self::TooLarge => (S::PAYLOAD_TOO_LARGE, "too_large", "body too large"),
+            Self::Foreign => (S::FORBIDDEN, "foreign", "foreign request"),
+            Self::AlreadyDone => (S::CONFLICT, "already_done", "already done"),
+            Self::Changed => (S::CONFLICT, "changed", "changed meanwhile"),
+            Self::Unusable => (S::CONFLICT, "unusable", "unusable job"),
+            Self::NotBuilt => (S::NOT_IMPLEMENTED, "not_built", "not built yet"),
+            Self::NotReady => (S::SERVICE_UNAVAILABLE, "not_ready", "not ready"),
+            Self::StoreUnavailable => {
+                (S::SERVICE_UNAVAILABLE, "store_unavailable", "store unavailable")
+            }
+            Self::StoreFull => (S::INSUFFICIENT_STORAGE, "store_full", "store full"),
+            Self::Broken => (S::INTERNAL_SERVER_ERROR, "broken", "internal error"),
+            Self::TimedOut => (S::SERVICE_UNAVAILABLE, "timed_out", "timed out"),
+        }
+    }
+}
+
+/// A refused request.
+#[derive(Clone, Debug)]
+pub struct ApiError {
+    kind: Kind,
+    detail: String,
+    errors: Vec<Problem>,
+}
+
+impl ApiError {
+    /// A refusal with what is wrong and what would help.
+    pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into(), errors: Vec::new() }
+    }
+
+    /// A refusal of parameters or a body, with all that is wrong.
+    pub fn invalid(errors: Vec<Problem>) -> Self {
+        let all = errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        Self::new(Kind::Invalid, all).with(errors)
+    }
+
+    /// The same with what is wrong with each part.
+    pub fn with(self, errors: Vec<Problem>) -> Self {
+        Self { errors, ..self }
+    }
+
+    /// The HTTP status.
+    pub fn status(&self) -> StatusCode {
+        self.kind.words().0
+    }
+
+    fn view(self) -> ProblemView {
+        let (status, code, title) = self.kind.words();
+        let part = |problem: Problem| PartView { path: problem.path, message: problem.message };
+        ProblemView {
+            kind: format!("urn:campanile:problem:{code}"),
+            title: title.to_owned(),
+            status: status.as_u16(),
+            detail: self.detail,
+            code: code.to_owned(),
+            errors: self.errors.into_iter().map(part).collect(),
+        }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        let kind = match &error {
+            StoreError::Unavailable(_) | StoreError::Unknown(_) | StoreError::Denied(_) => {
+                Kind::StoreUnavailable
+            }
+            StoreError::Conflict { .. } | StoreError::Fenced => Kind::Changed,
+            StoreError::Full(_) => Kind::StoreFull,
+            StoreError::Incompatible { .. } | StoreError::Corrupt(_) => Kind::Broken,
+            StoreError::Invalid(_) => Kind::Invalid,
+            StoreError::NotFound(_) => Kind::NoSuchJob,
+        };
+        if kind == Kind::Broken {
+            tracing::error!(%error, "a request failed");
+        }
+        Self::new(kind, error.to_string())
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let mut response = (status, Json(self.view())).into_response();
+        let headers = response.headers_mut();
+        headers
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, RETRY_AFTER);
+        }
+        response
+    }
+}

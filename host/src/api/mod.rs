@@ -1,0 +1,84 @@
+//! The REST interface: what `/healthz`, `/readyz` and `/v1` answer.
+//!
+//! ```text
+//! server ── guard (Host, Origin, time) ── routes ── jobs, runs, logs, plugins ── view ── JSON
+//! ```
+//!
+//! Reads the store and the catalog, makes and cancels runs; plans nothing and runs nothing. Paths,
+//! shapes and words are contract (architecture, section 6).
+
+mod body;
+pub mod error;
+mod guard;
+mod health;
+mod jobs;
+mod logs;
+mod params;
+mod plugins;
+mod routes;
+mod runs;
+mod server;
+pub mod view;
+
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::catalog::Catalog;
+use crate::catalog::jobs::JobCache;
+use crate::clock::SharedClock;
+use crate::status::Status;
+use crate::store::Store;
+
+/// What the interface speaks for.
+#[derive(Clone)]
+pub struct Context {
+    /// Jobs, runs, ledger.
+    pub store: Arc<dyn Store>,
+    /// What time it is.
+    pub clock: SharedClock,
+    /// The plugins that are here.
+    pub catalog: watch::Receiver<Arc<Catalog>>,
+    /// Jobs as values.
+    pub jobs: Arc<JobCache>,
+    /// How the host is.
+    pub status: Arc<Status>,
+    /// The host's name.
+    pub host: String,
+    /// Where it listens.
+    pub listen: SocketAddr,
+}
+
+/// What every handler gets.
+#[derive(Clone)]
+struct App {
+    context: Arc<Context>,
+    /// Holds true when the host shuts down.
+    stop: watch::Receiver<bool>,
+}
+
+/// Answers requests on `listener` until `stop` holds true; then lets those under way end, for five
+/// seconds at most.
+///
+/// # Errors
+///
+/// The listener is of no use.
+pub async fn serve(
+    listener: TcpListener,
+    context: Context,
+    stop: watch::Receiver<bool>,
+) -> io::Result<()> {
+    server::serve(listener, router(context, stop.clone()), stop).await
+}
+
+/// All routes, without a listener: for whoever asks from within the same process.
+pub fn router(context: Context, stop: watch::Receiver<bool>) -> Router {
+    routes::router(App { context: Arc::new(context), stop })
+}

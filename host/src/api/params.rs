@@ -1,0 +1,218 @@
+//! What stands in a request's URL: the parameters after `?`, and the names in its path.
+//!
+//! Reading collects all that is wrong, so that one answer names every problem. A parameter that
+//! nobody asked for is one: a misspelt filter must not list everything.
+
+use std::convert::Infallible;
+use std::str::FromStr;
+use std::time::Duration;
+
+use axum::extract::{FromRequestParts, Path, Query};
+use http::request::Parts;
+use serde_json::Value;
+
+use super::error::{ApiError, Kind};
+use crate::job::names::TenantId;
+use crate::problem::{Problem, nearest};
+use crate::store::query::{DEFAULT_PAGE, MAX_PAGE, Page};
+use crate::table::unit;
+use crate::time::Timestamp;
+
+/// Bytes of `2026-01-01T`.
+const DATE_BYTES: usize = 11;
+
+/// The parameters of one request.
+pub struct Params {
+    given: Vec<(String, String)>,
+    known: Vec<&'static str>,
+    problems: Vec<Problem>,
+}
+
+impl<S: Sync> FromRequestParts<S> for Params {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let given = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri);
+        let (given, problems) = match given {
+            Ok(Query(given)) => (given, Vec::new()),
+            Err(error) => (Vec::new(), vec![Problem::new("", error.to_string())]),
+        };
+        Ok(Self { given, known: vec!["tenant"], problems })
+    }
+}
+
+impl Params {
+    /// The parameter `key` as `read` understands it; `None` when it is missing or wrong.
+    pub fn read<T>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        self.known.push(key);
+        let mut given = self.given.iter().filter(|(name, _)| name == key);
+        let (_, text) = given.next()?;
+        let value = if given.next().is_some() {
+            Err("is given twice".to_owned())
+        } else {
+            read(text)
+        };
+        value.map_err(|message| self.problems.push(Problem::new(key, message))).ok()
+    }
+
+    /// `limit` and `cursor`.
+    pub fn page(&mut self) -> Page {
+        let limit = self.read("limit", |text| whole(text, 1, MAX_PAGE));
+        let cursor = self.read("cursor", |text| Ok(text.to_owned()));
+        Page { limit: limit.unwrap_or(DEFAULT_PAGE), cursor }
+    }
+
+    /// Ends the reading: the tenant that the request is about.
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong; or the tenant is unknown.
+    pub fn finish(mut self) -> Result<TenantId, ApiError> {
+        let tenant = self.read("tenant", |text| {
+            text.parse::<TenantId>().map_err(|error| error.to_string())
+        });
+        for (key, _) in &self.given {
+            if !self.known.contains(&key.as_str()) {
+                self.problems.push(Problem::new(key, unknown(key, &self.known)));
+            }
+        }
+        if !self.problems.is_empty() {
+            return Err(ApiError::invalid(self.problems));
+        }
+        let default = TenantId::default_tenant();
+        match tenant {
+            Some(tenant) if tenant != default => Err(ApiError::new(
+                Kind::NoSuchTenant,
+                format!("there is no tenant `{tenant}`; there is `{default}`"),
+            )),
+            Some(_) | None => Ok(default),
+        }
+    }
+}
+
+fn unknown(key: &str, known: &[&str]) -> String {
+    match nearest(key, known) {
+        Some(near) => format!("unknown parameter `{key}`; did you mean `{near}`?"),
+        None => format!("unknown parameter `{key}`; known here: {}", known.join(", ")),
+    }
+}
+
+/// Reads a whole number from `min` to `max`.
+pub fn whole(text: &str, min: usize, max: usize) -> Result<usize, String> {
+    text.parse()
+        .ok()
+        .filter(|number| (min..=max).contains(number))
+        .ok_or_else(|| format!("`{text}` is not a whole number from {min} to {max}"))
+}
+
+/// Reads a time.
+pub fn time(text: &str) -> Result<Timestamp, String> {
+    // A `+` in a query stands for a blank, and nobody who writes an offset thinks of it.
+    let (date, clock) = text.split_at_checked(DATE_BYTES).unwrap_or((text, ""));
+    Timestamp::parse(&format!("{date}{}", clock.replace(' ', "+")))
+}
+
+/// Reads a duration of at most `max`.
+pub fn duration(text: &str, max: Duration) -> Result<Duration, String> {
+    let duration = unit::duration(&Value::from(text))?;
+    if duration > max {
+        return Err(format!("`{text}` is longer than {}", unit::show_duration(max)));
+    }
+    Ok(duration)
+}
+
+/// Reads a name or an id.
+pub fn name<T: FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error: T::Err| error.to_string())
+}
+
+/// Reads whether something is wanted: `?follow` and `?follow=true` say so.
+pub fn flag(text: &str) -> Result<bool, String> {
+    match text {
+        "" | "true" | "1" => Ok(true),
+        "false" | "0" => Ok(false),
+        other => Err(format!("`{other}` is not understood; give `true` or `false`")),
+    }
+}
+
+/// Reads one of the words of an enum, as JSON writes them.
+pub fn word<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_json::from_value(Value::from(text)).map_err(|error| {
+        // "unknown variant `x`, expected one of `a`, `b`"
+        error.to_string().replace("unknown variant", "unknown word")
+    })
+}
+
+/// The one name in a request's path, not yet checked.
+pub struct Name(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Name {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        match Path::<String>::from_request_parts(parts, state).await {
+            Ok(Path(name)) => Ok(Self(name)),
+            Err(error) => Err(ApiError::new(Kind::NoSuchRoute, error.body_text())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::Verdict;
+
+    async fn params(query: &str) -> Params {
+        let request = http::Request::builder().uri(format!("/v1/runs?{query}")).body(()).unwrap();
+        let (mut parts, ()) = request.into_parts();
+        let Ok(params) = Params::from_request_parts(&mut parts, &()).await;
+        params
+    }
+
+    fn detail(error: ApiError) -> (u16, String) {
+        (error.status().as_u16(), format!("{error:?}"))
+    }
+
+    #[tokio::test]
+    async fn every_wrong_parameter_is_named_at_once() {
+        let mut params = params("limit=0&verdikt=ran&job=a&job=b").await;
+        params.page();
+        assert_eq!(params.read("job", |text| Ok(text.to_owned())), None);
+        assert_eq!(params.read("verdict", word::<Verdict>), None);
+        let (status, text) = detail(params.finish().unwrap_err());
+        assert_eq!(status, 422);
+        for part in [
+            "`0` is not a whole number from 1 to 1000",
+            "job: is given twice",
+            "unknown parameter `verdikt`; did you mean `verdict`?",
+        ] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn there_is_one_tenant() {
+        assert!(params("").await.finish().is_ok());
+        assert!(params("tenant=default").await.finish().is_ok());
+        assert_eq!(detail(params("tenant=acme").await.finish().unwrap_err()).0, 404);
+        assert_eq!(detail(params("tenant=A%20B").await.finish().unwrap_err()).0, 422);
+    }
+
+    #[test]
+    fn a_time_may_have_an_offset_whose_plus_became_a_blank() {
+        let expected = Timestamp::parse("2026-01-01T00:00:00Z");
+        assert_eq!(time("2026-01-01T01:00:00 01:00"), expected);
+        assert_eq!(time("2026-01-01T01:00:00+01:00"), expected);
+    }
+
+    #[test]
+    fn a_wrong_word_is_answered_with_the_right_ones() {
+        assert_eq!(word::<Verdict>("ran"), Ok(Verdict::Ran));
+        let message = word::<Verdict>("run").unwrap_err();
+        assert!(message.starts_with("unknown word `run`, expected one of `ran`"), "{message}");
+    }
+}

@@ -1,0 +1,84 @@
+//! Which path leads where. Paths of the contract that are not built yet say so.
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
+use http::{Method, Uri};
+
+use super::error::{ApiError, Kind};
+use super::{App, guard, health, jobs, logs, plugins, runs};
+
+/// Every path, behind the guard.
+pub fn router(app: App) -> Router {
+    Router::new()
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(not_built))
+        .merge(jobs_and_runs())
+        .merge(plugins_and_hosts())
+        .fallback(no_such_route)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(app.clone(), guard::guard))
+        .with_state(app)
+}
+
+fn jobs_and_runs() -> Router<App> {
+    let job = get(jobs::show).put(not_built).patch(not_built).delete(not_built);
+    Router::new()
+        .route("/v1/jobs", get(jobs::list).post(not_built))
+        .route("/v1/jobs/{id}", job)
+        .route("/v1/jobs/{id}/next", get(jobs::next))
+        .route("/v1/jobs/{id}/ledger", get(jobs::ledger))
+        .route("/v1/jobs/{id}/why", get(not_built))
+        .route("/v1/jobs/{id}/run", post(jobs::run))
+        .route("/v1/jobs/{id}/pause", post(not_built))
+        .route("/v1/jobs/{id}/resume", post(not_built))
+        .route("/v1/runs", get(runs::list).post(not_built))
+        .route("/v1/runs/{id}", get(runs::show))
+        .route("/v1/runs/{id}/logs", get(logs::read))
+        .route("/v1/runs/{id}/cancel", post(runs::cancel))
+}
+
+fn plugins_and_hosts() -> Router<App> {
+    let plugin = get(plugins::show).put(not_built).delete(not_built);
+    let mut router = Router::new()
+        .route("/v1/plugins", get(plugins::list))
+        .route("/v1/plugins/{name}", plugin);
+    for action in ["rollback", "pin", "unpin", "approve", "canary"] {
+        router = router.route(&format!("/v1/plugins/{{name}}/{action}"), post(not_built));
+    }
+    for path in [
+        "/v1/hosts",
+        "/v1/tenants",
+        "/v1/tenants/{tenant}",
+        "/v1/tenants/{tenant}/usage",
+        "/v1/events",
+        "/v1/openapi.json",
+    ] {
+        router = router.route(path, get(not_built));
+    }
+    for path in ["/v1/reload", "/v1/scheduler/pause", "/v1/scheduler/resume"] {
+        router = router.route(path, post(not_built));
+    }
+    router
+}
+
+async fn not_built(method: Method, uri: Uri) -> ApiError {
+    ApiError::new(Kind::NotBuilt, format!("`{method} {}` is not built yet", uri.path()))
+}
+
+async fn no_such_route(method: Method, uri: Uri) -> ApiError {
+    ApiError::new(
+        Kind::NoSuchRoute,
+        format!(
+            "there is no `{method} {}`; jobs are under `/v1/jobs`, runs under `/v1/runs`, plugins \
+             under `/v1/plugins`",
+            uri.path()
+        ),
+    )
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> ApiError {
+    let message = format!("`{}` does not take `{method}`; the header `Allow` says what", uri.path());
+    ApiError::new(Kind::WrongMethod, message)
+}

@@ -1,0 +1,76 @@
+//! A plugin as JSON.
+
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::Entry;
+use crate::job::names::{PluginName, TenantId};
+use crate::plugin::Handler;
+use crate::time::Timestamp;
+
+/// A plugin, whether it can be run or not.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PluginView {
+    /// Its name.
+    pub name: PluginName,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// What it is; null when the file could not be read far enough to tell.
+    pub kind: Option<String>,
+    /// Digest of the file, likewise.
+    pub digest: Option<String>,
+    /// Bytes of the file, likewise.
+    pub size: Option<u64>,
+    /// Its jobs.
+    pub handlers: Vec<Handler>,
+    /// Whether it can be run.
+    pub state: State,
+    /// Why it can't.
+    pub error: Option<String>,
+    /// When it was loaded or refused.
+    pub loaded_at: Timestamp,
+}
+
+/// Whether a plugin can be run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// It can.
+    Active,
+    /// It can't.
+    Refused,
+    /// It waits for somebody's approval.
+    Held,
+}
+
+impl State {
+    /// The word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Refused => "refused",
+            Self::Held => "held",
+        }
+    }
+}
+
+impl PluginView {
+    /// What is shown of an entry of the catalog.
+    pub fn of(entry: &Entry) -> Self {
+        let about = entry.about.as_ref();
+        let (state, error) = match &entry.state {
+            crate::catalog::State::Active(_) => (State::Active, None),
+            crate::catalog::State::Refused(why) => (State::Refused, Some(why.clone())),
+        };
+        Self {
+            name: entry.key.plugin.clone(),
+            tenant: entry.key.tenant.clone(),
+            kind: about.map(|about| about.kind.clone()),
+            digest: about.map(|about| about.digest.clone()),
+            size: about.map(|about| about.size),
+            handlers: about.map(|about| about.handlers.clone()).unwrap_or_default(),
+            state,
+            error,
+            loaded_at: entry.loaded_at,
+        }
+    }
+}

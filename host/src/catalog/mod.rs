@@ -1,0 +1,82 @@
+//! The plugins that this host holds: found, compiled, or refused with the reason.
+//!
+//! A [`Catalog`] is a value that is swapped whole: readers keep the one they have.
+
+pub mod jobs;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::engine::plugin::Plugin;
+use crate::job::PluginKey;
+use crate::plugin::About;
+use crate::time::Timestamp;
+
+/// All plugins at one instant.
+#[derive(Clone, Default)]
+pub struct Catalog {
+    entries: BTreeMap<PluginKey, Entry>,
+    classes: Arc<BTreeSet<PluginKey>>,
+}
+
+/// One plugin, whether it can be run or not.
+#[derive(Clone)]
+pub struct Entry {
+    /// Its name.
+    pub key: PluginKey,
+    /// The file it was read from.
+    pub file: PathBuf,
+    /// What the file says; `None` when it could not be read far enough to tell.
+    pub about: Option<About>,
+    /// The compiled plugin, or why there is none.
+    pub state: State,
+    /// When it was loaded or refused.
+    pub loaded_at: Timestamp,
+}
+
+/// Whether a plugin can be run.
+#[derive(Clone)]
+pub enum State {
+    /// It can.
+    Active(Arc<Plugin>),
+    /// It can't, and this says why and what would help.
+    Refused(String),
+}
+
+impl Catalog {
+    /// This catalog with `entry` added, or in the place of the one of its name.
+    pub fn with(&self, entry: Entry) -> Self {
+        let mut entries = self.entries.clone();
+        entries.insert(entry.key.clone(), entry);
+        let active = |(key, entry): (&PluginKey, &Entry)| match entry.state {
+            State::Active(_) => Some(key.clone()),
+            State::Refused(_) => None,
+        };
+        let classes = Arc::new(entries.iter().filter_map(active).collect());
+        Self { entries, classes }
+    }
+
+    /// All plugins by name, the refused ones too.
+    pub fn entries(&self) -> impl ExactSizeIterator<Item = &Entry> {
+        self.entries.values()
+    }
+
+    /// The plugin of this name, refused or not.
+    pub fn get(&self, key: &PluginKey) -> Option<&Entry> {
+        self.entries.get(key)
+    }
+
+    /// The compiled plugin of this name.
+    pub fn active(&self, key: &PluginKey) -> Option<&Arc<Plugin>> {
+        match &self.get(key)?.state {
+            State::Active(plugin) => Some(plugin),
+            State::Refused(_) => None,
+        }
+    }
+
+    /// The names of all plugins that can be run: the classes that this host serves.
+    pub fn classes(&self) -> Arc<BTreeSet<PluginKey>> {
+        Arc::clone(&self.classes)
+    }
+}

@@ -1,0 +1,150 @@
+//! What may stand on the command line, as far as commands share it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use super::exit::Failure;
+use super::logging::LogFormat;
+use super::{
+    cancel, init, inspect, jobs, logs, next, plugins, run, runs, serve, trigger, validate,
+};
+use crate::config::Config;
+use crate::config::load;
+
+/// Runs jobs as sandboxed WebAssembly components, on time.
+///
+/// Without a command it serves: `host --config host.toml` is `host serve --config host.toml`.
+#[derive(Debug, Parser)]
+#[command(name = "host", version, after_help = EXAMPLES, disable_help_subcommand = true)]
+pub struct Cli {
+    /// What every command takes.
+    #[command(flatten)]
+    pub common: Common,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  host init                        write a commented host.toml
+  host                             serve with ./host.toml
+  host jobs ls                     what is scheduled, and when it fires next
+  host trigger nightly --wait      run a job now and watch it
+  host run plugins/hello.wasm      try a plugin once, without a host
+
+Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 a limit was hit.
+Each command has its own --help with examples.";
+
+/// What every command takes.
+#[derive(Clone, Debug, Args)]
+pub struct Common {
+    /// The configuration; without it ./host.toml if there is one, else the defaults
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print JSON: the objects of the REST interface, one a line
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// How the program's own log looks; without it human on a terminal, else json
+    #[arg(long, global = true, value_enum, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+}
+
+/// Which host is asked, and about whose things.
+#[derive(Clone, Debug, Args)]
+pub struct Whom {
+    /// The host to ask, like http://127.0.0.1:7600; without it the configuration's `[api] listen`
+    #[arg(long, env = "CAMPANILE_URL", value_name = "URL")]
+    pub url: Option<String>,
+    /// Whose jobs, runs and plugins
+    #[arg(long, value_name = "TENANT", default_value = "default")]
+    pub tenant: String,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve: schedule and run jobs until told to stop
+    Serve(serve::Serve),
+    /// Write a commented host.toml
+    Init(init::Init),
+    /// Check the configuration and the files beside plugins
+    Validate(validate::Validate),
+    /// Run a plugin once, here, without a host
+    Run(run::Run),
+    /// Show what a plugin is, does and may use
+    Inspect(inspect::Inspect),
+    /// Show when a trigger or a job fires
+    Next(next::Next),
+    /// List and show jobs
+    #[command(subcommand)]
+    Jobs(jobs::Jobs),
+    /// List and show runs
+    #[command(subcommand)]
+    Runs(runs::Runs),
+    /// Print the log of a run
+    Logs(logs::Logs),
+    /// Run a job now
+    Trigger(trigger::Trigger),
+    /// Cancel a run
+    Cancel(cancel::Cancel),
+    /// List and show plugins
+    #[command(subcommand)]
+    Plugins(plugins::Plugins),
+}
+
+impl Common {
+    /// The configuration that was named, or that lies here, or the defaults.
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong with it.
+    pub fn load(&self) -> Result<Config, Failure> {
+        load::config(self.config.as_deref(), &cwd()?).map_err(Failure::usage)
+    }
+}
+
+/// The working folder.
+///
+/// # Errors
+///
+/// It is gone.
+pub fn cwd() -> Result<PathBuf, Failure> {
+    std::env::current_dir()
+        .map_err(|error| Failure::failed(format!("the working folder can't be found: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_holds_together_and_every_command_has_examples() {
+        Cli::command().debug_assert();
+        fn check(command: &clap::Command) {
+            if command.get_subcommands().next().is_none() {
+                let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+                assert!(help.contains("Example"), "{}", command.get_name());
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&Cli::command());
+    }
+
+    #[test]
+    fn config_may_stand_before_and_after_the_command() {
+        for line in [
+            "host --config x.toml",
+            "host --config x.toml serve",
+            "host serve --config x.toml",
+            "host jobs --config x.toml ls",
+            "host jobs ls --config x.toml --json",
+        ] {
+            let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+            assert_eq!(cli.common.config, Some("x.toml".into()), "{line}");
+        }
+    }
+}

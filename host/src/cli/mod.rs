@@ -1,0 +1,77 @@
+//! The program `host`: what stands on its command line, and what each command does.
+//!
+//! One file a command. Commands that look at jobs and runs ask a host over REST ([`reach`]), or read
+//! its store when none is running; both show the same views. Results go to standard output,
+//! everything else to standard error, and the exit code says how it went.
+
+mod args;
+mod cancel;
+mod exit;
+mod init;
+mod inspect;
+mod jobs;
+mod line;
+mod logging;
+mod logs;
+mod next;
+mod plugins;
+mod reach;
+mod run;
+mod runs;
+mod screen;
+mod serve;
+mod table;
+mod trigger;
+mod validate;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command, Common};
+use exit::{Exit, Failure};
+
+/// The program: reads the command line, does what it says, and answers with the exit code.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // When help can't be printed there is nobody left to tell.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() };
+        }
+    };
+    let command = cli.command.unwrap_or(Command::Serve(serve::Serve {}));
+    match run_command(command, &cli.common) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            screen::complain(&failure);
+            failure.exit.into()
+        }
+    }
+}
+
+fn run_command(command: Command, common: &Common) -> Result<Exit, Failure> {
+    match command {
+        Command::Serve(_) => serve::serve(common),
+        Command::Init(_) => init::init(common),
+        Command::Validate(_) => validate::validate(common),
+        Command::Run(args) => run::run(&args, common),
+        Command::Inspect(args) => inspect::inspect(&args, common),
+        Command::Next(args) => next::next(&args, common),
+        Command::Jobs(args) => jobs::jobs(&args, common),
+        Command::Runs(args) => runs::runs(&args, common),
+        Command::Logs(args) => logs::logs(&args, common),
+        Command::Trigger(args) => trigger::trigger(&args, common),
+        Command::Cancel(args) => cancel::cancel(&args, common),
+        Command::Plugins(args) => plugins::plugins(&args, common),
+    }
+}
+
+/// A runtime for one command: everything in it happens on the calling thread.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed(format!("this machine gives no runtime: {error}")))
+}

@@ -1,0 +1,34 @@
+//! Campanile: a host that runs jobs as sandboxed WebAssembly components, on time.
+//!
+//! The modules stand on floors; each names only those above it in this list. Deciding (`trigger`
+//! to `config`) is pure and takes `now`; the rest waits, keeps and runs. The binary `host` is a thin
+//! shell over [`cli`].
+
+// Floor 0: an instant in, the next fire time out.
+pub mod problem;
+pub mod table;
+pub mod time;
+pub mod trigger;
+// Floor 1: values.
+pub mod job;
+pub mod plugin;
+// Floor 2: values.
+pub mod run;
+// Floor 3: pure rules.
+pub mod config;
+pub mod schedule;
+// Floor 4: the edges.
+pub mod clock;
+pub mod engine;
+pub mod status;
+pub mod store;
+// Floor 5: plugins.
+pub mod catalog;
+// Floor 6: one task each.
+pub mod api;
+pub mod executor;
+pub mod reloader;
+pub mod scheduler;
+// Floor 7: builds all.
+pub mod cli;
+pub mod runtime;

@@ -1,0 +1,119 @@
+//! Takes the steps that reconciliation decided on.
+
+use tracing::{info, warn};
+
+use crate::catalog::{Catalog, State};
+use crate::clock::SharedClock;
+use crate::config::Config;
+use crate::config::definitions::{Definitions, Unscheduled, definitions};
+use crate::config::load;
+use crate::config::resolve::Carried;
+use crate::schedule::reconcile::{Step, reconcile as decide};
+use crate::store::error::StoreError;
+use crate::store::query::{JobFilter, MAX_PAGE, Page};
+use crate::store::record::Schedule;
+use crate::store::step::Conflict;
+use crate::store::{Result, Store};
+use crate::time::Timestamp;
+
+/// Rounds, when jobs are changed by others meanwhile.
+const MAX_ROUNDS: usize = 5;
+
+/// Reads sidecars, gathers what is declared, and makes the store hold it. Answers the plugins that
+/// nothing schedules.
+///
+/// # Errors
+///
+/// The folder of plugins can't be read, or the store failed.
+pub(super) async fn reconcile(
+    config: &Config,
+    catalog: &Catalog,
+    store: &dyn Store,
+    clock: &SharedClock,
+) -> anyhow::Result<Vec<Unscheduled>> {
+    let sidecars = load::sidecars(config)?;
+    let declared = definitions(config, &sidecars, &carried(catalog));
+    for (origin, problems) in &declared.problems {
+        for problem in problems {
+            warn!(%origin, "{problem}");
+        }
+    }
+    for round in 1..=MAX_ROUNDS {
+        let now = clock.now();
+        let stored = all_schedules(store).await?;
+        let shared = store.caps().shared;
+        let all = decide(&declared.jobs, &stored, &declared.broken, shared, now);
+        if round == 1 {
+            for warning in &all.warnings {
+                warn!("{warning}");
+            }
+        }
+        let mut moved_on = false;
+        for step in all.steps {
+            match take(store, step, now).await {
+                Ok(()) => (),
+                Err(StoreError::Conflict { .. }) => moved_on = true,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if !moved_on {
+            break;
+        }
+    }
+    let Definitions { unscheduled, .. } = declared;
+    Ok(unscheduled)
+}
+
+async fn take(store: &dyn Store, step: Step, now: Timestamp) -> Result<()> {
+    match step {
+        Step::Leave { .. } => Ok(()),
+        Step::Create(schedule) => {
+            info!(job = %schedule.key.job, origin = %schedule.def.origin, "job added");
+            store.put(schedule, Conflict::Fail, now).await.map(drop)
+        }
+        Step::Replace(replacement) => {
+            let schedule = replacement.schedule;
+            info!(job = %schedule.key.job, origin = %schedule.def.origin, "job changed");
+            let mut expect = replacement.expect;
+            if let Some(first) = replacement.first {
+                expect = store.patch(&schedule.key, Some(expect), first, now).await?;
+            }
+            store.put(schedule, Conflict::ReplaceIf(expect), now).await.map(drop)
+        }
+        Step::Park { job, expect, patch } => {
+            info!(job = %job.job, reason = patch.parked.as_ref().and_then(|p| p.as_deref()),
+                "job parked");
+            store.patch(&job, Some(expect), patch, now).await.map(drop)
+        }
+    }
+}
+
+/// What the plugins say, as far as they could be asked.
+fn carried(catalog: &Catalog) -> Vec<Carried> {
+    let carried = catalog.entries().map(|entry| Carried {
+        plugin: entry.key.clone(),
+        handlers: match &entry.state {
+            State::Active(plugin) => Some(plugin.about.handlers.clone()),
+            State::Refused(_) => None,
+        },
+    });
+    carried.collect()
+}
+
+/// Every schedule of the store.
+///
+/// # Errors
+///
+/// The store failed.
+pub async fn all_schedules(store: &dyn Store) -> Result<Vec<Schedule>> {
+    let mut all = Vec::new();
+    let mut page = Page { limit: MAX_PAGE, cursor: None };
+    loop {
+        let paged = store.list(JobFilter::default(), page).await?;
+        all.extend(paged.items);
+        match paged.next_cursor {
+            Some(cursor) => page = Page { limit: MAX_PAGE, cursor: Some(cursor) },
+            None => return Ok(all),
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! What lies in the plugins folder, and which files have settled.
+//!
+//! A file that is being written changes its size or time. It is read once it has stood still for
+//! [`SETTLE`]; one that was read too early all the same is refused as truncated, and read again
+//! when it has changed.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::time::Timestamp;
+
+/// A file that has not changed for so long is taken to be whole.
+pub const SETTLE: Duration = Duration::from_millis(300);
+/// Files looked at in the plugins folder at most.
+pub const MAX_FILES: usize = 10_000;
+
+/// How a file looks from outside; two looks that differ mean that it was written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    size: u64,
+    modified: Option<std::time::SystemTime>,
+    inode: u64,
+    regular: bool,
+}
+
+/// The `*.wasm` in `folder`, none when there is no such folder.
+///
+/// # Errors
+///
+/// The folder can't be read.
+pub fn scan(folder: &Path) -> std::io::Result<BTreeMap<PathBuf, Stamp>> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        Err(error) => return Err(error),
+    };
+    let mut files = BTreeMap::new();
+    for entry in entries.take(MAX_FILES) {
+        let path = entry?.path();
+        if path.extension() != Some(OsStr::new("wasm")) {
+            continue;
+        }
+        // A file that vanished between the two calls is no longer there to be loaded.
+        let Ok(metadata) = std::fs::metadata(&path) else { continue };
+        files.insert(path, Stamp::of(&metadata));
+    }
+    Ok(files)
+}
+
+impl Stamp {
+    fn of(metadata: &std::fs::Metadata) -> Self {
+        use std::os::unix::fs::MetadataExt;
+        Self {
+            size: metadata.len(),
+            modified: metadata.modified().ok(),
+            inode: metadata.ino(),
+            regular: metadata.is_file(),
+        }
+    }
+}
+
+/// Remembers what was seen when, and says what has settled.
+#[derive(Debug, Default)]
+pub struct Settling {
+    seen: BTreeMap<PathBuf, Seen>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    stamp: Stamp,
+    since: Timestamp,
+    reported: bool,
+}
+
+/// What one look at the folder found.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Files that have settled since the last look, new or changed.
+    pub settled: Vec<PathBuf>,
+    /// Files that are gone.
+    pub gone: Vec<PathBuf>,
+    /// Whether some still change: look again after [`SETTLE`].
+    pub pending: bool,
+}
+
+impl Settling {
+    /// Takes in one look at the folder, made at `now`.
+    pub fn look(&mut self, files: &BTreeMap<PathBuf, Stamp>, now: Timestamp) -> Found {
+        let mut found = Found::default();
+        let gone: Vec<_> =
+            self.seen.keys().filter(|path| !files.contains_key(*path)).cloned().collect();
+        for path in gone {
+            self.seen.remove(&path);
+            found.gone.push(path);
+        }
+        for (path, stamp) in files {
+            let seen = self.seen.entry(path.clone()).or_insert(Seen {
+                stamp: *stamp,
+                since: now,
+                reported: false,
+            });
+            if seen.stamp != *stamp || now < seen.since {
+                *seen = Seen { stamp: *stamp, since: now, reported: false };
+            }
+            if seen.reported {
+                continue;
+            }
+            if now.since(seen.since) >= SETTLE {
+                seen.reported = true;
+                found.settled.push(path.clone());
+            } else {
+                found.pending = true;
+            }
+        }
+        found
+    }
+
+    /// Takes in a look whose files need not settle: those that are there at start.
+    pub fn adopt(&mut self, files: &BTreeMap<PathBuf, Stamp>, now: Timestamp) {
+        for (path, stamp) in files {
+            let seen = Seen { stamp: *stamp, since: now, reported: true };
+            self.seen.insert(path.clone(), seen);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stamp(size: u64) -> Stamp {
+        Stamp { size, modified: None, inode: 1, regular: true }
+    }
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_micros(millis * 1_000)
+    }
+
+    #[test]
+    fn a_file_is_settled_once_it_has_stood_still_and_only_once() {
+        let mut settling = Settling::default();
+        let path = PathBuf::from("a.wasm");
+        let files = |size| BTreeMap::from([(path.clone(), stamp(size))]);
+        assert!(settling.look(&files(1), at(0)).pending);
+        assert!(settling.look(&files(2), at(200)).pending, "it grew");
+        assert!(settling.look(&files(2), at(400)).pending);
+        assert_eq!(settling.look(&files(2), at(500)).settled, [path.clone()]);
+        assert_eq!(settling.look(&files(2), at(900)), Found::default());
+        assert!(settling.look(&files(3), at(1_000)).pending, "it was written again");
+        assert_eq!(settling.look(&BTreeMap::new(), at(1_100)).gone, [path.clone()]);
+    }
+
+    #[test]
+    fn a_clock_stepped_back_only_delays() {
+        let mut settling = Settling::default();
+        let path = PathBuf::from("a.wasm");
+        let files = BTreeMap::from([(path.clone(), stamp(1))]);
+        settling.look(&files, at(10_000));
+        assert!(settling.look(&files, at(1_000)).pending);
+        assert_eq!(settling.look(&files, at(1_300)).settled, [path]);
+    }
+}

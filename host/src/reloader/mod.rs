@@ -1,0 +1,226 @@
+//! Loads the plugins folder at start and whatever appears in it later, and brings the jobs that
+//! files and plugins declare into the store.
+//!
+//! ```text
+//! folder --settled--> file::entry --> Catalog (one pointer swap)
+//! host.toml, sidecars, handlers --definitions--> reconcile --> store
+//! ```
+//!
+//! A plugin that is replaced or removed goes on as it was until the next start; the log says so.
+
+mod apply;
+pub mod file;
+pub mod folder;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, Sender, SyncSender, TrySendError, sync_channel};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use notify::Watcher as _;
+use tokio::sync::watch;
+use tracing::{debug, info, warn};
+
+use crate::catalog::{Catalog, State};
+use crate::clock::SharedClock;
+use crate::config::Config;
+use crate::config::definitions::Unscheduled;
+use crate::engine::Engine;
+use crate::engine::plugin::Digest;
+use crate::scheduler::wake::Wake;
+use crate::store::Store;
+use folder::{SETTLE, Settling, scan};
+
+/// The folder is looked at this often even when nobody says that it changed: network file systems
+/// do not tell.
+const RESCAN: Duration = Duration::from_secs(2);
+
+/// Keeps the catalog and the store's jobs in step with the folder.
+pub struct Reloader {
+    config: Config,
+    engine: Arc<Engine>,
+    store: Arc<dyn Store>,
+    clock: SharedClock,
+    catalog: watch::Sender<Arc<Catalog>>,
+    wake: Arc<Wake>,
+    settling: Settling,
+}
+
+/// The reloader's thread; it ends when this is dropped.
+pub struct Running {
+    stop: Option<Sender<()>>,
+    news: SyncSender<()>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        // A full channel means that it is about to look anyway.
+        let _ = self.news.try_send(());
+        if let Some(thread) = self.thread.take() {
+            // A panic in the thread was already printed by the panic hook.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Reloader {
+    /// A reloader that has looked at nothing yet.
+    pub fn new(
+        config: Config,
+        engine: Arc<Engine>,
+        store: Arc<dyn Store>,
+        clock: SharedClock,
+        catalog: watch::Sender<Arc<Catalog>>,
+        wake: Arc<Wake>,
+    ) -> Self {
+        let settling = Settling::default();
+        Self { config, engine, store, clock, catalog, wake, settling }
+    }
+
+    /// Loads all that lies in the folder, which is made when there is none, and reconciles the
+    /// jobs. Answers the plugins that nothing schedules.
+    ///
+    /// # Errors
+    ///
+    /// The folder can't be read, or the store can't be written. A plugin that is none is a warning.
+    pub async fn load_all(&mut self) -> anyhow::Result<Vec<Unscheduled>> {
+        let folder = self.config.plugins.clone();
+        let shown = folder.display();
+        std::fs::create_dir_all(&folder)
+            .with_context(|| format!("can't make the folder of plugins `{shown}`"))?;
+        let files = scan(&folder)
+            .with_context(|| format!("can't read the folder of plugins `{shown}` (`plugins`)"))?;
+        self.settling.adopt(&files, self.clock.now());
+        for path in files.keys() {
+            self.load(path).await;
+        }
+        self.reconcile().await
+    }
+
+    /// Watches the folder on a thread of its own.
+    ///
+    /// # Errors
+    ///
+    /// The machine gives no thread.
+    pub fn watch(self) -> anyhow::Result<Running> {
+        let (news, heard) = sync_channel::<()>(1);
+        let (stop, stopped) = std::sync::mpsc::channel();
+        let watcher = self.watcher(news.clone());
+        let body = move || {
+            let _watcher = watcher;
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = match runtime {
+                Ok(runtime) => runtime,
+                Err(error) => {
+                    warn!(%error, "the plugins folder is not watched");
+                    return;
+                }
+            };
+            let mut reloader = self;
+            let mut wait = SETTLE;
+            loop {
+                match heard.recv_timeout(wait) {
+                    Ok(()) | Err(RecvTimeoutError::Timeout) => (),
+                    Err(RecvTimeoutError::Disconnected) => return,
+                }
+                if stopped.try_recv() == Err(std::sync::mpsc::TryRecvError::Disconnected) {
+                    return;
+                }
+                wait = if runtime.block_on(reloader.look()) { SETTLE } else { RESCAN };
+            }
+        };
+        let thread = std::thread::Builder::new().name("reloader".to_owned()).spawn(body);
+        let thread = thread.context("the reloader's thread can't start")?;
+        Ok(Running { stop: Some(stop), news, thread: Some(thread) })
+    }
+
+    /// Says when something in the folder changes, where the machine can tell.
+    fn watcher(&self, news: SyncSender<()>) -> Option<notify::RecommendedWatcher> {
+        let tell = move |_: notify::Result<notify::Event>| match news.try_send(()) {
+            Ok(()) | Err(TrySendError::Full(()) | TrySendError::Disconnected(())) => (),
+        };
+        let watcher = notify::recommended_watcher(tell).and_then(|mut watcher| {
+            watcher.watch(&self.config.plugins, notify::RecursiveMode::NonRecursive)?;
+            Ok(watcher)
+        });
+        watcher
+            .inspect_err(|error| info!(%error, "the plugins folder is looked at every {RESCAN:?}"))
+            .ok()
+    }
+
+    /// Looks once. Answers whether a file is still being written.
+    async fn look(&mut self) -> bool {
+        let files = match scan(&self.config.plugins) {
+            Ok(files) => files,
+            Err(error) => {
+                warn!(%error, "the plugins folder can't be read; looking again soon");
+                return false;
+            }
+        };
+        let found = self.settling.look(&files, self.clock.now());
+        for path in &found.gone {
+            info!(file = %path.display(), "a plugin's file is gone; it goes on until the next start");
+        }
+        let mut changed = false;
+        for path in &found.settled {
+            changed |= self.load(path).await;
+        }
+        if changed {
+            if let Err(error) = self.reconcile().await {
+                warn!("jobs of new plugins are not in the store yet: {error:#}");
+            }
+            self.wake.call();
+        }
+        found.pending
+    }
+
+    /// Loads a file, unless a plugin of its name is there already. Answers whether the catalog
+    /// changed.
+    async fn load(&self, path: &Path) -> bool {
+        let shown = self.config.short(path);
+        let key = match file::plugin_key(path) {
+            Ok(key) => key,
+            Err(why) => {
+                warn!(file = %shown, "refused: {why}");
+                return false;
+            }
+        };
+        let before = Arc::clone(&self.catalog.borrow());
+        if let Some(active) = before.active(&key) {
+            self.say_what_changed(&shown, path, &active.about.digest);
+            return false;
+        }
+        let entry = file::entry(&self.engine, key, path, self.clock.now()).await;
+        match &entry.state {
+            State::Active(plugin) => info!(
+                plugin = %entry.key.plugin, digest = %plugin.about.digest,
+                handlers = plugin.about.handlers.len(), "loaded"
+            ),
+            State::Refused(why) => warn!(file = %shown, "refused: {why}"),
+        }
+        self.catalog.send_replace(Arc::new(before.with(entry)));
+        true
+    }
+
+    /// A file of a plugin that is loaded was written to.
+    fn say_what_changed(&self, shown: &str, path: &Path, digest: &str) {
+        match file::read(path) {
+            Ok(bytes) if Digest::of(&bytes).to_string() == digest => {
+                debug!(file = %shown, "written, and the same as before");
+            }
+            Ok(_) | Err(_) => warn!(
+                file = %shown,
+                "replaced; the version that is loaded goes on until the next start"
+            ),
+        }
+    }
+
+    /// Brings what is declared now into the store.
+    async fn reconcile(&self) -> anyhow::Result<Vec<Unscheduled>> {
+        let catalog = Arc::clone(&self.catalog.borrow());
+        apply::reconcile(&self.config, &catalog, self.store.as_ref(), &self.clock).await
+    }
+}

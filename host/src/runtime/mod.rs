@@ -1,0 +1,387 @@
+//! Builds a host from its configuration, starts its tasks in order, and stops them in order.
+//!
+//! ```no_run
+//! # async fn example() -> anyhow::Result<()> {
+//! let config = campanile::config::load::load(None, std::path::Path::new("/srv/jobs"))?;
+//! let host = campanile::runtime::Host::start(config).await?;
+//! println!("{}", host.summary());
+//! host.shutdown().await
+//! # }
+//! ```
+//!
+//! The scheduler has a thread of its own, guests a runtime of their own, one nice level lower, and
+//! the API a third, so that neither a busy guest nor a slow client makes a fire late.
+
+mod guests;
+mod open;
+pub mod summary;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tracing::{info, warn};
+
+use crate::api;
+use crate::catalog::Catalog;
+use crate::catalog::jobs::JobCache;
+use crate::clock::{SharedClock, SystemClock};
+use crate::config::Config;
+use crate::engine::{Engine, Settings};
+use crate::executor::slots::Slots;
+use crate::executor::{Executor, Live, Stop};
+use crate::reloader::Reloader;
+use crate::scheduler::Scheduler;
+use crate::scheduler::wake::Wake;
+use crate::status::Status;
+use crate::store::Store;
+use crate::store::record::Session;
+use crate::store::step::{Change, Hello, Retention};
+
+/// Claimed runs that wait to be taken over by the executor.
+const CLAIMS_IN_FLIGHT: usize = 1_024;
+/// How long cancelled runs may take to end.
+const CANCEL_TIME: Duration = Duration::from_secs(10);
+/// Ledger entries kept of one job (semantics A8).
+const MAX_LEDGER_ENTRIES: u64 = 100_000;
+/// Instances that the engine can hold beside those of runs: for plugins that are being loaded.
+const SPARE_INSTANCES: u32 = 16;
+
+/// A running host.
+pub struct Host {
+    store: Arc<dyn Store>,
+    session: Session,
+    clock: SharedClock,
+    catalog: watch::Receiver<Arc<Catalog>>,
+    jobs: Arc<JobCache>,
+    status: Arc<Status>,
+    listen: SocketAddr,
+    summary: String,
+    drain: Duration,
+    wake: Arc<Wake>,
+    stop_scheduler: Arc<AtomicBool>,
+    scheduler: Option<std::thread::JoinHandle<()>>,
+    reloader: Option<crate::reloader::Running>,
+    stop_executor: watch::Sender<Stop>,
+    executor: Option<JoinHandle<()>>,
+    stop_api: watch::Sender<bool>,
+    failed: watch::Receiver<Option<String>>,
+    runtimes: Runtimes,
+}
+
+/// The runtimes of one host; dropped without waiting, wherever that happens.
+struct Runtimes {
+    guests: Option<tokio::runtime::Runtime>,
+    api: Option<tokio::runtime::Runtime>,
+}
+
+impl Drop for Runtimes {
+    fn drop(&mut self) {
+        for runtime in [self.guests.take(), self.api.take()].into_iter().flatten() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Host {
+    /// Starts a host with the machine's clock.
+    ///
+    /// # Errors
+    ///
+    /// What keeps it from starting, with what would help: a store that can't be opened, an address
+    /// in use, a folder that can't be read.
+    pub async fn start(config: Config) -> anyhow::Result<Self> {
+        Self::start_with_clock(config, Arc::new(SystemClock)).await
+    }
+
+    /// Starts a host that reads `clock`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Host::start`].
+    pub async fn start_with_clock(config: Config, clock: SharedClock) -> anyhow::Result<Self> {
+        let store = open::store(&config).await?;
+        let listener = open::listener(config.api.listen)?;
+        let listen = listener.local_addr().context("the API's address")?;
+        let engine = Engine::new(settings(&config, &clock)).context("the sandbox can't start")?;
+        let name = open::host_name();
+        let hello = Hello { host: name.clone(), version: env!("CARGO_PKG_VERSION").to_owned() };
+        let attached = store.attach(hello, clock.now()).await.context("opening a session")?;
+        let session = attached.session;
+        let reaped = attached.reaped;
+        for run in &reaped.rescued {
+            warn!(%run, "was interrupted when the host before this one died; it runs again");
+        }
+        for run in &reaped.abandoned {
+            warn!(%run, "was interrupted when the host before this one died; it is abandoned");
+        }
+
+        let (catalog_sender, catalog) = watch::channel(Arc::new(Catalog::default()));
+        let wake = Arc::new(Wake::default());
+        let mut reloader = Reloader::new(
+            config.clone(),
+            Arc::clone(&engine),
+            Arc::clone(&store),
+            Arc::clone(&clock),
+            catalog_sender,
+            Arc::clone(&wake),
+        );
+        let unscheduled = reloader.load_all().await?;
+
+        let jobs = Arc::new(JobCache::default());
+        let status = Arc::new(Status::default());
+        let slots = Slots::new(config.executor.max_running, config.executor.memory);
+        let runtimes = Runtimes { guests: Some(guests::runtime()?), api: Some(api_runtime()?) };
+        let (claims_sender, claims) = mpsc::channel(CLAIMS_IN_FLIGHT);
+        let (stop_executor, executor_stop) = watch::channel(Stop::No);
+        let executor = Executor {
+            store: Arc::clone(&store),
+            session: session.clone(),
+            engine,
+            catalog: catalog.clone(),
+            jobs: Arc::clone(&jobs),
+            clock: Arc::clone(&clock),
+            slots: slots.clone(),
+            status: Arc::clone(&status),
+            live: Arc::new(Live::default()),
+        };
+        let (failed_sender, failed) = watch::channel(None);
+        let executor =
+            runtimes.guests.as_ref().map(|guests| guests.spawn(executor.run(claims, executor_stop)));
+
+        let stop_scheduler = Arc::new(AtomicBool::new(false));
+        let scheduler = Scheduler {
+            store: Arc::clone(&store),
+            session: session.clone(),
+            clock: Arc::clone(&clock),
+            jobs: Arc::clone(&jobs),
+            catalog: catalog.clone(),
+            slots,
+            claims: claims_sender,
+            keep: retention(&config),
+            status: Arc::clone(&status),
+            wake: Arc::clone(&wake),
+            stop: Arc::clone(&stop_scheduler),
+        };
+        let guard = FailureGuard { what: "scheduler", failed: failed_sender.clone() };
+        let expected = Arc::clone(&stop_scheduler);
+        let scheduler = std::thread::Builder::new()
+            .name("scheduler".to_owned())
+            .spawn(move || {
+                let guard = guard;
+                scheduler.run();
+                if expected.load(Ordering::Acquire) {
+                    guard.disarm();
+                }
+            })
+            .context("the scheduler's thread can't start")?;
+
+        let (stop_api, api_stop) = watch::channel(false);
+        let context = api::Context {
+            store: Arc::clone(&store),
+            clock: Arc::clone(&clock),
+            catalog: catalog.clone(),
+            jobs: Arc::clone(&jobs),
+            status: Arc::clone(&status),
+            host: name,
+            listen,
+        };
+        if let Some(runtime) = &runtimes.api {
+            let guard = FailureGuard { what: "API", failed: failed_sender };
+            let served = api_stop.clone();
+            runtime.spawn(async move {
+                let guard = guard;
+                let listener = TcpListener::from_std(listener);
+                let served_well = match listener {
+                    Ok(listener) => api::serve(listener, context, api_stop).await,
+                    Err(error) => Err(error),
+                };
+                match served_well {
+                    Ok(()) if *served.borrow() => guard.disarm(),
+                    Ok(()) => warn!("the API ended by itself"),
+                    Err(error) => warn!(%error, "the API failed"),
+                }
+            });
+            runtime.spawn(wake_on_change(Arc::clone(&store), Arc::clone(&wake)));
+        }
+
+        let summary = summary::text(&config, store.as_ref(), &jobs, &catalog.borrow(), &unscheduled, listen)
+            .await
+            .context("reading the jobs back")?;
+        let drain = config.executor.drain;
+        let reloader = Some(reloader.watch()?);
+        Ok(Self {
+            store,
+            session,
+            clock,
+            catalog,
+            jobs,
+            status,
+            listen,
+            summary,
+            drain,
+            wake,
+            stop_scheduler,
+            scheduler: Some(scheduler),
+            reloader,
+            stop_executor,
+            executor,
+            stop_api,
+            failed,
+            runtimes,
+        })
+    }
+
+    /// Where the API listens.
+    pub fn listen(&self) -> SocketAddr {
+        self.listen
+    }
+
+    /// What was found and started, for people.
+    pub fn summary(&self) -> &str {
+        &self.summary
+    }
+
+    /// Where schedules and runs are kept.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// The plugins that are here now.
+    pub fn catalog(&self) -> Arc<Catalog> {
+        Arc::clone(&self.catalog.borrow())
+    }
+
+    /// Jobs as values.
+    pub fn jobs(&self) -> &Arc<JobCache> {
+        &self.jobs
+    }
+
+    /// Waits until a task of the host has died, and says which.
+    pub async fn failed(&self) -> anyhow::Error {
+        let mut failed = self.failed.clone();
+        let said = match failed.wait_for(Option::is_some).await {
+            Ok(said) => said.clone(),
+            Err(_) => None,
+        };
+        match said {
+            Some(what) => anyhow::anyhow!("the host's {what} ended by itself"),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Cancels what still runs; a shutdown that waits for it goes on at once.
+    pub fn cancel_now(&self) {
+        self.stop_executor.send_replace(Stop::Now);
+    }
+
+    /// Stops in order: takes no more work, lets runs end for `executor.drain`, cancels the rest,
+    /// hands back what had not started, closes the store.
+    ///
+    /// # Errors
+    ///
+    /// The store did not take the session's end; the next start finds what was left.
+    pub async fn shutdown(mut self) -> anyhow::Result<()> {
+        info!(drain = ?self.drain, running = self.status.running(), "stopping");
+        self.status.set_draining();
+        drop(self.reloader.take());
+        self.stop_scheduler.store(true, Ordering::Release);
+        self.wake.call();
+        if let Some(scheduler) = self.scheduler.take() {
+            let joined = tokio::task::spawn_blocking(move || scheduler.join()).await;
+            if !matches!(joined, Ok(Ok(()))) {
+                warn!("the scheduler's thread had failed");
+            }
+        }
+        self.stop_executor.send_if_modified(|stop| {
+            let running = *stop == Stop::No;
+            if running {
+                *stop = Stop::Drain;
+            }
+            running
+        });
+        if let Some(mut executor) = self.executor.take()
+            && tokio::time::timeout(self.drain, &mut executor).await.is_err()
+        {
+            warn!("runs did not end within `executor.drain`; they are cancelled");
+            self.stop_executor.send_replace(Stop::Now);
+            if tokio::time::timeout(CANCEL_TIME, executor).await.is_err() {
+                warn!("cancelled runs did not end in time; they are left behind");
+            }
+        }
+        self.stop_api.send_replace(true);
+        let detached = self.store.detach(&self.session, self.clock.now()).await;
+        info!("stopped");
+        detached.context("ending the session")
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.stop_scheduler.store(true, Ordering::Release);
+        self.wake.call();
+        self.stop_executor.send_replace(Stop::Now);
+        self.stop_api.send_replace(true);
+        debug_assert!(self.runtimes.guests.is_some());
+    }
+}
+
+/// Tells that a task ended, unless that was expected.
+struct FailureGuard {
+    what: &'static str,
+    failed: watch::Sender<Option<String>>,
+}
+
+impl FailureGuard {
+    fn disarm(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for FailureGuard {
+    fn drop(&mut self) {
+        self.failed.send_replace(Some(self.what.to_owned()));
+    }
+}
+
+fn settings(config: &Config, clock: &SharedClock) -> Settings {
+    let running = u32::try_from(config.executor.max_running).unwrap_or(u32::MAX / 2);
+    Settings {
+        max_instances: running.saturating_add(SPARE_INSTANCES),
+        max_memory: config.executor.caps.memory,
+        cache_dir: Some(config.state_dir.join("cache")),
+        clock: Arc::clone(clock),
+    }
+}
+
+fn retention(config: &Config) -> Retention {
+    let _ = config;
+    Retention { keep_bodies: 100, max_age: Duration::from_secs(30 * 86_400), max_entries: MAX_LEDGER_ENTRIES }
+}
+
+fn api_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("api")
+        .enable_all()
+        .build()
+        .context("the API's runtime can't start")
+}
+
+/// Wakes the scheduler when a job was put, changed or removed by somebody else.
+async fn wake_on_change(store: Arc<dyn Store>, wake: Arc<Wake>) {
+    use tokio::sync::broadcast::error::RecvError;
+    let mut changes = store.watch();
+    loop {
+        match changes.recv().await {
+            Ok(Change::Job(_)) | Err(RecvError::Lagged(_)) => wake.call(),
+            Ok(Change::Run(_) | Change::Queued | Change::Cancel(_)) => (),
+            Err(RecvError::Closed) => return,
+        }
+    }
+}

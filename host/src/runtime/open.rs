@@ -1,0 +1,60 @@
+//! Opens what a host stands on: its store and its listening socket.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+
+use crate::config::Config;
+use crate::config::store::StoreAddress;
+use crate::store::Store;
+use crate::store::embedded::EmbeddedStore;
+
+/// Opens the configured store, making its folder when there is none.
+///
+/// # Errors
+///
+/// It can't be opened; the message names the file.
+pub(super) async fn store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+    make_state_dir(config)?;
+    match &config.store {
+        StoreAddress::Memory => Ok(Arc::new(EmbeddedStore::memory())),
+        StoreAddress::Sqlite { path } => {
+            let path = path.clone();
+            let shown = path.display().to_string();
+            let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(&path)).await?;
+            Ok(Arc::new(opened.with_context(|| format!("can't open the store `{shown}`"))?))
+        }
+    }
+}
+
+/// Binds the API's address.
+///
+/// # Errors
+///
+/// Somebody else listens there.
+pub(super) fn listener(listen: SocketAddr) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(listen).with_context(|| {
+        format!(
+            "can't listen on {listen}; set `[api] listen` to a free address (port 0 takes any), \
+             or stop what listens there"
+        )
+    })?;
+    listener.set_nonblocking(true).context("the API's socket")?;
+    Ok(listener)
+}
+
+/// This machine's name, for people.
+pub(super) fn host_name() -> String {
+    hostname::get().map_or_else(|_| "host".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+fn make_state_dir(config: &Config) -> anyhow::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    let dir = &config.state_dir;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .with_context(|| format!("can't make the folder `{}` (`state_dir`)", dir.display()))
+}

@@ -1,0 +1,114 @@
+//! What a host says when it has started: one screen that answers what it found.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+
+use crate::catalog::jobs::JobCache;
+use crate::catalog::{Catalog, State};
+use crate::config::Config;
+use crate::config::definitions::Unscheduled;
+use crate::schedule::reconcile::{JobState, state};
+use crate::store::query::{JobFilter, Page};
+use crate::store::record::{Durability, Schedule};
+use crate::store::{Result, Store};
+
+/// Jobs that are listed; of more only the number is told.
+const MAX_JOBS_LISTED: usize = 20;
+
+/// The start-up summary.
+///
+/// # Errors
+///
+/// The store can't be read.
+pub async fn text(
+    config: &Config,
+    store: &dyn Store,
+    jobs: &JobCache,
+    catalog: &Catalog,
+    unscheduled: &[Unscheduled],
+    listen: SocketAddr,
+) -> Result<String> {
+    let caps = store.caps();
+    let mut text = String::new();
+    line(&mut text, "campanile", &format!("{} listens on http://{listen}", env!("CARGO_PKG_VERSION")));
+    line(&mut text, "config", &config.origin());
+    line(&mut text, "store", &format!("{} ({})", caps.name, survives(caps.durability)));
+    line(
+        &mut text,
+        "zone",
+        &format!("{}, zone data {}", config.timezone, chrono_tz::IANA_TZDB_VERSION),
+    );
+    line(&mut text, "tenants", "default");
+    plugins(&mut text, config, catalog);
+    list_jobs(&mut text, store, jobs).await?;
+    for Unscheduled { plugin, write } in unscheduled {
+        let _ = write!(
+            text,
+            "\nnothing schedules plugin `{}`; to run it, write in {} for example:\n",
+            plugin.plugin,
+            config.file.as_deref().map_or("host.toml".into(), |file| config.short(file)),
+        );
+        for row in write.lines() {
+            let _ = writeln!(text, "    {row}");
+        }
+    }
+    Ok(text)
+}
+
+fn plugins(text: &mut String, config: &Config, catalog: &Catalog) {
+    let count = catalog.entries().len();
+    let folder = config.short(&config.plugins);
+    line(text, "plugins", &format!("{count} in {folder}"));
+    for entry in catalog.entries() {
+        let state = match &entry.state {
+            State::Active(plugin) => {
+                let handlers = plugin.about.handlers.iter().map(|handler| handler.name.as_str());
+                handlers.collect::<Vec<_>>().join(", ")
+            }
+            State::Refused(why) => format!("refused: {why}"),
+        };
+        let _ = writeln!(text, "  {:<24} {state}", entry.key.plugin.as_str());
+    }
+}
+
+async fn list_jobs(text: &mut String, store: &dyn Store, jobs: &JobCache) -> Result<()> {
+    let count = store.health().await?.schedules;
+    let page = Page { limit: MAX_JOBS_LISTED, cursor: None };
+    let listed = store.list(JobFilter::default(), page).await?.items;
+    line(text, "jobs", &count.to_string());
+    for schedule in &listed {
+        let _ = writeln!(text, "  {:<24} {}", schedule.key.job.as_str(), when(schedule, jobs));
+    }
+    let more = count.saturating_sub(listed.len() as u64);
+    if more > 0 {
+        let _ = writeln!(text, "  and {more} more: `host jobs ls`");
+    }
+    Ok(())
+}
+
+fn when(schedule: &Schedule, jobs: &JobCache) -> String {
+    match (state(schedule), schedule.cursor) {
+        (JobState::Active, Some(next)) => {
+            let kind = jobs.get(schedule).ok().and_then(|job| job.trigger.as_ref().map(|t| t.kind()));
+            format!("next {next} ({})", kind.unwrap_or("unknown trigger"))
+        }
+        (JobState::Active, None) => "runs when somebody asks: it has no trigger".to_owned(),
+        (JobState::Paused, _) => "paused".to_owned(),
+        (JobState::Parked, _) => {
+            format!("parked: {}", schedule.parked.as_deref().unwrap_or_default())
+        }
+        (JobState::Finished, _) => "finished: its trigger has no fire time left".to_owned(),
+    }
+}
+
+fn survives(durability: Durability) -> &'static str {
+    match durability {
+        Durability::Volatile => "volatile: gone when the host stops",
+        Durability::Process => "durability process: survives the death of a process",
+        Durability::Power => "durability power: survives the loss of power",
+    }
+}
+
+fn line(text: &mut String, name: &str, value: &str) {
+    let _ = writeln!(text, "{name:<10} {value}");
+}

@@ -1,0 +1,280 @@
+//! How a live run moves from place to place. Every step that touches a run goes through these.
+
+use std::sync::Arc;
+
+use super::effects::{Effects, Extent, Write};
+use super::{Core, Live, Place};
+use crate::job::JobKey;
+use crate::run::id::{SessionId, Uid};
+use crate::run::outcome::{Outcome, Usage};
+use crate::run::{Attempt, MAX_ATTEMPTS_KEPT, Reason, Run, RunKey, RunState, Verdict, reason};
+use crate::store::record::{LastRun, Schedule};
+use crate::store::step::{Change, Claim};
+use crate::time::Timestamp;
+
+/// Why a run that never started is over.
+pub(super) struct Dropped {
+    pub(super) verdict: Verdict,
+    pub(super) reason: Reason,
+}
+
+impl Core {
+    /// Keeps `schedule` and its place among those that are due.
+    pub(super) fn set_schedule(&mut self, schedule: Arc<Schedule>) {
+        if let Some(before) = self.schedules.get(&schedule.key)
+            && let Some(due_at) = before.due_at
+        {
+            self.due.remove(&(due_at, before.key.clone()));
+        }
+        if let Some(due_at) = schedule.due_at
+            && schedule.pause.is_none()
+            && schedule.parked.is_none()
+        {
+            self.due.insert((due_at, schedule.key.clone()));
+        }
+        self.schedules.insert(schedule.key.clone(), schedule);
+    }
+
+    /// Live runs at most, of this creation of the job. What is left of a removed job runs one by
+    /// one.
+    pub(super) fn limit(&self, job: &JobKey, uid: Uid) -> usize {
+        self.schedules
+            .get(job)
+            .filter(|schedule| schedule.uid == uid)
+            .map_or(1, |schedule| usize::try_from(schedule.max_instances).unwrap_or(usize::MAX))
+    }
+
+    /// Where a run that never started belongs; takes a slot for it when it is to be ready.
+    ///
+    /// Without `now` its time is taken to have come.
+    pub(super) fn place_for_new(&mut self, run: &Run, now: Option<Timestamp>) -> Place {
+        if let (Some(not_before), Some(now)) = (run.not_before, now)
+            && now < not_before
+        {
+            return Place::Later(not_before);
+        }
+        if self.queues.taken(run.uid) < self.limit(&run.job_key(), run.uid) {
+            self.queues.take_slot(run);
+            Place::Ready
+        } else {
+            Place::Backlog
+        }
+    }
+
+    pub(super) fn insert_live(&mut self, run: Arc<Run>, place: Place, lines: u64) {
+        let key = run.key();
+        self.enter(&run, &key, place);
+        self.live.insert(key, Live { run, place, lines });
+    }
+
+    fn enter(&mut self, run: &Run, key: &RunKey, place: Place) {
+        match place {
+            Place::Later(not_before) => self.queues.push_later(not_before, key.clone()),
+            Place::Backlog => self.queues.push_backlog(run),
+            Place::Ready => self.queues.push_ready(run),
+            Place::Held(session) => {
+                if let Some(holder) = self.sessions.get_mut(&session) {
+                    holder.runs.insert(key.clone());
+                }
+            }
+        }
+    }
+
+    /// Leaving the backlog is part of leaving the job, or was done by who took it out.
+    fn exit(&mut self, run: &Run, key: &RunKey, place: Place) {
+        match place {
+            Place::Later(not_before) => self.queues.remove_later(not_before, key.clone()),
+            Place::Backlog => (),
+            Place::Ready => self.queues.remove_ready(run),
+            Place::Held(session) => {
+                if let Some(holder) = self.sessions.get_mut(&session) {
+                    holder.runs.remove(key);
+                }
+            }
+        }
+    }
+
+    /// Puts the changed record of a live run in `place`.
+    pub(super) fn move_to(&mut self, run: Arc<Run>, place: Place) {
+        let key = run.key();
+        if let Some(live) = self.live.get_mut(&key) {
+            let from = std::mem::replace(&mut live.place, place);
+            live.run = Arc::clone(&run);
+            self.exit(&run, &key, from);
+            self.enter(&run, &key, place);
+        }
+    }
+
+    /// Lets runs go on whose time has come.
+    pub(super) fn wake(&mut self, now: Timestamp, fx: &mut Effects) {
+        while let Some(key) = self.queues.pop_later(now) {
+            let Some(live) = self.live.get(&key) else { continue };
+            let run = Arc::clone(&live.run);
+            let place = if self.queues.has_slot(&run) {
+                Place::Ready
+            } else {
+                self.place_for_new(&run, Some(now))
+            };
+            self.move_to(run, place);
+            fx.tell_queued();
+        }
+    }
+
+    /// Starts the next attempt of a run that has a slot: the record of it, not yet kept.
+    pub(super) fn begin_attempt(
+        &mut self,
+        run: &mut Run,
+        session: SessionId,
+        now: Timestamp,
+        fx: &mut Effects,
+    ) {
+        self.fence = (self.fence + 1).max(u64::try_from(now.micros()).unwrap_or(0));
+        fx.write(Write::Fence(self.fence));
+        let host = self.sessions.get(&session).map(|holder| holder.session.host.clone());
+        run.state = RunState::Running;
+        run.attempt += 1;
+        run.started_at = Some(now);
+        run.not_before = None;
+        if run.verdict.is_none() {
+            run.verdict = Some(Verdict::Ran);
+            if run.reason.as_deref() == Some(reason::NO_PLUGIN) {
+                run.reason = Some(reason::LATE.into());
+            }
+        }
+        if MAX_ATTEMPTS_KEPT <= run.attempts.len() {
+            run.attempts.remove(0);
+        }
+        run.attempts.push(Attempt {
+            attempt: run.attempt,
+            fence: self.fence,
+            session,
+            host: host.unwrap_or_default(),
+            digest: None,
+            started_at: now,
+            finished_at: None,
+            outcome: None,
+            error: None,
+            usage: Usage::default(),
+        });
+    }
+
+    /// What a session gets that now holds `run`.
+    pub(super) fn claim_of(&self, run: Arc<Run>) -> Claim {
+        let schedule = self.schedules.get(&run.job_key()).map(Arc::clone);
+        Claim { fence: run.attempts.last().map_or(0, |attempt| attempt.fence), run, schedule }
+    }
+
+    /// Ends a run that never started.
+    pub(super) fn drop_live(
+        &mut self,
+        run: &Arc<Run>,
+        dropped: Dropped,
+        cancel: Option<&str>,
+        now: Timestamp,
+        fx: &mut Effects,
+    ) {
+        let mut run = Run::clone(run);
+        run.verdict = Some(dropped.verdict);
+        run.reason = Some(dropped.reason);
+        run.cancel = cancel.map(str::to_owned).or(run.cancel);
+        self.end(run, now, fx);
+    }
+
+    /// Ends a run that ran.
+    pub(super) fn end_as(
+        &mut self,
+        mut run: Run,
+        outcome: Outcome,
+        now: Timestamp,
+        fx: &mut Effects,
+    ) {
+        run.outcome = Some(outcome);
+        self.end(run, now, fx);
+    }
+
+    fn end(&mut self, mut run: Run, now: Timestamp, fx: &mut Effects) {
+        run.state = RunState::Done;
+        run.not_before = None;
+        run.finished_at = Some(now);
+        let run = Arc::new(run);
+        let key = run.key();
+        if let Some(live) = self.live.remove(&key) {
+            self.exit(&live.run, &key, live.place);
+        }
+        self.queues.leave_job(&run);
+        fx.run(&run);
+        self.note(&run, Noted::Moved, now, fx);
+        self.fill_slots(&run.job_key(), run.uid, fx);
+    }
+
+    /// Lets runs out of a job's backlog while it has free slots.
+    pub(super) fn fill_slots(&mut self, job: &JobKey, uid: Uid, fx: &mut Effects) {
+        let limit = self.limit(job, uid);
+        while let Some(id) = self.queues.pop_backlog(uid, limit) {
+            let key = RunKey { tenant: job.tenant.clone(), run: id };
+            if let Some(live) = self.live.get(&key) {
+                let run = Arc::clone(&live.run);
+                self.queues.take_slot(&run);
+                self.move_to(run, Place::Ready);
+                fx.tell_queued();
+            }
+        }
+    }
+
+    /// Keeps the schedule's `last_run` in step with `run`.
+    pub(super) fn note(&mut self, run: &Run, noted: Noted, now: Timestamp, fx: &mut Effects) {
+        let Some(schedule) = self.schedules.get_mut(&run.job_key()) else { return };
+        if schedule.uid == run.uid
+            && let Some(last_run) = last_run_after(schedule.last_run.as_ref(), run, noted, now)
+        {
+            Arc::make_mut(schedule).last_run = Some(last_run);
+            fx.write(Write::Schedule(Arc::clone(schedule), Extent::Position));
+        }
+    }
+
+    /// Tells that the run is to be cancelled and notes it.
+    pub(super) fn ask_to_stop(&mut self, run: &Arc<Run>, why: &str, fx: &mut Effects) {
+        if run.cancel.is_none() {
+            let mut run = Run::clone(run);
+            run.cancel = Some(why.to_owned());
+            let run = Arc::new(run);
+            let key = run.key();
+            if let Some(live) = self.live.get_mut(&key) {
+                live.run = Arc::clone(&run);
+            }
+            fx.run(&run);
+        }
+        fx.tell(Change::Cancel(run.key()));
+    }
+}
+
+/// What happened to a run that its schedule should know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Noted {
+    /// It was made: it is the last run now.
+    Made,
+    /// It started or ended.
+    Moved,
+}
+
+/// The schedule's `last_run` after `run` was made or moved; `None` when it stays as it is.
+pub(super) fn last_run_after(
+    before: Option<&LastRun>,
+    run: &Run,
+    noted: Noted,
+    now: Timestamp,
+) -> Option<LastRun> {
+    let success = (run.outcome == Some(Outcome::Succeeded)).then_some(run.fire_time);
+    let previous_success = before.and_then(|last| last.previous_success).max(success);
+    let is_last = match noted {
+        Noted::Made => true,
+        Noted::Moved => before.is_none_or(|last| last.run == run.id),
+    };
+    if is_last {
+        let (state, outcome) = (run.state, run.outcome);
+        return Some(LastRun { run: run.id, at: now, state, outcome, previous_success });
+    }
+    before
+        .filter(|last| last.previous_success != previous_success)
+        .map(|last| LastRun { previous_success, ..last.clone() })
+}

@@ -1,0 +1,200 @@
+//! The rules of the embedded stores, as one state machine over what is live.
+//!
+//! A step checks everything first and then changes everything; what is to be kept and told goes
+//! into [`Effects`]. Nothing here waits, reads a clock, or knows files: `now` comes in, and what is
+//! no longer live is asked of [`Past`]. One process schedules on an embedded store, so `Core` is
+//! the truth of what is live and a file only has to follow.
+//!
+//! ```text
+//!            not_before ahead          no slot of its job
+//!   made ──────► Later ───────────────────► Backlog
+//!     │            │ time comes, slot          │ slot
+//!     └────────────┴────────► Ready ◄──────────┘
+//!                    back-off ▲   │ claimed
+//!                    or rescue└─ Held ──► done: no longer here
+//! ```
+
+pub mod effects;
+mod fire;
+mod live;
+pub mod papers;
+mod queues;
+pub mod runs;
+mod schedules;
+mod sessions;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use crate::job::JobKey;
+use crate::run::id::{Fence, SessionId, Uid};
+use crate::run::{Run, RunKey, RunState};
+use crate::store::Result;
+use crate::store::error::StoreError;
+use crate::store::record::{Doc, Schedule, Session};
+use crate::time::Timestamp;
+use effects::{CounterKey, DocKey, KeptRange};
+use queues::Queues;
+
+/// Lines kept of one run's log; further ones are dropped. The engine cuts by bytes long before.
+pub const MAX_LOG_LINES: u64 = 20_000;
+
+/// What is kept but not live. Sees what earlier steps of the same batch wrote.
+pub trait Past {
+    /// A run that is done.
+    fn run(&self, run: &RunKey) -> Result<Option<Arc<Run>>>;
+
+    /// A document.
+    fn doc(&self, doc: &DocKey) -> Result<Option<Doc>>;
+
+    /// A counter's value; 0 when there is none.
+    fn counter(&self, counter: &CounterKey) -> Result<i64>;
+}
+
+/// All that is live: schedules, runs that are not done, sessions.
+#[derive(Debug)]
+pub struct Core {
+    schedules: BTreeMap<JobKey, Arc<Schedule>>,
+    /// Active schedules by when they are due.
+    due: BTreeSet<(Timestamp, JobKey)>,
+    live: HashMap<RunKey, Live>,
+    queues: Queues,
+    sessions: HashMap<SessionId, Holder>,
+    /// The newest range of each creation of a job; open while nothing came after it.
+    newest_range: HashMap<Uid, KeptRange>,
+    fence: Fence,
+    next_range: u64,
+    generation: u64,
+}
+
+/// A run that is not done, and where it is.
+#[derive(Debug)]
+struct Live {
+    run: Arc<Run>,
+    place: Place,
+    /// Lines in its log.
+    lines: u64,
+}
+
+/// Where a live run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// Waits for its time.
+    Later(Timestamp),
+    /// Waits for a slot of its job.
+    Backlog,
+    /// Waits for a host.
+    Ready,
+    /// An attempt of this session is under way.
+    Held(SessionId),
+}
+
+/// A session and what it holds.
+#[derive(Debug)]
+struct Holder {
+    session: Session,
+    counter: u64,
+    runs: BTreeSet<RunKey>,
+}
+
+/// What a file knows of what was live.
+#[derive(Debug, Default)]
+pub struct Restored {
+    /// All schedules.
+    pub schedules: Vec<Schedule>,
+    /// All runs that are not done, with the number of lines in their logs.
+    pub runs: Vec<(Run, u64)>,
+    /// Sessions that were not ended.
+    pub sessions: Vec<Session>,
+    /// The newest range of each creation of a job.
+    pub newest_ranges: Vec<KeptRange>,
+    /// The last fence that was given out.
+    pub fence: Fence,
+    /// The largest id of a range.
+    pub last_range: u64,
+    /// Which life of the store's contents this is.
+    pub generation: u64,
+}
+
+impl Core {
+    /// The state machine over what a file holds, or over nothing.
+    pub fn restore(from: Restored) -> Self {
+        let mut core = Self {
+            schedules: BTreeMap::new(),
+            due: BTreeSet::new(),
+            live: HashMap::new(),
+            queues: Queues::default(),
+            sessions: HashMap::new(),
+            newest_range: from.newest_ranges.into_iter().map(|kept| (kept.uid, kept)).collect(),
+            fence: from.fence,
+            next_range: from.last_range + 1,
+            generation: from.generation.max(1),
+        };
+        for session in from.sessions {
+            core.sessions.insert(session.id, Holder { session, counter: 0, runs: BTreeSet::new() });
+        }
+        for schedule in from.schedules {
+            core.set_schedule(Arc::new(schedule));
+        }
+        core.restore_runs(from.runs);
+        core
+    }
+
+    /// Takes over the beats that `before` had counted: they are not kept, and must not go back
+    /// when a file is read again.
+    pub fn carry_beats(&mut self, before: &Self) {
+        for (id, holder) in &mut self.sessions {
+            if let Some(old) = before.sessions.get(id) {
+                holder.counter = holder.counter.max(old.counter);
+            }
+        }
+    }
+
+    /// How many schedules there are.
+    pub fn schedules(&self) -> usize {
+        self.schedules.len()
+    }
+
+    /// How many runs are not done.
+    pub fn live_runs(&self) -> usize {
+        self.live.len()
+    }
+
+    /// Runs that started come first, so that those that wait never take their slots.
+    fn restore_runs(&mut self, mut runs: Vec<(Run, u64)>) {
+        runs.sort_by_key(|(run, _)| (run.attempt == 0, run.queued_at, run.fire_time, run.id));
+        for (run, lines) in runs {
+            let run = Arc::new(run);
+            let place = match (run.state, run.attempts.last(), run.not_before) {
+                (RunState::Running, Some(attempt), _) => {
+                    self.queues.take_slot(&run);
+                    Place::Held(attempt.session)
+                }
+                (RunState::Retrying, _, Some(not_before)) => {
+                    self.queues.take_slot(&run);
+                    Place::Later(not_before)
+                }
+                (RunState::Queued, _, Some(not_before)) if run.attempt == 0 => {
+                    Place::Later(not_before)
+                }
+                (_, Some(_), _) => {
+                    self.queues.take_slot(&run);
+                    Place::Ready
+                }
+                (_, None, _) => self.place_for_new(&run, None),
+            };
+            self.insert_live(run, place, lines);
+        }
+    }
+}
+
+impl Default for Core {
+    fn default() -> Self {
+        Self::restore(Restored::default())
+    }
+}
+
+/// What every step of a session begins with.
+fn known(sessions: &HashMap<SessionId, Holder>, id: SessionId) -> Result<&Holder> {
+    sessions.get(&id).ok_or(StoreError::Fenced)
+}

@@ -1,0 +1,151 @@
+//! Where live runs wait: for a host, for a time, or for a slot of their own job.
+//!
+//! Knows ids and ranks, not runs: [`Core`](super::Core) says when a run goes where.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap, HashMap};
+
+use crate::job::PluginKey;
+use crate::run::id::{RunId, Uid};
+use crate::run::{Run, RunKey};
+use crate::time::Timestamp;
+
+/// The place of a run in its queue; the least goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Rank {
+    /// 9 less the priority.
+    urgency: u8,
+    fire_time: Timestamp,
+    id: RunId,
+}
+
+impl Rank {
+    pub(super) fn of(run: &Run) -> Self {
+        Self { urgency: 9_u8.saturating_sub(run.priority), fire_time: run.fire_time, id: run.id }
+    }
+}
+
+/// The place of a run in its job's backlog: first made, first out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Turn {
+    queued_at: Timestamp,
+    fire_time: Timestamp,
+    id: RunId,
+}
+
+impl Turn {
+    fn of(run: &Run) -> Self {
+        Self { queued_at: run.queued_at, fire_time: run.fire_time, id: run.id }
+    }
+}
+
+/// The runs of one creation of a job.
+#[derive(Debug, Default)]
+struct Slots {
+    /// Those that count as instances: a set, never a counter, so that it can't drift.
+    taken: BTreeSet<RunId>,
+    /// Those that wait until fewer do.
+    backlog: BTreeSet<Turn>,
+}
+
+/// Where live runs wait.
+#[derive(Debug, Default)]
+pub(super) struct Queues {
+    /// Per plugin, runs that may start now. No set is empty.
+    ready: HashMap<PluginKey, BTreeSet<Rank>>,
+    /// Runs that may not start before a time.
+    later: BTreeSet<(Timestamp, RunKey)>,
+    slots: HashMap<Uid, Slots>,
+}
+
+impl Queues {
+    pub(super) fn push_ready(&mut self, run: &Run) {
+        self.ready.entry(run.plugin_key()).or_default().insert(Rank::of(run));
+    }
+
+    pub(super) fn remove_ready(&mut self, run: &Run) {
+        let class = run.plugin_key();
+        if let Some(queue) = self.ready.get_mut(&class) {
+            queue.remove(&Rank::of(run));
+            if queue.is_empty() {
+                self.ready.remove(&class);
+            }
+        }
+    }
+
+    /// The best `max` runs over all of `classes`. They stay where they are.
+    pub(super) fn best_ready(&self, classes: &BTreeSet<PluginKey>, max: usize) -> Vec<RunKey> {
+        let mut queues: Vec<_> = self
+            .ready
+            .iter()
+            .filter(|(class, _)| classes.contains(*class))
+            .map(|(class, queue)| (class, queue.iter()))
+            .collect();
+        let mut heads = BinaryHeap::with_capacity(queues.len());
+        for (index, (_, queue)) in queues.iter_mut().enumerate() {
+            heads.extend(queue.next().map(|rank| Reverse((rank, index))));
+        }
+        let mut best = Vec::new();
+        while best.len() < max {
+            let Some(Reverse((rank, index))) = heads.pop() else { break };
+            let Some((class, queue)) = queues.get_mut(index) else { break };
+            best.push(RunKey { tenant: class.tenant.clone(), run: rank.id });
+            heads.extend(queue.next().map(|rank| Reverse((rank, index))));
+        }
+        best
+    }
+
+    pub(super) fn push_later(&mut self, not_before: Timestamp, run: RunKey) {
+        self.later.insert((not_before, run));
+    }
+
+    pub(super) fn remove_later(&mut self, not_before: Timestamp, run: RunKey) {
+        self.later.remove(&(not_before, run));
+    }
+
+    /// Takes out one run whose time has come.
+    pub(super) fn pop_later(&mut self, now: Timestamp) -> Option<RunKey> {
+        let (not_before, _) = self.later.first()?;
+        if now < *not_before {
+            return None;
+        }
+        self.later.pop_first().map(|(_, run)| run)
+    }
+
+    /// How many runs count as instances of this creation of a job.
+    pub(super) fn taken(&self, uid: Uid) -> usize {
+        self.slots.get(&uid).map_or(0, |slots| slots.taken.len())
+    }
+
+    pub(super) fn has_slot(&self, run: &Run) -> bool {
+        self.slots.get(&run.uid).is_some_and(|slots| slots.taken.contains(&run.id))
+    }
+
+    pub(super) fn take_slot(&mut self, run: &Run) {
+        self.slots.entry(run.uid).or_default().taken.insert(run.id);
+    }
+
+    pub(super) fn push_backlog(&mut self, run: &Run) {
+        self.slots.entry(run.uid).or_default().backlog.insert(Turn::of(run));
+    }
+
+    /// Takes the first run out of the backlog when fewer than `limit` slots are taken.
+    pub(super) fn pop_backlog(&mut self, uid: Uid, limit: usize) -> Option<RunId> {
+        let slots = self.slots.get_mut(&uid)?;
+        if limit <= slots.taken.len() {
+            return None;
+        }
+        slots.backlog.pop_first().map(|turn| turn.id)
+    }
+
+    /// Gives back the run's slot, or its place in the backlog.
+    pub(super) fn leave_job(&mut self, run: &Run) {
+        if let Some(slots) = self.slots.get_mut(&run.uid) {
+            slots.taken.remove(&run.id);
+            slots.backlog.remove(&Turn::of(run));
+            if slots.taken.is_empty() && slots.backlog.is_empty() {
+                self.slots.remove(&run.uid);
+            }
+        }
+    }
+}

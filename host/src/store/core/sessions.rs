@@ -1,0 +1,172 @@
+//! Steps on sessions: opened, renewed, ended, and what becomes of the runs that one held.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::effects::{Effects, Write};
+use super::live::Noted;
+use super::runs::current_fence;
+use super::{Core, Holder, Place, known};
+use crate::job::Delivery;
+use crate::run::id::SessionId;
+use crate::run::outcome::Outcome;
+use crate::run::{Run, RunKey, RunState};
+use crate::store::Result;
+use crate::store::error::StoreError;
+use crate::store::record::Session;
+use crate::store::step::{Attached, Beat, Hello, Reaped, RunProgress};
+use crate::time::Timestamp;
+
+impl Core {
+    /// Opens the session `id` and reaps every older one: one process schedules on this store, and
+    /// it has just begun another life.
+    pub fn attach(
+        &mut self,
+        id: SessionId,
+        hello: Hello,
+        now: Timestamp,
+        fx: &mut Effects,
+    ) -> Attached {
+        let older: BTreeSet<SessionId> = self.sessions.keys().copied().collect();
+        let mut reaped = Reaped::default();
+        for old in older {
+            self.end_session(old, now, &mut reaped, fx);
+        }
+        let session = Session { id, host: hello.host, generation: self.generation };
+        fx.write(Write::Session(session.clone()));
+        let holder = Holder { session: session.clone(), counter: 0, runs: BTreeSet::new() };
+        self.sessions.insert(id, holder);
+        Attached { session, reaped }
+    }
+
+    /// Renews a session.
+    ///
+    /// # Errors
+    ///
+    /// `Fenced` when it is over.
+    pub fn beat(
+        &mut self,
+        id: SessionId,
+        progress: Vec<RunProgress>,
+        fx: &mut Effects,
+    ) -> Result<Beat> {
+        let holder = self.sessions.get_mut(&id).ok_or(StoreError::Fenced)?;
+        holder.counter += 1;
+        let cancels = holder
+            .runs
+            .iter()
+            .filter_map(|key| {
+                let why = self.live.get(key)?.run.cancel.clone()?;
+                Some((key.clone(), why))
+            })
+            .collect();
+        for step in progress {
+            self.note_progress(id, step, fx);
+        }
+        let mut peers: Vec<(Session, u64)> = self
+            .sessions
+            .values()
+            .filter(|holder| holder.session.id != id)
+            .map(|holder| (holder.session.clone(), holder.counter))
+            .collect();
+        peers.sort_by_key(|(session, _)| session.id);
+        Ok(Beat { cancels, peers })
+    }
+
+    /// Progress of a run that is no longer held is let go.
+    fn note_progress(&mut self, id: SessionId, step: RunProgress, fx: &mut Effects) {
+        let Some(live) = self.live.get_mut(&step.run) else { return };
+        if live.place == Place::Held(id)
+            && current_fence(&live.run) == Some(step.fence)
+            && live.run.progress.as_ref() != Some(&step.progress)
+        {
+            Arc::make_mut(&mut live.run).progress = Some(step.progress);
+            fx.run(&live.run);
+        }
+    }
+
+    /// Ends the session of a dead host whose counter still stands at `seen`.
+    ///
+    /// # Errors
+    ///
+    /// `Fenced` when the caller's own session is over; `Conflict` when the other one lives.
+    pub fn reap(
+        &mut self,
+        id: SessionId,
+        peer: SessionId,
+        seen: u64,
+        now: Timestamp,
+        fx: &mut Effects,
+    ) -> Result<Reaped> {
+        known(&self.sessions, id)?;
+        let mut reaped = Reaped::default();
+        match self.sessions.get(&peer) {
+            Some(holder) if holder.counter != seen => {
+                Err(StoreError::Conflict { current: holder.counter })
+            }
+            Some(_) | None => {
+                self.end_session(peer, now, &mut reaped, fx);
+                Ok(reaped)
+            }
+        }
+    }
+
+    /// Ends the own session; one that is over already stays so.
+    pub fn detach(&mut self, id: SessionId, now: Timestamp, fx: &mut Effects) {
+        self.end_session(id, now, &mut Reaped::default(), fx);
+    }
+
+    fn end_session(
+        &mut self,
+        id: SessionId,
+        now: Timestamp,
+        reaped: &mut Reaped,
+        fx: &mut Effects,
+    ) {
+        let Some(holder) = self.sessions.remove(&id) else { return };
+        fx.write(Write::SessionGone(id));
+        for key in holder.runs {
+            let Some(live) = self.live.get(&key) else { continue };
+            let run = Run::clone(&live.run);
+            self.hand_back(key, run, now, reaped, fx);
+        }
+    }
+
+    /// Queues a run again whose host is gone, or ends it.
+    fn hand_back(
+        &mut self,
+        key: RunKey,
+        mut run: Run,
+        now: Timestamp,
+        reaped: &mut Reaped,
+        fx: &mut Effects,
+    ) {
+        let is_spent = match run.delivery {
+            Delivery::AtMostOnce => true,
+            Delivery::AtLeastOnce => run.max_rescues <= run.rescues,
+        };
+        let (outcome, list) = if run.cancel.is_some() {
+            (Outcome::Cancelled, &mut reaped.cancelled)
+        } else if is_spent {
+            (Outcome::Abandoned, &mut reaped.abandoned)
+        } else {
+            (Outcome::Abandoned, &mut reaped.rescued)
+        };
+        list.push(key);
+        if let Some(attempt) = run.attempts.last_mut() {
+            attempt.finished_at = Some(now);
+            attempt.outcome = Some(outcome);
+        }
+        if run.cancel.is_some() || is_spent {
+            self.end_as(run, outcome, now, fx);
+            return;
+        }
+        run.rescues += 1;
+        run.state = RunState::Queued;
+        let run = Arc::new(run);
+        self.move_to(Arc::clone(&run), Place::Ready);
+        fx.run(&run);
+        fx.tell_queued();
+        self.note(&run, Noted::Moved, now, fx);
+    }
+}

@@ -1,0 +1,150 @@
+//! The stores inside the host: in memory, and in one SQLite file.
+//!
+//! Both are one [`Core`] that decides, and a backend that keeps what it decided. Memory keeps it
+//! under one mutex; SQLite hands each step to the one thread that writes, which commits many of them
+//! together and only then answers (`sqlite`). One process schedules on such a store.
+
+mod calls;
+mod kept;
+mod memory;
+pub mod sqlite;
+
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::broadcast;
+
+use self::kept::Kept;
+use self::memory::Memory;
+use self::sqlite::Sqlite;
+use self::sqlite::readers::Readers;
+use super::Result;
+use super::core::effects::Effects;
+use super::core::{Core, Past};
+use super::error::StoreError;
+use super::record::{Caps, Durability};
+use super::step::Change;
+use crate::run::id::Id128;
+
+/// Changes that a slow listener may be behind before it misses some.
+pub const CHANGES_KEPT: usize = 4_096;
+
+/// A store inside the host.
+pub struct EmbeddedStore {
+    backend: Backend,
+    caps: Caps,
+    changes: broadcast::Sender<Change>,
+    /// Where the ids of schedules and sessions come from.
+    fresh_id: Box<dyn Fn() -> Id128 + Send + Sync>,
+}
+
+enum Backend {
+    Memory(Box<Mutex<InMemory>>),
+    Sqlite(Sqlite),
+    /// A file that somebody else may be writing to.
+    ReadOnly(Readers),
+}
+
+#[derive(Default)]
+struct InMemory {
+    core: Core,
+    memory: Memory,
+    /// Empty between steps; kept for its room.
+    effects: Effects,
+}
+
+impl EmbeddedStore {
+    /// A store that is gone with the process.
+    pub fn memory() -> Self {
+        let caps =
+            Caps { name: "memory".to_owned(), shared: false, durability: Durability::Volatile };
+        Self::new(Backend::Memory(Box::default()), caps, broadcast::channel(CHANGES_KEPT).0)
+    }
+
+    /// Opens the file at `path`, or makes it. Survives loss of power.
+    ///
+    /// # Errors
+    ///
+    /// `Denied` while another process schedules on it; `Incompatible` when a newer host wrote it, or
+    /// another program; `Corrupt` when it is damaged: it is left as it is; `Unavailable` when it
+    /// can't be opened.
+    pub fn open(path: &Path) -> Result<Self> {
+        let changes = broadcast::channel(CHANGES_KEPT).0;
+        let sqlite = Sqlite::open(path, changes.clone())?;
+        Ok(Self::new(Backend::Sqlite(sqlite), caps_of_file(path), changes))
+    }
+
+    /// Opens the file at `path` to look at it, whether a host runs on it or none. Sees what is
+    /// committed; refuses every step with `Denied`, and tells no changes.
+    ///
+    /// # Errors
+    ///
+    /// As for [`open`](Self::open); a file that is not there is `Unavailable`.
+    pub fn open_read_only(path: &Path) -> Result<Self> {
+        let readers = sqlite::open_read_only(path)?;
+        let changes = broadcast::channel(CHANGES_KEPT).0;
+        Ok(Self::new(Backend::ReadOnly(readers), caps_of_file(path), changes))
+    }
+
+    fn new(backend: Backend, caps: Caps, changes: broadcast::Sender<Change>) -> Self {
+        Self { backend, caps, changes, fresh_id: Box::new(Id128::fresh) }
+    }
+
+    /// Takes one step: decides, keeps, tells, answers.
+    async fn step<T, F>(&self, decide: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Core, &dyn Past, &mut Effects) -> Result<T> + Send + 'static,
+    {
+        match &self.backend {
+            Backend::Memory(state) => {
+                let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+                let InMemory { core, memory, effects } = &mut *state;
+                let answer = decide(core, memory, effects);
+                effects.writes.drain(..).for_each(|write| memory.apply(write));
+                let is_heard = 0 < self.changes.receiver_count();
+                for change in effects.changes.drain(..).filter(|_| is_heard) {
+                    // Nobody listens any more: then nobody misses it.
+                    let _ = self.changes.send(change);
+                }
+                answer
+            }
+            Backend::Sqlite(sqlite) => sqlite.writer.step(decide).await,
+            Backend::ReadOnly(_) => {
+                Err(StoreError::Denied(format!("`{}` is open to be read only", self.caps.name)))
+            }
+        }
+    }
+
+    /// Reads what is kept.
+    async fn read<T, F>(&self, look: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&dyn Kept) -> Result<T> + Send + 'static,
+    {
+        match &self.backend {
+            Backend::Memory(state) => {
+                look(&state.lock().unwrap_or_else(PoisonError::into_inner).memory)
+            }
+            Backend::Sqlite(sqlite) => sqlite.readers.read(look).await,
+            Backend::ReadOnly(readers) => readers.read(look).await,
+        }
+    }
+
+    /// Why it takes no writes.
+    fn problem(&self) -> Option<String> {
+        match &self.backend {
+            Backend::Memory(_) => None,
+            Backend::Sqlite(sqlite) => sqlite.writer.problem(),
+            Backend::ReadOnly(_) => Some("it is open to be read only".to_owned()),
+        }
+    }
+}
+
+fn caps_of_file(path: &Path) -> Caps {
+    Caps {
+        name: format!("sqlite:{}", path.display()),
+        shared: false,
+        durability: Durability::Power,
+    }
+}

@@ -1,0 +1,47 @@
+//! What is kept, in one SQLite file. The names of its tables and columns are for people too.
+//!
+//! One thread writes (`writer`), a few read (`readers`); which rows stand for a record is in `rows`,
+//! and nothing outside this folder knows SQL.
+
+mod age;
+mod batch;
+mod fault;
+pub mod file;
+mod load;
+mod reader;
+pub mod readers;
+mod rows;
+pub mod writer;
+
+use std::path::Path;
+
+use tokio::sync::broadcast;
+
+use self::file::Lock;
+use self::readers::Readers;
+use self::writer::Writer;
+use crate::store::Result;
+use crate::store::step::Change;
+
+/// An open file, to be written and read.
+pub(super) struct Sqlite {
+    pub(super) readers: Readers,
+    // Dropped last, so that the connection that may tidy up the file is the last one on it.
+    pub(super) writer: Writer,
+}
+
+impl Sqlite {
+    /// Opens or makes the store at `path`; this process is the only one that schedules on it.
+    pub(super) fn open(path: &Path, changes: broadcast::Sender<Change>) -> Result<Self> {
+        let lock = Lock::take(path)?;
+        let connection = file::open_to_write(path)?;
+        let writer = Writer::start(connection, lock, path, changes)?;
+        let readers = Readers::start(path)?;
+        Ok(Self { readers, writer })
+    }
+}
+
+/// Opens the store at `path` only to read it.
+pub(super) fn open_read_only(path: &Path) -> Result<Readers> {
+    Readers::start(path)
+}

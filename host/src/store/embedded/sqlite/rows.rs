@@ -1,0 +1,290 @@
+//! How records become rows and rows become records.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, params};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::batch::Batch;
+use super::fault::unreadable;
+use crate::job::{JobKey, Source};
+use crate::run::id::Uid;
+use crate::run::{LogLine, Run, RunKey, RunState};
+use crate::store::Result;
+use crate::store::core::effects::{Extent, KeptRange};
+use crate::store::record::{LastRun, Pause, Schedule, TriggerState};
+use crate::time::Timestamp;
+
+/// Writes all of `batch`; the caller opens and closes the transaction.
+pub(super) fn write(db: &Connection, batch: &Batch) -> rusqlite::Result<()> {
+    for (job, schedule) in &batch.schedules {
+        match schedule {
+            Some((schedule, extent)) => put_schedule(db, schedule, *extent)?,
+            None => {
+                db.prepare_cached("DELETE FROM schedule WHERE tenant = ?1 AND job = ?2")?
+                    .execute([job.tenant.as_str(), job.job.as_str()])?;
+            }
+        }
+    }
+    for run in &batch.logs_gone {
+        db.prepare_cached("DELETE FROM log WHERE run = ?1 AND tenant = ?2")?
+            .execute(params![run.run.to_string(), run.tenant.as_str()])?;
+    }
+    for (run, from, lines) in &batch.logs {
+        put_lines(db, run, *from, lines)?;
+    }
+    for (key, run) in &batch.runs {
+        match run {
+            Some(run) => put_run(db, run)?,
+            None => {
+                db.prepare_cached("DELETE FROM run WHERE id = ?1 AND tenant = ?2")?
+                    .execute(params![key.run.to_string(), key.tenant.as_str()])?;
+            }
+        }
+    }
+    write_the_rest(db, batch)
+}
+
+fn write_the_rest(db: &Connection, batch: &Batch) -> rusqlite::Result<()> {
+    for kept in batch.ranges.values() {
+        put_range(db, kept)?;
+    }
+    for (id, last) in &batch.ranges_gone {
+        db.prepare_cached("DELETE FROM ledger_range WHERE id = ?1 AND last = ?2")?
+            .execute(params![integer(*id), last.micros()])?;
+    }
+    for (id, session) in &batch.sessions {
+        match session {
+            Some(session) => db
+                .prepare_cached("INSERT OR REPLACE INTO session VALUES (?1, ?2, ?3)")?
+                .execute(params![id.to_string(), session.host, integer(session.generation)])?,
+            None => {
+                db.prepare_cached("DELETE FROM session WHERE id = ?1")?.execute([id.to_string()])?
+            }
+        };
+    }
+    for (key, doc) in &batch.docs {
+        match doc {
+            Some(doc) => db
+                .prepare_cached("INSERT OR REPLACE INTO doc VALUES (?1, ?2, ?3, ?4, ?5)")?
+                .execute(params![key.tenant.as_str(), key.kind, key.key, integer(doc.version), doc.value])?,
+            None => db
+                .prepare_cached("DELETE FROM doc WHERE tenant = ?1 AND kind = ?2 AND key = ?3")?
+                .execute(params![key.tenant.as_str(), key.kind, key.key])?,
+        };
+    }
+    for (key, value) in &batch.counters {
+        db.prepare_cached("INSERT OR REPLACE INTO counter VALUES (?1, ?2, ?3)")?
+            .execute(params![key.tenant.as_str(), key.key, value])?;
+    }
+    if let Some(fence) = batch.fence {
+        db.prepare_cached("INSERT OR REPLACE INTO meta VALUES ('fence', ?1)")?
+            .execute([integer(fence)])?;
+    }
+    Ok(())
+}
+
+const PUT_WHOLE: &str =
+    "INSERT OR REPLACE INTO schedule (tenant, job, uid, version, source, cursor,
+     due_at, last_fire, paused, parked, record, definition)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+const PUT_POSITION: &str = "UPDATE schedule SET uid = ?3, version = ?4, source = ?5, cursor = ?6,
+     due_at = ?7, last_fire = ?8, paused = ?9, parked = ?10, record = ?11
+     WHERE tenant = ?1 AND job = ?2";
+
+fn put_schedule(db: &Connection, schedule: &Schedule, extent: Extent) -> rusqlite::Result<()> {
+    let mut statement = db.prepare_cached(match extent {
+        Extent::Whole => PUT_WHOLE,
+        Extent::Position => PUT_POSITION,
+    })?;
+    let key = &schedule.key;
+    statement.raw_bind_parameter(1, key.tenant.as_str())?;
+    statement.raw_bind_parameter(2, key.job.as_str())?;
+    statement.raw_bind_parameter(3, schedule.uid.to_string())?;
+    statement.raw_bind_parameter(4, integer(schedule.version))?;
+    statement.raw_bind_parameter(5, word(schedule.source)?)?;
+    statement.raw_bind_parameter(6, micros(schedule.cursor))?;
+    statement.raw_bind_parameter(7, micros(schedule.due_at))?;
+    statement.raw_bind_parameter(8, micros(schedule.last_fire))?;
+    statement.raw_bind_parameter(9, schedule.pause.is_some())?;
+    statement.raw_bind_parameter(10, schedule.parked.as_deref())?;
+    statement.raw_bind_parameter(11, json(&Position::of(schedule))?)?;
+    if extent == Extent::Whole {
+        statement.raw_bind_parameter(12, json(schedule.def.as_ref())?)?;
+    }
+    statement.raw_execute().map(drop)
+}
+
+const PUT_RUN: &str =
+    "INSERT INTO run (id, tenant, job, uid, plugin, cause, state, verdict, reason,
+     outcome, attempt, fire_time, queued_at, started_at, finished_at, has_body, record)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
+     ON CONFLICT (id, tenant) DO UPDATE SET state = ?7, verdict = ?8, reason = ?9, outcome = ?10,
+     attempt = ?11, started_at = ?14, finished_at = ?15, has_body = ?16, record = ?17";
+
+fn put_run(db: &Connection, run: &Run) -> rusqlite::Result<()> {
+    let id = run.id.to_string();
+    let has_body = run.state == RunState::Done
+        && (run.args.is_some() || run.result.is_some() || has_log(db, &id, run)?);
+    db.prepare_cached(PUT_RUN)?
+        .execute(params![
+            id,
+            run.tenant.as_str(),
+            run.job.as_str(),
+            run.uid.to_string(),
+            run.plugin.as_str(),
+            word(run.cause)?,
+            word(run.state)?,
+            run.verdict.map(word).transpose()?,
+            run.reason.as_deref(),
+            run.outcome.map(word).transpose()?,
+            run.attempt,
+            run.fire_time.micros(),
+            run.queued_at.micros(),
+            micros(run.started_at),
+            micros(run.finished_at),
+            has_body,
+            json(run)?,
+        ])
+        .map(drop)
+}
+
+fn has_log(db: &Connection, id: &str, run: &Run) -> rusqlite::Result<bool> {
+    db.prepare_cached("SELECT 1 FROM log WHERE run = ?1 AND tenant = ?2")?
+        .exists([id, run.tenant.as_str()])
+}
+
+fn put_range(db: &Connection, kept: &KeptRange) -> rusqlite::Result<()> {
+    let KeptRange { id, job, uid, range } = kept;
+    db.prepare_cached(
+        "INSERT INTO ledger_range VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+         ON CONFLICT (id) DO UPDATE SET last = ?8, count = ?9",
+    )?
+    .execute(params![
+        integer(*id),
+        job.tenant.as_str(),
+        job.job.as_str(),
+        uid.to_string(),
+        word(range.verdict)?,
+        range.reason,
+        range.first.micros(),
+        range.last.micros(),
+        integer(range.count),
+        range.into.map(|run| run.to_string()),
+    ])
+    .map(drop)
+}
+
+fn put_lines(db: &Connection, run: &RunKey, from: u64, lines: &[LogLine]) -> rusqlite::Result<()> {
+    let mut statement =
+        db.prepare_cached("INSERT INTO log VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?;
+    let id = run.run.to_string();
+    for (number, line) in (from..).zip(lines) {
+        statement.execute(params![
+            id,
+            run.tenant.as_str(),
+            integer(number),
+            line.t.micros(),
+            word(line.level)?,
+            word(line.stream)?,
+            line.context,
+            line.message,
+        ])?;
+    }
+    Ok(())
+}
+
+/// A schedule without its definition, which has a column of its own.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Position {
+    key: JobKey,
+    uid: Uid,
+    version: u64,
+    source: Source,
+    cursor: Option<Timestamp>,
+    due_at: Option<Timestamp>,
+    trigger_state: TriggerState,
+    last_fire: Option<Timestamp>,
+    pause: Option<Pause>,
+    parked: Option<String>,
+    max_instances: u32,
+    created_at: Timestamp,
+    last_run: Option<LastRun>,
+}
+
+impl Position {
+    fn of(schedule: &Schedule) -> Self {
+        Self {
+            key: schedule.key.clone(),
+            uid: schedule.uid,
+            version: schedule.version,
+            source: schedule.source,
+            cursor: schedule.cursor,
+            due_at: schedule.due_at,
+            trigger_state: schedule.trigger_state.clone(),
+            last_fire: schedule.last_fire,
+            pause: schedule.pause.clone(),
+            parked: schedule.parked.clone(),
+            max_instances: schedule.max_instances,
+            created_at: schedule.created_at,
+            last_run: schedule.last_run.clone(),
+        }
+    }
+}
+
+/// The schedule of a row's `record` and `definition`.
+pub(super) fn schedule(record: &str, definition: &str) -> Result<Schedule> {
+    let position: Position = read(record, "schedule")?;
+    let def = read(definition, "definition")?;
+    Ok(Schedule {
+        key: position.key,
+        uid: position.uid,
+        version: position.version,
+        source: position.source,
+        def: Arc::new(def),
+        cursor: position.cursor,
+        due_at: position.due_at,
+        trigger_state: position.trigger_state,
+        last_fire: position.last_fire,
+        pause: position.pause,
+        parked: position.parked,
+        max_instances: position.max_instances,
+        created_at: position.created_at,
+        last_run: position.last_run,
+    })
+}
+
+/// A record of its JSON text.
+pub(super) fn read<T: DeserializeOwned>(text: &str, what: &str) -> Result<T> {
+    serde_json::from_str(text).map_err(|error| unreadable(what, error))
+}
+
+/// A value of the word that stands for it in a column.
+pub(super) fn read_word<T: DeserializeOwned>(text: String, what: &str) -> Result<T> {
+    serde_json::from_value(Value::String(text)).map_err(|error| unreadable(what, error))
+}
+
+/// The word for a value of one of our enums.
+pub(super) fn word<T: Serialize>(value: T) -> rusqlite::Result<String> {
+    match serde_json::to_value(value) {
+        Ok(Value::String(word)) => Ok(word),
+        Ok(other) => Ok(other.to_string()),
+        Err(error) => Err(rusqlite::Error::ToSqlConversionFailure(error.into())),
+    }
+}
+
+fn json<T: Serialize>(value: &T) -> rusqlite::Result<String> {
+    serde_json::to_string(value)
+        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+}
+
+pub(super) fn micros(time: Option<Timestamp>) -> Option<i64> {
+    time.map(Timestamp::micros)
+}
+
+/// A number as SQLite keeps it. None of ours grows past that.
+pub(super) fn integer(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,46 @@
+//! Why a store said no. Retrying hangs on the kind, never on the text.
+
+/// Why a store call failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// Surely not applied; try again.
+    #[error("the store can't be reached: {0}")]
+    Unavailable(String),
+    /// May have been applied; repeat the same call.
+    #[error("the store did not answer, so it may or may not have done it: {0}")]
+    Unknown(String),
+    /// Somebody else was first; the version that stands now.
+    #[error("it was changed meanwhile (its version is now {current})")]
+    Conflict {
+        /// The version now.
+        current: u64,
+    },
+    /// The caller is no longer the owner.
+    #[error("another attempt or session has taken over")]
+    Fenced,
+    /// No room, on disk or by a limit of the store.
+    #[error("the store is full: {0}")]
+    Full(String),
+    /// Wrong credentials or rights.
+    #[error("the store refuses access: {0}")]
+    Denied(String),
+    /// Written by a newer host.
+    #[error("the store has format {store}, this host writes format {host}: {hint}")]
+    Incompatible {
+        /// The store's format.
+        store: u32,
+        /// The newest format this host knows.
+        host: u32,
+        /// What to do.
+        hint: String,
+    },
+    /// Damaged; kept as it is, and not written to.
+    #[error("the store is damaged: {0}")]
+    Corrupt(String),
+    /// The call itself is wrong: a bug of the caller.
+    #[error("the store was asked something that makes no sense: {0}")]
+    Invalid(String),
+    /// There is no such thing.
+    #[error("there is no {0}")]
+    NotFound(String),
+}

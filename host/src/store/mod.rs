@@ -1,0 +1,171 @@
+//! Where schedules, runs and the ledger live: the contract, and its implementations.
+//!
+//! The host applies trigger mathematics, zones, grace and coalescing; a store checks order and
+//! uniqueness and keeps what it acknowledged. A fire is `(uid, fire time)` and its run's id is a
+//! hash of that, so that planning twice can't run twice. [`Store::due`] only reads,
+//! [`Store::fire`] is the compare-and-set; nobody holds a lease on a schedule.
+//!
+//! Promises, each with a named test in `contract`: one run per fire (I1); the cursor never goes
+//! back (I2); every fire time the cursor passes is accounted for once (I3); never early (I4);
+//! fences grow and only the current attempt writes (I6, I7); what is done stays done (I8); rescues
+//! are bounded (I9); what was acknowledged is kept (I13); a call takes effect whole or not at all
+//! (I14); a cancelled run never starts (I16); trimming spares what is live (I18).
+
+pub mod core;
+pub mod embedded;
+pub mod error;
+pub mod query;
+pub mod record;
+pub mod step;
+
+use async_trait::async_trait;
+use tokio::sync::broadcast;
+
+use crate::job::JobKey;
+use crate::job::names::TenantId;
+use crate::run::id::{Fence, RunId, Uid};
+use crate::run::{LogLine, Run, RunKey};
+use crate::time::Timestamp;
+use error::StoreError;
+use query::{JobFilter, LedgerFilter, LedgerItem, LogPage, Page, Paged, RunFilter};
+use record::{Caps, Doc, Health, Schedule, Session};
+use step::{
+    Acquire, AttemptEnd, Attached, Beat, CancelReply, Change, Claim, Conflict, Due, FireIntent,
+    Fired, Finished, Hello, LiveRuns, NewRun, NewSchedule, Patch, Put, Reaped, Retention,
+    RunProgress, Started, Trimmed,
+};
+
+/// What every store answers with.
+pub type Result<T> = std::result::Result<T, StoreError>;
+
+/// Where schedules, runs and the ledger live. Each method is one atomic step: it takes effect whole
+/// at one instant between call and answer, or not at all; a batch is atomic per job.
+///
+/// `now` is the host's wall clock. Every mutating call may be repeated after
+/// [`StoreError::Unknown`]: the repeat finds what was done and answers the same.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// What this store is and survives.
+    fn caps(&self) -> Caps;
+
+    /// Opens a session. On a store that only one process can schedule on, sessions of earlier
+    /// processes are reaped in the same step.
+    async fn attach(&self, hello: Hello, now: Timestamp) -> Result<Attached>;
+
+    /// Renews the session, notes progress of its runs, and learns which of them to cancel.
+    async fn beat(&self, session: &Session, progress: Vec<RunProgress>, now: Timestamp)
+    -> Result<Beat>;
+
+    /// Ends a session that is dead: its counter still stands at `seen`. Its runs are queued again,
+    /// or end as abandoned (at-most-once, or more rescues than allowed).
+    async fn reap(&self, session: &Session, peer: &Session, seen: u64, now: Timestamp)
+    -> Result<Reaped>;
+
+    /// Ends the own session in order; what it still holds is handed back as if reaped.
+    async fn detach(&self, session: &Session, now: Timestamp) -> Result<()>;
+
+    /// Creates or replaces a schedule. A replacement keeps uid and history and adds 1 to `version`.
+    async fn put(&self, schedule: NewSchedule, on: Conflict, now: Timestamp) -> Result<Put>;
+
+    /// Changes parts of a schedule; `expect` is the version it must have. Answers the new version.
+    async fn patch(&self, job: &JobKey, expect: Option<u64>, patch: Patch, now: Timestamp)
+    -> Result<u64>;
+
+    /// Removes a schedule, keeping its past. Answers whether there was one.
+    async fn remove(&self, job: &JobKey, expect: Option<u64>, live: LiveRuns, now: Timestamp)
+    -> Result<bool>;
+
+    /// One schedule.
+    async fn get(&self, job: &JobKey) -> Result<Option<Schedule>>;
+
+    /// Schedules by tenant and name.
+    async fn list(&self, filter: JobFilter, page: Page) -> Result<Paged<Schedule>>;
+
+    /// Active schedules whose `due_at` has come, earliest first, and when the next one is due.
+    async fn due(&self, session: &Session, now: Timestamp, max: usize) -> Result<Due>;
+
+    /// Moves jobs' cursors, making the runs and ranges that stand for the fire times passed. One
+    /// answer for each intent, in order; a batch is atomic per intent.
+    async fn fire(&self, session: &Session, intents: Vec<FireIntent>, now: Timestamp)
+    -> Result<Vec<Fired>>;
+
+    /// Makes a run outside the schedule. The caller chooses the id: a repeat is the same run.
+    async fn start(&self, run: NewRun, now: Timestamp) -> Result<Started>;
+
+    /// Takes queued runs that this host can run: higher priority first, then older fire time.
+    async fn acquire(&self, session: &Session, want: Acquire, now: Timestamp)
+    -> Result<Vec<Claim>>;
+
+    /// Ends the current attempt of a run.
+    async fn finish(
+        &self,
+        session: &Session,
+        run: &RunKey,
+        fence: Fence,
+        end: AttemptEnd,
+        now: Timestamp,
+    ) -> Result<Finished>;
+
+    /// Gives a queued run that never started its verdict. Answers whether it still could.
+    async fn drop_run(
+        &self,
+        run: &RunKey,
+        verdict: crate::run::Verdict,
+        reason: crate::run::Reason,
+        now: Timestamp,
+    ) -> Result<bool>;
+
+    /// Asks that a run be cancelled: a waiting one ends at once, a running one when its host hears.
+    async fn cancel(&self, run: &RunKey, why: &str, now: Timestamp) -> Result<CancelReply>;
+
+    /// One run, live or done.
+    async fn run(&self, run: &RunKey) -> Result<Option<Run>>;
+
+    /// Runs, newest first.
+    async fn runs(&self, filter: RunFilter, page: Page) -> Result<Paged<Run>>;
+
+    /// Verdicts of a job, newest first: ranges, and runs that have one.
+    async fn ledger(&self, job: &JobKey, filter: LedgerFilter, page: Page)
+    -> Result<Paged<LedgerItem>>;
+
+    /// News of what changed, after it is kept. May be missed: then read again.
+    fn watch(&self) -> broadcast::Receiver<Change>;
+
+    /// Adds lines to a run's log; refused when `fence` is not the current attempt's.
+    async fn log_append(&self, run: &RunKey, fence: Fence, lines: Vec<LogLine>) -> Result<()>;
+
+    /// A run's log from line `from` on.
+    async fn log_read(&self, run: &RunKey, from: u64, max: usize) -> Result<LogPage>;
+
+    /// One document.
+    async fn doc_get(&self, tenant: &TenantId, kind: &str, key: &str) -> Result<Option<Doc>>;
+
+    /// Writes a document whose version is `expect` (0: there is none), or removes it when `value`
+    /// is `None`. Answers the new version.
+    async fn doc_put(
+        &self,
+        tenant: &TenantId,
+        kind: &str,
+        key: &str,
+        expect: Option<u64>,
+        value: Option<Vec<u8>>,
+    ) -> Result<u64>;
+
+    /// Documents of one kind by key.
+    async fn doc_list(&self, tenant: &TenantId, kind: &str, page: Page) -> Result<Paged<Doc>>;
+
+    /// Adds to a counter unless it would pass `limit`. Answers the new value, or `None`.
+    async fn counter_add(&self, tenant: &TenantId, key: &str, by: i64, limit: Option<i64>)
+    -> Result<Option<i64>>;
+
+    /// Forgets what is older than it need be kept, at most `budget` records.
+    async fn trim(&self, keep: Retention, budget: usize, now: Timestamp) -> Result<Trimmed>;
+
+    /// Whether it works, and how much it holds.
+    async fn health(&self) -> Result<Health>;
+}
+
+/// The one run id that a fire of `job` may have.
+pub fn run_id_of_fire(job: &JobKey, uid: Uid, fire_time: Timestamp) -> RunId {
+    RunId::of_fire(&job.tenant, uid, fire_time)
+}

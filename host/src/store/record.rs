@@ -1,0 +1,162 @@
+//! What a store keeps, as its callers see it.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
+
+use crate::job::JobKey;
+use crate::job::Source;
+use crate::run::id::{SessionId, Uid};
+use crate::time::Timestamp;
+
+/// What a store is and survives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caps {
+    /// Kind and place for people, without credentials: `sqlite:/srv/.campanile/campanile.db`.
+    pub name: String,
+    /// Whether several hosts may schedule on it.
+    pub shared: bool,
+    /// What it survives.
+    pub durability: Durability,
+}
+
+/// What a store survives (its durability class).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Durability {
+    /// Nothing: gone with the process.
+    Volatile,
+    /// The death of a process.
+    Process,
+    /// Loss of power.
+    Power,
+}
+
+/// An open session of one host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// Which.
+    pub id: SessionId,
+    /// Name of its host, for people.
+    pub host: String,
+    /// The generation of the store that it attached to.
+    pub generation: u64,
+}
+
+/// One job as it is kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Schedule {
+    /// Its name.
+    pub key: JobKey,
+    /// This creation of it.
+    pub uid: Uid,
+    /// 1 at first, 1 more at each change.
+    pub version: u64,
+    /// Who defines it.
+    pub source: Source,
+    /// The job as written, the job as it works, and what to reconcile it by. Shared: it is large,
+    /// and the rest of the schedule changes with each fire.
+    #[serde(serialize_with = "write_shared", deserialize_with = "read_shared")]
+    pub def: Arc<Definition>,
+    /// The next fire time; `None` when there is none.
+    pub cursor: Option<Timestamp>,
+    /// When that fire is due: the cursor plus jitter.
+    pub due_at: Option<Timestamp>,
+    /// What the trigger remembers.
+    pub trigger_state: TriggerState,
+    /// The newest fire time that has a verdict or a run. The cursor never goes back to it.
+    pub last_fire: Option<Timestamp>,
+    /// Set while it is paused.
+    pub pause: Option<Pause>,
+    /// Set while it is not scheduled for another reason.
+    pub parked: Option<String>,
+    /// Live runs at most.
+    pub max_instances: u32,
+    /// When it was first registered.
+    pub created_at: Timestamp,
+    /// The last run that was made for it.
+    pub last_run: Option<LastRun>,
+}
+
+/// The three texts of a job.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Definition {
+    /// What its owner wrote.
+    pub definition: Value,
+    /// With every layer merged, defaults filled in and limits clamped.
+    pub effective: Value,
+    /// Digest of `definition` and all that was merged into it.
+    pub digest: String,
+    /// Of two hosts' definitions the higher wins.
+    pub config_version: i64,
+    /// The file or plugin it was read from, for people.
+    pub origin: String,
+}
+
+/// What a trigger remembers between fires.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TriggerState {
+    /// The first registration: where an interval without a start has its grid.
+    pub anchor: Timestamp,
+}
+
+/// Why a job is paused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    /// Who paused it.
+    pub by: String,
+    /// What they said.
+    pub why: String,
+    /// When it goes on by itself.
+    pub until: Option<Timestamp>,
+}
+
+/// The last run of a job in short.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LastRun {
+    /// Its id.
+    pub run: crate::run::id::RunId,
+    /// When it last changed state.
+    pub at: Timestamp,
+    /// Where it stands.
+    pub state: crate::run::RunState,
+    /// How it ended.
+    pub outcome: Option<crate::run::outcome::Outcome>,
+    /// When the job last succeeded, that is told to the guest.
+    pub previous_success: Option<Timestamp>,
+}
+
+/// A small document: key-value data, pins, approvals, audit lines.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Doc {
+    /// Its key within tenant and kind.
+    pub key: String,
+    /// 1 at first, 1 more at each write.
+    pub version: u64,
+    /// The bytes.
+    pub value: Vec<u8>,
+}
+
+/// How a store is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// Whether it takes writes.
+    pub ok: bool,
+    /// Why not.
+    pub problem: Option<String>,
+    /// Jobs it holds.
+    pub schedules: u64,
+    /// Runs queued, running or retrying.
+    pub live_runs: u64,
+    /// Runs done.
+    pub done_runs: u64,
+}
+
+fn write_shared<S: Serializer>(def: &Arc<Definition>, serializer: S) -> Result<S::Ok, S::Error> {
+    def.as_ref().serialize(serializer)
+}
+
+fn read_shared<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<Definition>, D::Error> {
+    Definition::deserialize(deserializer).map(Arc::new)
+}

@@ -1,0 +1,223 @@
+//! The real binary in a folder of its own.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::{eventually, guests};
+
+/// A request may take so long: longer than any `?wait=`.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The binary under test.
+pub fn binary() -> &'static str {
+    env!("CARGO_BIN_EXE_host")
+}
+
+/// A folder with a configuration and a plugins folder, gone when it is dropped.
+pub struct Site {
+    dir: tempfile::TempDir,
+}
+
+impl Site {
+    /// A site whose `host.toml` is `config` after an API on a free port.
+    pub fn new(config: &str) -> Self {
+        let site = Self { dir: tempfile::tempdir().unwrap() };
+        std::fs::create_dir(site.path("plugins")).unwrap();
+        site.configure(config);
+        site
+    }
+
+    /// Writes `host.toml` anew.
+    pub fn configure(&self, config: &str) {
+        let text = format!("{config}\n[api]\nlisten = \"127.0.0.1:0\"\n");
+        std::fs::write(self.path("host.toml"), text).unwrap();
+    }
+
+    /// A path in the folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Drops a guest into the plugins folder under a name.
+    pub fn plugin(&self, guest: &str, name: &str) {
+        self.plugin_bytes(&guests::bytes(guest), name);
+    }
+
+    /// Drops bytes into the plugins folder, as a copy does: under the final name, in one write.
+    pub fn plugin_bytes(&self, bytes: &[u8], name: &str) {
+        std::fs::write(self.path(&format!("plugins/{name}.wasm")), bytes).unwrap();
+    }
+
+    /// Starts the host and waits until it is ready.
+    pub fn start(&self) -> Host {
+        let host = Host::spawn(self.dir.path(), &[]);
+        host.url();
+        eventually("a ready host", || (host.get("/readyz").0 == 200).then_some(()));
+        host
+    }
+
+    /// Starts the host where it can't start, and waits for its end.
+    pub fn start_in_vain(&self) -> (ExitStatus, String) {
+        let mut host = Host::spawn(self.dir.path(), &[]);
+        let status = host.wait();
+        (status, host.said())
+    }
+
+    /// Runs a command in the folder.
+    pub fn cli(&self, args: &[&str]) -> Output {
+        Command::new(binary())
+            .args(args)
+            .current_dir(self.dir.path())
+            .env_remove("CAMPANILE_URL")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    }
+}
+
+/// A running host; killed when it is dropped.
+pub struct Host {
+    child: Child,
+    lines: Arc<Mutex<Vec<String>>>,
+    agent: ureq::Agent,
+}
+
+impl Host {
+    fn spawn(dir: &Path, args: &[&str]) -> Self {
+        let mut child = Command::new(binary())
+            .args(["--config", "host.toml", "--log-format", "human"])
+            .args(args)
+            .current_dir(dir)
+            .env_remove("CAMPANILE_URL")
+            .env_remove("RUST_LOG")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&lines);
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                heard.lock().unwrap().push(line);
+            }
+        });
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(REQUEST_TIMEOUT))
+            .build();
+        Self { child, lines, agent: config.into() }
+    }
+
+    /// All that it wrote to standard error so far.
+    pub fn said(&self) -> String {
+        self.lines.lock().unwrap().join("\n")
+    }
+
+    /// Waits until it has said this.
+    pub fn says(&self, text: &str) -> String {
+        let said = || {
+            let lines = self.lines.lock().unwrap();
+            lines.iter().find(|line| line.contains(text)).cloned()
+        };
+        let start = std::time::Instant::now();
+        eventually(&format!("the host to say `{text}`"), || {
+            let found = said();
+            if found.is_none() && start.elapsed() > Duration::from_secs(29) {
+                eprintln!("the host said:\n{}", self.said());
+            }
+            found
+        })
+    }
+
+    /// Where its API is.
+    pub fn url(&self) -> String {
+        let line = self.says("listens on http://");
+        let url = line.split_whitespace().find(|word| word.starts_with("http://")).unwrap();
+        url.to_owned()
+    }
+
+    /// Asks its API.
+    pub fn get(&self, path: &str) -> (u16, Value) {
+        let answer = self.agent.get(format!("{}{path}", self.url())).call();
+        Self::read(answer)
+    }
+
+    /// Tells its API.
+    pub fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        let answer = self.agent.post(format!("{}{path}", self.url())).send_json(body);
+        Self::read(answer)
+    }
+
+    fn read(answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> (u16, Value) {
+        match answer {
+            Ok(mut answer) => {
+                let status = answer.status().as_u16();
+                let text = answer.body_mut().read_to_string().unwrap();
+                (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+            }
+            Err(_) => (0, Value::Null),
+        }
+    }
+
+    /// Runs a command against it.
+    pub fn cli(&self, args: &[&str]) -> Output {
+        Command::new(binary())
+            .args(args)
+            .args(["--url", &self.url()])
+            .current_dir(std::env::temp_dir())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    }
+
+    /// Items of a list.
+    pub fn items(&self, path: &str) -> Vec<Value> {
+        let (status, list) = self.get(path);
+        assert_eq!(status, 200, "{path}: {list}");
+        list["items"].as_array().unwrap().clone()
+    }
+
+    /// Waits until a list has an item like this.
+    pub fn item(&self, what: &str, path: &str, like: impl Fn(&Value) -> bool) -> Value {
+        eventually(what, || self.items(path).into_iter().find(&like))
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// `kill -9`.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Waits until it has ended by itself.
+    pub fn wait(&mut self) -> ExitStatus {
+        eventually("the host to end", || self.child.try_wait().unwrap())
+    }
+
+    /// SIGTERM, and waits for the end.
+    pub fn terminate(mut self) -> (ExitStatus, String) {
+        self.signal(rustix::process::Signal::TERM);
+        let status = self.wait();
+        (status, self.said())
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        // It may have ended already; then there is nothing to kill.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
