@@ -2,6 +2,8 @@
 
 #![expect(missing_docs, reason = "the names of tests say what they show")]
 
+mod architecture;
+mod clock;
 mod engine;
 mod lifecycle;
 mod support;

@@ -16,7 +16,7 @@ use campanile::store::query::{Page, RunFilter};
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let file = std::env::args().nth(1).unwrap_or_else(|| "host.toml".to_owned());
-    let config = load::config(Some(Path::new(&file)), &std::env::current_dir()?)?;
+    let config = load::load(Some(Path::new(&file)), &std::env::current_dir()?)?;
     let host = Host::start(config).await?;
     println!("{}", host.summary());
 

@@ -31,6 +31,11 @@ impl Status {
         self.set_store_error(None);
     }
 
+    /// What the clock said when the scheduler last looked.
+    pub fn last_pass(&self) -> Timestamp {
+        Timestamp::from_micros(self.last_pass.load(Ordering::Relaxed))
+    }
+
     /// The store did not do what it was asked, or does again.
     pub fn set_store_error(&self, error: Option<String>) {
         *self.store_error.lock().unwrap_or_else(PoisonError::into_inner) = error;
@@ -61,7 +66,7 @@ impl Status {
         if let Some(error) = error {
             problems.push(format!("store: {error}"));
         }
-        let last_pass = Timestamp::from_micros(self.last_pass.load(Ordering::Relaxed));
+        let last_pass = self.last_pass();
         if last_pass.micros() == 0 {
             problems.push("the scheduler has not started yet".to_owned());
         } else if now.since(last_pass) > STUCK_AFTER {

@@ -160,16 +160,18 @@ impl Executor {
                 Err(error) => {
                     warn!(%error, "the store gave no runs; looking again soon");
                     self.status.set_store_error(Some(error.to_string()));
-                    return;
+                    Vec::new()
                 }
             };
-            if claims.is_empty() {
-                return;
-            }
+            let idle = claims.is_empty();
             for claim in claims {
                 if let Some(slot) = slots.pop() {
                     self.spawn(attempts, Claimed { claim, slot });
                 }
+            }
+            Slots::put_back(slots);
+            if idle {
+                return;
             }
         }
     }

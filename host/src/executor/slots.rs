@@ -20,13 +20,15 @@ pub struct Slots {
 /// One slot, free again when it is dropped.
 pub struct Slot {
     permit: Option<OwnedSemaphorePermit>,
-    freed: Arc<Notify>,
+    freed: Option<Arc<Notify>>,
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
         drop(self.permit.take());
-        self.freed.notify_one();
+        if let Some(freed) = self.freed.take() {
+            freed.notify_one();
+        }
     }
 }
 
@@ -53,12 +55,20 @@ impl Slots {
             match Arc::clone(&self.slots).try_acquire_owned() {
                 Ok(permit) => taken.push(Slot {
                     permit: Some(permit),
-                    freed: Arc::clone(&self.freed),
+                    freed: Some(Arc::clone(&self.freed)),
                 }),
                 Err(_) => break,
             }
         }
         taken
+    }
+
+    /// Gives back slots that were not used, without waking whoever waits for one: the taker and the
+    /// waiter are the same.
+    pub fn put_back(unused: Vec<Slot>) {
+        for mut slot in unused {
+            slot.freed = None;
+        }
     }
 
     /// Waits until a slot has become free since the last call.
@@ -96,19 +106,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn only_a_used_slot_wakes_who_waits() {
+        let slots = Slots::new(2, 0);
+        Slots::put_back(slots.take(2));
+        assert!(poll_once(Box::pin(slots.freed())).await.is_none());
+        drop(slots.take(1));
+        assert!(poll_once(Box::pin(slots.freed())).await.is_some());
+    }
+
+    #[tokio::test]
     async fn memory_limits_never_sum_over_the_budget() {
         let slots = Slots::new(9, 100 << 20);
         let first = slots.reserve(60 << 20).await;
         let second = slots.reserve(60 << 20);
         tokio::pin!(second);
-        let waits = futures_poll_once(second.as_mut()).await;
+        let waits = poll_once(second.as_mut()).await;
         assert!(waits.is_none());
         drop(first);
         second.await;
         slots.reserve(900 << 20).await;
     }
 
-    async fn futures_poll_once<F: Future + Unpin>(mut future: F) -> Option<F::Output> {
+    async fn poll_once<F: Future + Unpin>(mut future: F) -> Option<F::Output> {
         std::future::poll_fn(|context| {
             std::task::Poll::Ready(match std::pin::Pin::new(&mut future).poll(context) {
                 std::task::Poll::Ready(output) => Some(output),

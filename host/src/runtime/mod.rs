@@ -41,14 +41,12 @@ use crate::scheduler::wake::Wake;
 use crate::status::Status;
 use crate::store::Store;
 use crate::store::record::Session;
-use crate::store::step::{Change, Hello, Retention};
+use crate::store::step::{Change, Hello};
 
 /// Claimed runs that wait to be taken over by the executor.
 const CLAIMS_IN_FLIGHT: usize = 1_024;
 /// How long cancelled runs may take to end.
 const CANCEL_TIME: Duration = Duration::from_secs(10);
-/// Ledger entries kept of one job (semantics A8).
-const MAX_LEDGER_ENTRIES: u64 = 100_000;
 /// Instances that the engine can hold beside those of runs: for plugins that are being loaded.
 const SPARE_INSTANCES: u32 = 16;
 
@@ -163,7 +161,6 @@ impl Host {
             catalog: catalog.clone(),
             slots,
             claims: claims_sender,
-            keep: retention(&config),
             status: Arc::clone(&status),
             wake: Arc::clone(&wake),
             stop: Arc::clone(&stop_scheduler),
@@ -250,6 +247,11 @@ impl Host {
     /// Where schedules and runs are kept.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.store
+    }
+
+    /// How its tasks are.
+    pub fn status(&self) -> &Status {
+        &self.status
     }
 
     /// The plugins that are here now.
@@ -357,11 +359,6 @@ fn settings(config: &Config, clock: &SharedClock) -> Settings {
         cache_dir: Some(config.state_dir.join("cache")),
         clock: Arc::clone(clock),
     }
-}
-
-fn retention(config: &Config) -> Retention {
-    let _ = config;
-    Retention { keep_bodies: 100, max_age: Duration::from_secs(30 * 86_400), max_entries: MAX_LEDGER_ENTRIES }
 }
 
 fn api_runtime() -> anyhow::Result<tokio::runtime::Runtime> {

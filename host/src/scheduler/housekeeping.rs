@@ -12,6 +12,7 @@ use crate::run::{Run, RunState, Verdict, reason};
 use crate::schedule::waiting::plugin_deadline;
 use crate::store::Result;
 use crate::store::query::{MAX_PAGE, Page, RunFilter};
+use crate::store::step::Retention;
 
 /// How often runs that wait for a plugin are looked at.
 const WAITING_EVERY: Duration = Duration::from_secs(1);
@@ -19,6 +20,8 @@ const WAITING_EVERY: Duration = Duration::from_secs(1);
 const TRIM_EVERY: Duration = Duration::from_secs(10);
 /// Records trimmed in one step.
 const TRIM_BUDGET: usize = 500;
+/// What is kept of every job.
+const KEEP: Retention = Retention { keep_bodies: 100, max_age: Duration::from_secs(30 * 86_400), max_entries: 100_000 };
 /// Pages of queued runs looked at in one step.
 const MAX_PAGES: usize = 10;
 
@@ -41,7 +44,7 @@ impl Housekeeping {
         }
         if is_time(&mut self.trim, TRIM_EVERY) {
             let now = scheduler.clock.now();
-            let trimmed = scheduler.store.trim(scheduler.keep, TRIM_BUDGET, now).await?;
+            let trimmed = scheduler.store.trim(KEEP, TRIM_BUDGET, now).await?;
             if trimmed != crate::store::step::Trimmed::default() {
                 debug!(records = trimmed.records, bodies = trimmed.bodies, "trimmed");
             }

@@ -27,7 +27,6 @@ use crate::executor::slots::Slots;
 use crate::status::Status;
 use crate::store::Store;
 use crate::store::record::Session;
-use crate::store::step::Retention;
 use crate::time::Timestamp;
 use wake::Wake;
 
@@ -54,8 +53,6 @@ pub struct Scheduler {
     pub slots: Slots,
     /// Where claimed runs go. Bounded: a full executor slows the scheduler down.
     pub claims: mpsc::Sender<Claimed>,
-    /// How much is kept.
-    pub keep: Retention,
     /// Where it says how it is.
     pub status: Arc<Status>,
     /// What wakes it before its time.

@@ -1,0 +1,185 @@
+//! The command line: words in, a [`Task`] out.
+
+use std::time::Duration;
+
+use crate::plugins::Wanted;
+
+/// What `cargo xtask --help` prints.
+pub const HELP: &str = "\
+Set-up and tasks of Campanile.
+
+Usage: cargo xtask <COMMAND>
+
+Commands:
+  plugins [--guests]    build the example plugins into plugins/; with --guests
+                        the test guests too, which stay in target/guests
+  demo [--seconds N]    build everything, serve host.toml and show the latest
+                        runs every few seconds, until Ctrl-C or for N seconds
+  test [ARGS...]        build plugins and test guests, then run every test; ARGS
+                        go to `cargo test --workspace`, and only that runs then
+  ci                    format, lints, then all that `test` does
+  bench [ARGS...]       measure; ARGS go to the benchmark, as --check does
+
+What is missing for a command (a Rust target, a C compiler) is installed when that can be
+done without asking: by rustup, and as root on Debian or Ubuntu by apt-get. Elsewhere the
+command to run is printed.
+
+Examples:
+  cargo xtask demo
+  cargo xtask demo --seconds 20
+  cargo xtask test scheduler
+  cargo xtask test --test it -- --nocapture
+  cargo xtask bench --check
+";
+
+/// One thing to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// Print [`HELP`].
+    Help,
+    /// Build plugins.
+    Plugins(Wanted),
+    /// Serve the example configuration.
+    Demo {
+        /// End by itself after so long.
+        ends_after: Option<Duration>,
+    },
+    /// Show the runs of a demo. Started by `demo` alone.
+    Watch {
+        /// The process that serves.
+        host: u32,
+        /// End it after so long.
+        ends_after: Option<Duration>,
+    },
+    /// Run the tests.
+    Test {
+        /// For `cargo test`.
+        args: Vec<String>,
+    },
+    /// Run what a change must pass.
+    Ci,
+    /// Run the benchmark.
+    Bench {
+        /// For the benchmark.
+        args: Vec<String>,
+    },
+}
+
+/// The word that starts [`Task::Watch`].
+pub const WATCH: &str = "demo-watch";
+
+/// Reads the words after `cargo xtask`.
+///
+/// # Errors
+///
+/// What is wrong with them and what would be right, for people.
+pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Task, String> {
+    let words: Vec<String> = words.into_iter().collect();
+    let Some((command, rest)) = words.split_first() else {
+        return Err(format!("a command is missing\n\n{HELP}"));
+    };
+    let own = rest.iter().take_while(|word| *word != "--");
+    if is_help(command) || command == "help" || own.clone().any(|word| is_help(word)) {
+        return Ok(Task::Help);
+    }
+    let rest_words: Vec<&str> = rest.iter().map(String::as_str).collect();
+    match (command.as_str(), rest_words.as_slice()) {
+        ("plugins", []) => Ok(Task::Plugins(Wanted::Examples)),
+        ("plugins", ["--guests"]) => Ok(Task::Plugins(Wanted::ExamplesAndGuests)),
+        ("plugins", _) => Err("`plugins` takes `--guests` and nothing else".to_owned()),
+        ("demo", []) => Ok(Task::Demo { ends_after: None }),
+        ("demo", ["--seconds", text]) => Ok(Task::Demo { ends_after: Some(seconds(text)?) }),
+        ("demo", [word]) => match word.strip_prefix("--seconds=") {
+            Some(text) => Ok(Task::Demo { ends_after: Some(seconds(text)?) }),
+            None => Err(DEMO_TAKES.to_owned()),
+        },
+        ("demo", _) => Err(DEMO_TAKES.to_owned()),
+        ("test", _) => Ok(Task::Test { args: rest.to_vec() }),
+        ("ci", []) => Ok(Task::Ci),
+        ("ci", _) => Err("`ci` takes no arguments; `test` does".to_owned()),
+        ("bench", _) => Ok(Task::Bench { args: for_the_benchmark(rest) }),
+        (WATCH, [host]) => Ok(Task::Watch { host: process(host)?, ends_after: None }),
+        (WATCH, [host, text]) => {
+            Ok(Task::Watch { host: process(host)?, ends_after: Some(seconds(text)?) })
+        }
+        _ => Err(format!(
+            "there is no command `{command}`; `cargo xtask --help` lists what there is"
+        )),
+    }
+}
+
+const DEMO_TAKES: &str = "`demo` takes `--seconds N` and nothing else";
+
+fn is_help(word: &str) -> bool {
+    word == "--help" || word == "-h"
+}
+
+/// The benchmark gets its words with or without `--` before them.
+fn for_the_benchmark(words: &[String]) -> Vec<String> {
+    words.strip_prefix(&["--".to_owned()]).unwrap_or(words).to_vec()
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    match text.parse::<u32>() {
+        Ok(seconds) if seconds > 0 => Ok(Duration::from_secs(seconds.into())),
+        _ => Err(format!("`--seconds` wants a whole number of at least 1, not `{text}`")),
+    }
+}
+
+fn process(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| format!("`{WATCH}` wants the number of a process, not `{text}`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Task, String> {
+        parse(line.split_whitespace().map(str::to_owned))
+    }
+
+    fn words(line: &str) -> Vec<String> {
+        line.split_whitespace().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn each_command_has_its_words() {
+        let ends_after = Some(Duration::from_secs(20));
+        for (line, task) in [
+            ("--help", Task::Help),
+            ("help", Task::Help),
+            ("demo -h", Task::Help),
+            ("plugins", Task::Plugins(Wanted::Examples)),
+            ("plugins --guests", Task::Plugins(Wanted::ExamplesAndGuests)),
+            ("demo", Task::Demo { ends_after: None }),
+            ("demo --seconds 20", Task::Demo { ends_after }),
+            ("demo --seconds=20", Task::Demo { ends_after }),
+            ("demo-watch 7 20", Task::Watch { host: 7, ends_after }),
+            ("test", Task::Test { args: words("") }),
+            ("test it:: -- --nocapture", Task::Test { args: words("it:: -- --nocapture") }),
+            ("test -- --help", Task::Test { args: words("-- --help") }),
+            ("ci", Task::Ci),
+            ("bench", Task::Bench { args: words("") }),
+            ("bench --check", Task::Bench { args: words("--check") }),
+            ("bench -- --check", Task::Bench { args: words("--check") }),
+        ] {
+            assert_eq!(parsed(line), Ok(task), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_line_is_told_what_would_be_right() {
+        for (line, hint) in [
+            ("", "cargo xtask <COMMAND>"),
+            ("plugin", "`cargo xtask --help`"),
+            ("plugins --all", "`--guests`"),
+            ("demo 20", "`--seconds N`"),
+            ("demo --seconds 0", "at least 1"),
+            ("demo --seconds soon", "`soon`"),
+            ("ci --fast", "`test` does"),
+        ] {
+            let misuse = parsed(line).unwrap_err();
+            assert!(misuse.contains(hint), "`{line}`: {misuse}");
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The demo: everything built, `host.toml` served, the latest runs on show.
+//!
+//! ```text
+//! demo ── starts ──> watch: the latest runs every few seconds, as the store has them
+//!   └── becomes ──> host: in the foreground, as if it had been typed
+//! ```
+//!
+//! The demo's process becomes the host, so Ctrl-C, a second Ctrl-C and the exit code are the host's
+//! own. The watch is its child, sees when it is gone, and ends too.
+
+use std::os::unix::process::{CommandExt, parent_id};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use crate::cargo;
+use crate::command_line::WATCH;
+use crate::house::House;
+use crate::plugins::{self, Wanted};
+use crate::progress::Progress;
+use crate::tools::{self, Need};
+
+/// What is served.
+const CONFIG: &str = "host.toml";
+/// From one table of runs to the next.
+const EVERY: Duration = Duration::from_secs(5);
+/// How often the watch looks whether the host is still there.
+const GLANCE: Duration = Duration::from_millis(200);
+/// Runs shown.
+const ROWS: &str = "8";
+/// Tables that fail, one after the other, before the watch says why. A host that is starting up
+/// has no store yet.
+const PATIENCE: u32 = 3;
+
+const TRY_NEXT: &str = "\
+Ctrl-C ends the demo. Meanwhile, from another terminal in this folder:
+      target/debug/host jobs ls                     what is scheduled
+      target/debug/host next hello                  when it fires next
+      target/debug/host trigger hello --wait        run it now, and see its log
+      target/debug/host runs ls                     what has run
+      target/debug/host logs RUN                    what a run said
+      target/debug/host inspect plugins/report.wasm what a plugin may use
+      cp YOURS.wasm plugins/                        a job of your own, without a restart";
+
+/// Builds all, then serves until Ctrl-C or for `ends_after`. Returns on errors alone: when all goes
+/// well, this process becomes the host.
+///
+/// # Errors
+///
+/// A tool is missing, something does not build, the host can't be started.
+pub fn run(house: &House, progress: &Progress, ends_after: Option<Duration>) -> Result<()> {
+    tools::ensure(progress, &[Need::Guests, Need::Host])?;
+    plugins::build(house, progress, Wanted::Examples)?;
+    progress.note("compiling the host; the first time takes a few minutes");
+    progress.step("host", || {
+        cargo::run(&mut cargo::cargo(house.root(), ["build", "--workspace", "--locked"]))
+    })?;
+    let host = house.host()?;
+    progress.note(TRY_NEXT);
+    start_watch(house, ends_after)?;
+    let error = command(house, &host).exec();
+    Err(error).with_context(|| format!("cannot start `{}`", host.display()))
+}
+
+/// Shows the latest runs of the host, whose child this process is, until it is gone. After
+/// `ends_after` asks it to stop.
+///
+/// # Errors
+///
+/// This program can't tell where it is, or can't print.
+pub fn watch(
+    house: &House,
+    progress: &Progress,
+    host: u32,
+    ends_after: Option<Duration>,
+) -> Result<()> {
+    let started = Instant::now();
+    let program = house.host()?;
+    let mut next_table = started + EVERY;
+    let mut table = Table::default();
+    let mut asked_to_stop = false;
+    while parent_id() == host {
+        sleep(GLANCE);
+        let now = Instant::now();
+        if !asked_to_stop && ends_after.is_some_and(|limit| now - started >= limit) {
+            progress.note("the time is up; the host is asked to stop");
+            interrupt(host)?;
+            asked_to_stop = true;
+        }
+        if !asked_to_stop && now >= next_table {
+            next_table = now + EVERY;
+            let mut list = command(house, &program);
+            let listed = cargo::output(list.args(["runs", "ls", "--limit", ROWS]));
+            match table.update(listed) {
+                Some(News::Runs(runs)) => progress.show(&runs)?,
+                Some(News::Trouble(reason)) => progress.note(reason),
+                None => (),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn start_watch(house: &House, ends_after: Option<Duration>) -> Result<()> {
+    let own = std::env::current_exe().context("cannot tell where this program is")?;
+    let mut watch = Command::new(own);
+    watch.arg(WATCH).arg(std::process::id().to_string());
+    if let Some(limit) = ends_after {
+        watch.arg(limit.as_secs().to_string());
+    }
+    watch.current_dir(house.root()).stdin(Stdio::null());
+    watch.spawn().context("cannot start the watch of the demo")?;
+    Ok(())
+}
+
+fn command(house: &House, host: &Path) -> Command {
+    let mut command = Command::new(host);
+    command.current_dir(house.root()).args(["--config", CONFIG]);
+    command
+}
+
+/// What Ctrl-C does, for one process. Every shell brings `kill`; as a program it may be missing.
+fn interrupt(process: u32) -> Result<()> {
+    let mut shell = Command::new("sh");
+    cargo::run(shell.args(["-c", "kill -INT \"$1\"", "sh"]).arg(process.to_string()))
+}
+
+/// What was shown last.
+#[derive(Debug, Default)]
+struct Table {
+    shown: String,
+    failures: u32,
+}
+
+/// What is worth showing.
+#[derive(Debug, PartialEq, Eq)]
+enum News {
+    /// Runs that were not shown yet, under a heading.
+    Runs(String),
+    /// Why there are none.
+    Trouble(String),
+}
+
+impl Table {
+    fn update(&mut self, listed: Result<String>) -> Option<News> {
+        match listed {
+            Ok(runs) => {
+                self.failures = 0;
+                if runs.trim().is_empty() || runs == self.shown {
+                    return None;
+                }
+                self.shown.clone_from(&runs);
+                Some(News::Runs(format!("\nlatest runs\n{runs}\n")))
+            }
+            Err(error) => {
+                self.failures += 1;
+                let reason = format!("cannot list runs: {error:#}");
+                (self.failures == PATIENCE).then_some(News::Trouble(reason))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_are_shown_when_they_are_new() {
+        let mut table = Table::default();
+        assert_eq!(table.update(Ok(String::new())), None);
+        let News::Runs(shown) = table.update(Ok("hello  succeeded\n".into())).unwrap() else {
+            panic!("these are runs");
+        };
+        assert!(shown.contains("latest runs\nhello  succeeded\n"), "{shown}");
+        assert_eq!(table.update(Ok("hello  succeeded\n".into())), None);
+        assert!(table.update(Ok("report  succeeded\nhello  succeeded\n".into())).is_some());
+    }
+
+    #[test]
+    fn trouble_is_told_once_and_not_while_the_host_starts() {
+        let mut table = Table::default();
+        let told: Vec<bool> =
+            (0..6).map(|_| table.update(Err(anyhow::anyhow!("no store"))).is_some()).collect();
+        assert_eq!(told, [false, false, true, false, false, false]);
+        assert!(table.update(Ok("hello\n".into())).is_some());
+    }
+}
