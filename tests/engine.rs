@@ -289,9 +289,8 @@ async fn what_is_no_plugin_is_refused_with_the_reason_and_what_would_help() {
     let engine = engine();
     let behave = guests::bytes("behave");
     let core = wat::parse_str("(module)").unwrap();
-    let command = wat::parse_str(
-        r#"(component (instance $i) (export "wasi:cli/run@0.2.0" (instance $i)))"#,
-    );
+    let command =
+        wat::parse_str(r#"(component (instance $i) (export "wasi:cli/run@0.2.0" (instance $i)))"#);
     for (name, bytes, why) in [
         ("empty", Vec::new(), "empty"),
         ("text", b"#!/bin/sh".to_vec(), "not WebAssembly"),

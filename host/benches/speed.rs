@@ -96,7 +96,9 @@ async fn compare(engine: Arc<Engine>, plugin: Arc<Plugin>, clock: SharedClock) -
     println!("one run, median of {CYCLES}, one thread");
     println!("  wasmtime alone (store, WASI context, instance, call)   {:>8.1} us", micros(bare));
     println!("  our whole run  (limits, log, outcome, usage as well)   {:>8.1} us", micros(ours));
-    println!("  ratio                                                  {ratio:>8.2}    (aim {AIM_RATIO})");
+    println!(
+        "  ratio                                                  {ratio:>8.2}    (aim {AIM_RATIO})"
+    );
     ratio
 }
 
@@ -132,7 +134,9 @@ fn both_threads(
             }
         });
         let runs = (workers * 4 * CYCLES) as f64 / start.elapsed().as_secs_f64();
-        println!("{what} on {workers} threads                                {runs:>10.0} a second");
+        println!(
+            "{what} on {workers} threads                                {runs:>10.0} a second"
+        );
     }
 }
 
@@ -266,10 +270,8 @@ fn request() -> Request {
 }
 
 fn guest() -> Vec<u8> {
-    let file = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../target/guests/wasm32-wasip2/release/noop.wasm"
-    );
+    let file =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../target/guests/wasm32-wasip2/release/noop.wasm");
     std::fs::read(file).expect("the no-op guest; `cargo xtask plugins --guests` builds it")
 }
 

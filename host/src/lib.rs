@@ -1,8 +1,8 @@
 //! Campanile: a host that runs jobs as sandboxed WebAssembly components, on time.
 //!
-//! The modules stand on floors; each names only those above it in this list. Deciding (`trigger`
-//! to `config`) is pure and takes `now`; the rest waits, keeps and runs. The binary `host` is a thin
-//! shell over [`cli`].
+//! The modules stand on floors; each names only lower ones, with the few exceptions that
+//! `tests/architecture.rs` lists. Deciding (floors 0 to 3) is pure and takes `now`; the rest waits,
+//! keeps and runs. The binary `host` is a thin shell over [`cli`].
 
 // Floor 0: an instant in, the next fire time out.
 pub mod problem;

@@ -61,7 +61,13 @@ mod tests {
 
     #[test]
     fn an_unknown_key_gets_the_nearest_known_one() {
-        assert_eq!(unknown_key("minut", &["hour", "minute"]), "unknown key `minut`; did you mean `minute`?");
-        assert_eq!(unknown_key("zzz", &["hour", "minute"]), "unknown key `zzz`; known here: hour, minute");
+        assert_eq!(
+            unknown_key("minut", &["hour", "minute"]),
+            "unknown key `minut`; did you mean `minute`?"
+        );
+        assert_eq!(
+            unknown_key("zzz", &["hour", "minute"]),
+            "unknown key `zzz`; known here: hour, minute"
+        );
     }
 }

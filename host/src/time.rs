@@ -84,11 +84,8 @@ impl From<DateTime<Utc>> for Timestamp {
 /// RFC 3339 in UTC with `Z`; no fraction, or exactly six digits.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let format = if self.0 % 1_000_000 == 0 {
-            SecondsFormat::Secs
-        } else {
-            SecondsFormat::Micros
-        };
+        let format =
+            if self.0 % 1_000_000 == 0 { SecondsFormat::Secs } else { SecondsFormat::Micros };
         f.write_str(&self.to_utc().to_rfc3339_opts(format, true))
     }
 }
@@ -119,7 +116,9 @@ mod tests {
 
     #[test]
     fn text_reads_back_to_the_same_instant() {
-        for micros in [0, 1, -1, 1_795_145_080_000_001, Timestamp::MAX.micros(), Timestamp::MIN.micros()] {
+        for micros in
+            [0, 1, -1, 1_795_145_080_000_001, Timestamp::MAX.micros(), Timestamp::MIN.micros()]
+        {
             let time = Timestamp::from_micros(micros);
             assert_eq!(Timestamp::parse(&time.to_string()), Ok(time));
         }

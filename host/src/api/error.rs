@@ -116,16 +116,20 @@ impl ApiError {
         self.kind.words().0
     }
 
-    fn view(self) -> ProblemView {
+    /// What is shown of it.
+    pub fn view(&self) -> ProblemView {
         let (status, code, title) = self.kind.words();
-        let part = |problem: Problem| PartView { path: problem.path, message: problem.message };
+        let part = |problem: &Problem| PartView {
+            path: problem.path.clone(),
+            message: problem.message.clone(),
+        };
         ProblemView {
             kind: format!("urn:campanile:problem:{code}"),
             title: title.to_owned(),
             status: status.as_u16(),
-            detail: self.detail,
+            detail: self.detail.clone(),
             code: code.to_owned(),
-            errors: self.errors.into_iter().map(part).collect(),
+            errors: self.errors.iter().map(part).collect(),
         }
     }
 }
@@ -145,6 +149,10 @@ impl From<StoreError> for ApiError {
         if kind == Kind::Broken {
             tracing::error!(%error, "a request failed");
         }
+        if let StoreError::Invalid(why) = error {
+            // Here the caller is the client: it gave a cursor that is none.
+            return Self::new(kind, why);
+        }
         Self::new(kind, error.to_string())
     }
 }
@@ -154,8 +162,7 @@ impl IntoResponse for ApiError {
         let status = self.status();
         let mut response = (status, Json(self.view())).into_response();
         let headers = response.headers_mut();
-        headers
-            .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, RETRY_AFTER);
         }

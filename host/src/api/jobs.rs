@@ -1,6 +1,7 @@
 //! Jobs: listed, shown, what they will do and did, and run now.
 
 use std::iter::successors;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
@@ -205,7 +206,7 @@ async fn find(app: &App, tenant: TenantId, name: &str) -> Result<Schedule, ApiEr
 }
 
 /// The job as a value. A definition that this host can't read is not its reader's fault.
-fn usable(app: &App, schedule: &Schedule) -> Result<std::sync::Arc<Job>, ApiError> {
+fn usable(app: &App, schedule: &Schedule) -> Result<Arc<Job>, ApiError> {
     app.context.jobs.get(schedule).map_err(|error| {
         ApiError::new(
             Kind::Unusable,

@@ -51,11 +51,8 @@ impl Params {
         self.known.push(key);
         let mut given = self.given.iter().filter(|(name, _)| name == key);
         let (_, text) = given.next()?;
-        let value = if given.next().is_some() {
-            Err("is given twice".to_owned())
-        } else {
-            read(text)
-        };
+        let value =
+            if given.next().is_some() { Err("is given twice".to_owned()) } else { read(text) };
         value.map_err(|message| self.problems.push(Problem::new(key, message))).ok()
     }
 
@@ -72,9 +69,8 @@ impl Params {
     ///
     /// All that is wrong; or the tenant is unknown.
     pub fn finish(mut self) -> Result<TenantId, ApiError> {
-        let tenant = self.read("tenant", |text| {
-            text.parse::<TenantId>().map_err(|error| error.to_string())
-        });
+        let tenant =
+            self.read("tenant", |text| text.parse::<TenantId>().map_err(|error| error.to_string()));
         for (key, _) in &self.given {
             if !self.known.contains(&key.as_str()) {
                 self.problems.push(Problem::new(key, unknown(key, &self.known)));

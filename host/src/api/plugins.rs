@@ -38,8 +38,7 @@ pub async fn show(
     let catalog = app.context.catalog.borrow().clone();
     let found = of(&catalog, &tenant).find(|entry| entry.key.plugin.as_str() == name);
     found.map(|entry| Json(PluginView::of(entry))).ok_or_else(|| {
-        let names: Vec<_> =
-            of(&catalog, &tenant).map(|entry| entry.key.plugin.as_str()).collect();
+        let names: Vec<_> = of(&catalog, &tenant).map(|entry| entry.key.plugin.as_str()).collect();
         let help = match nearest(&name, &names) {
             Some(near) => format!("did you mean `{near}`?"),
             None => "put its `.wasm` into the folder of plugins".to_owned(),

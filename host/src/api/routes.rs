@@ -41,9 +41,8 @@ fn jobs_and_runs() -> Router<App> {
 
 fn plugins_and_hosts() -> Router<App> {
     let plugin = get(plugins::show).put(not_built).delete(not_built);
-    let mut router = Router::new()
-        .route("/v1/plugins", get(plugins::list))
-        .route("/v1/plugins/{name}", plugin);
+    let mut router =
+        Router::new().route("/v1/plugins", get(plugins::list)).route("/v1/plugins/{name}", plugin);
     for action in ["rollback", "pin", "unpin", "approve", "canary"] {
         router = router.route(&format!("/v1/plugins/{{name}}/{action}"), post(not_built));
     }
@@ -79,6 +78,7 @@ async fn no_such_route(method: Method, uri: Uri) -> ApiError {
 }
 
 async fn wrong_method(method: Method, uri: Uri) -> ApiError {
-    let message = format!("`{}` does not take `{method}`; the header `Allow` says what", uri.path());
+    let message =
+        format!("`{}` does not take `{method}`; the header `Allow` says what", uri.path());
     ApiError::new(Kind::WrongMethod, message)
 }

@@ -30,9 +30,9 @@ impl JobCache {
     /// What is wrong with its effective definition: it was written by a host that knew other keys.
     pub fn get(&self, schedule: &Schedule) -> Result<Arc<Job>, String> {
         let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
-        let current = jobs.get(&schedule.key).filter(|parsed| {
-            parsed.uid == schedule.uid && parsed.version == schedule.version
-        });
+        let current = jobs
+            .get(&schedule.key)
+            .filter(|parsed| parsed.uid == schedule.uid && parsed.version == schedule.version);
         let parsed = match current {
             Some(parsed) => parsed.clone(),
             None => {

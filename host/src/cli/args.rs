@@ -19,7 +19,7 @@ use crate::config::load;
 #[command(name = "host", version, after_help = EXAMPLES, disable_help_subcommand = true)]
 pub struct Cli {
     /// What every command takes.
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Common options")]
     pub common: Common,
     /// What to do.
     #[command(subcommand)]
@@ -46,8 +46,8 @@ pub struct Common {
     /// Print JSON: the objects of the REST interface, one a line
     #[arg(long, global = true)]
     pub json: bool,
-    /// How the program's own log looks; without it human on a terminal, else json
-    #[arg(long, global = true, value_enum, value_name = "FORMAT")]
+    /// How the program's own log looks: human or json; without it human on a terminal, else json
+    #[arg(long, global = true, value_enum, value_name = "FORMAT", hide_possible_values = true)]
     pub log_format: Option<LogFormat>,
 }
 
@@ -56,7 +56,7 @@ pub struct Common {
 pub struct Whom {
     /// The host to ask, like http://127.0.0.1:7600; without it the configuration's `[api] listen`
     #[arg(long, env = "CAMPANILE_URL", value_name = "URL")]
-    pub url: Option<String>,
+    url: Option<String>,
     /// Whose jobs, runs and plugins
     #[arg(long, value_name = "TENANT", default_value = "default")]
     pub tenant: String,
@@ -94,6 +94,13 @@ pub enum Command {
     Plugins(plugins::Plugins),
 }
 
+impl Whom {
+    /// The host that was named. An empty variable names none.
+    pub fn url(&self) -> Option<&str> {
+        self.url.as_deref().filter(|url| !url.is_empty())
+    }
+}
+
 impl Common {
     /// The configuration that was named, or that lies here, or the defaults.
     ///
@@ -101,7 +108,7 @@ impl Common {
     ///
     /// All that is wrong with it.
     pub fn load(&self) -> Result<Config, Failure> {
-        load::config(self.config.as_deref(), &cwd()?).map_err(Failure::usage)
+        load::load(self.config.as_deref(), &cwd()?).map_err(Failure::usage)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The program `host`: what stands on its command line, and what each command does.
 //!
-//! One file a command. Commands that look at jobs and runs ask a host over REST ([`reach`]), or read
+//! One file a command. Commands that look at jobs and runs ask a host over REST (`reach`), or read
 //! its store when none is running; both show the same views. Results go to standard output,
 //! everything else to standard error, and the exit code says how it went.
 

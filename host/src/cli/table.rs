@@ -53,9 +53,9 @@ pub fn table<const N: usize>(heads: [&str; N], rows: &[[Cell; N]]) -> String {
 /// Names and values, one pair a line.
 pub fn pairs(rows: &[(&str, Cell)]) -> String {
     let widest = rows.iter().map(|(name, _)| width(name)).max().unwrap_or(0);
-    let lines = rows.iter().map(|(name, cell)| {
-        line(&[Cell::new(name, Tone::Faint), cell.clone()], &[widest, 0])
-    });
+    let lines = rows
+        .iter()
+        .map(|(name, cell)| line(&[Cell::new(name, Tone::Faint), cell.clone()], &[widest, 0]));
     lines.collect::<Vec<_>>().join("\n")
 }
 

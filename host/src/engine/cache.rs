@@ -100,12 +100,8 @@ fn write(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
     }
     let beside = file.with_extension(format!("{}.part", std::process::id()));
-    let mut part = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&beside)?;
+    let mut part =
+        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
     part.write_all(bytes)?;
     drop(part);
     fs::rename(beside, file)

@@ -38,8 +38,9 @@ impl Guest {
 }
 
 fn deny(control: &Control, what: &str, key: &str) -> String {
-    let message =
-        format!("denied: {what}; it needs `capabilities.{key}`, which this version can't grant yet");
+    let message = format!(
+        "denied: {what}; it needs `capabilities.{key}`, which this version can't grant yet"
+    );
     control.log().remark(LogLevel::Warn, message.clone());
     message
 }

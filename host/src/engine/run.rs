@@ -142,8 +142,7 @@ impl Engine {
     ) -> Result<Vec<Handler>, String> {
         let log = Log::new(16 * 1024, Arc::clone(&self.settings.clock));
         let control = Arc::new(Control::new(log));
-        let guest =
-            Guest::new(&[], memory, Arc::new(BTreeMap::new()), Arc::clone(&control), None)?;
+        let guest = Guest::new(&[], memory, Arc::new(BTreeMap::new()), Arc::clone(&control), None)?;
         let store = self.store(Metering::Off, guest, None);
         let mut store = store.map_err(|error| format!("could not be called: {error:#}"))?;
         let call = async {
@@ -220,8 +219,7 @@ fn judge(
         ),
         End::Returned(Ok(result)) => {
             if result.len() as u64 > limits.result {
-                let message =
-                    over_limit("result", result.len() as u64, limits.result, "result");
+                let message = over_limit("result", result.len() as u64, limits.result, "result");
                 return failed(Outcome::LimitExceeded, message);
             }
             match serde_json::from_str(&result) {

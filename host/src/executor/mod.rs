@@ -93,7 +93,10 @@ impl Live {
 
     fn all(&self) -> Vec<(RunKey, Fence, Arc<Control>)> {
         let attempts = self.lock();
-        attempts.iter().map(|(run, (fence, control))| (run.clone(), *fence, control.clone())).collect()
+        attempts
+            .iter()
+            .map(|(run, (fence, control))| (run.clone(), *fence, control.clone()))
+            .collect()
     }
 
     fn cancel(&self, run: &RunKey, why: &str) {

@@ -53,10 +53,9 @@ impl Slots {
         let mut taken = Vec::new();
         while taken.len() < most {
             match Arc::clone(&self.slots).try_acquire_owned() {
-                Ok(permit) => taken.push(Slot {
-                    permit: Some(permit),
-                    freed: Some(Arc::clone(&self.freed)),
-                }),
+                Ok(permit) => {
+                    taken.push(Slot { permit: Some(permit), freed: Some(Arc::clone(&self.freed)) })
+                }
                 Err(_) => break,
             }
         }
@@ -65,8 +64,8 @@ impl Slots {
 
     /// Gives back slots that were not used, without waking whoever waits for one: the taker and the
     /// waiter are the same.
-    pub fn put_back(unused: Vec<Slot>) {
-        for mut slot in unused {
+    pub fn put_back(mut unused: Vec<Slot>) {
+        for slot in &mut unused {
             slot.freed = None;
         }
     }

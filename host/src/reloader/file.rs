@@ -52,9 +52,7 @@ pub fn read(file: &Path) -> Result<Vec<u8>, String> {
     }
     let open = std::fs::File::open(file).map_err(|error| unreadable(&error))?;
     let mut bytes = Vec::new();
-    open.take(MAX_PLUGIN_BYTES + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| unreadable(&error))?;
+    open.take(MAX_PLUGIN_BYTES + 1).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
     if bytes.len() as u64 > MAX_PLUGIN_BYTES {
         return Err(format!("it is larger than {} MiB; build it smaller", MAX_PLUGIN_BYTES >> 20));
     }

@@ -149,8 +149,10 @@ impl Host {
             live: Arc::new(Live::default()),
         };
         let (failed_sender, failed) = watch::channel(None);
-        let executor =
-            runtimes.guests.as_ref().map(|guests| guests.spawn(executor.run(claims, executor_stop)));
+        let executor = runtimes
+            .guests
+            .as_ref()
+            .map(|guests| guests.spawn(executor.run(claims, executor_stop)));
 
         let stop_scheduler = Arc::new(AtomicBool::new(false));
         let scheduler = Scheduler {
@@ -207,9 +209,10 @@ impl Host {
             runtime.spawn(wake_on_change(Arc::clone(&store), Arc::clone(&wake)));
         }
 
-        let summary = summary::text(&config, store.as_ref(), &jobs, &catalog.borrow(), &unscheduled, listen)
-            .await
-            .context("reading the jobs back")?;
+        let summary =
+            summary::text(&config, store.as_ref(), &jobs, &catalog.borrow(), &unscheduled, listen)
+                .await
+                .context("reading the jobs back")?;
         let drain = config.executor.drain;
         let reloader = Some(reloader.watch()?);
         Ok(Self {
@@ -277,9 +280,13 @@ impl Host {
         }
     }
 
-    /// Cancels what still runs; a shutdown that waits for it goes on at once.
-    pub fn cancel_now(&self) {
-        self.stop_executor.send_replace(Stop::Now);
+    /// Something that cancels what still runs when it is called; a shutdown that waits for that
+    /// goes on then.
+    pub fn canceller(&self) -> impl Fn() + Send + 'static {
+        let stop = self.stop_executor.clone();
+        move || {
+            stop.send_replace(Stop::Now);
+        }
     }
 
     /// Stops in order: takes no more work, lets runs end for `executor.drain`, cancels the rest,

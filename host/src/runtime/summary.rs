@@ -30,7 +30,11 @@ pub async fn text(
 ) -> Result<String> {
     let caps = store.caps();
     let mut text = String::new();
-    line(&mut text, "campanile", &format!("{} listens on http://{listen}", env!("CARGO_PKG_VERSION")));
+    line(
+        &mut text,
+        "campanile",
+        &format!("{} listens on http://{listen}", env!("CARGO_PKG_VERSION")),
+    );
     line(&mut text, "config", &config.origin());
     line(&mut text, "store", &format!("{} ({})", caps.name, survives(caps.durability)));
     line(
@@ -89,7 +93,8 @@ async fn list_jobs(text: &mut String, store: &dyn Store, jobs: &JobCache) -> Res
 fn when(schedule: &Schedule, jobs: &JobCache) -> String {
     match (state(schedule), schedule.cursor) {
         (JobState::Active, Some(next)) => {
-            let kind = jobs.get(schedule).ok().and_then(|job| job.trigger.as_ref().map(|t| t.kind()));
+            let kind =
+                jobs.get(schedule).ok().and_then(|job| job.trigger.as_ref().map(|t| t.kind()));
             format!("next {next} ({})", kind.unwrap_or("unknown trigger"))
         }
         (JobState::Active, None) => "runs when somebody asks: it has no trigger".to_owned(),

@@ -28,7 +28,8 @@ fn job(keys: Value) -> Job {
 
 /// Every 10 s from 12:00:00, due first at 12:00:10.
 fn every_10s(mut keys: Value) -> Job {
-    keys["trigger"] = json!({"type": "interval", "seconds": 10, "start_date": "2026-01-01 12:00:00"});
+    keys["trigger"] =
+        json!({"type": "interval", "seconds": 10, "start_date": "2026-01-01 12:00:00"});
     job(keys)
 }
 
@@ -73,10 +74,9 @@ fn nothing_happens_before_the_fire_time() {
 
 #[test]
 fn a_fire_exactly_at_the_end_of_its_grace_time_still_runs() {
-    for (now, runs_wanted, late) in [
-        ("2026-01-01T12:00:11Z", vec![10], 0),
-        ("2026-01-01T12:00:11.000001Z", vec![], 1),
-    ] {
+    for (now, runs_wanted, late) in
+        [("2026-01-01T12:00:11Z", vec![10], 0), ("2026-01-01T12:00:11.000001Z", vec![], 1)]
+    {
         let plan = plan(json!({"misfire_grace_time": "1s"}), now);
         assert_eq!(runs(&plan), runs_wanted, "{now}");
         assert_eq!(plan.ranges.len(), late, "{now}");

@@ -21,7 +21,8 @@ const TRIM_EVERY: Duration = Duration::from_secs(10);
 /// Records trimmed in one step.
 const TRIM_BUDGET: usize = 500;
 /// What is kept of every job.
-const KEEP: Retention = Retention { keep_bodies: 100, max_age: Duration::from_secs(30 * 86_400), max_entries: 100_000 };
+const KEEP: Retention =
+    Retention { keep_bodies: 100, max_age: Duration::from_secs(30 * 86_400), max_entries: 100_000 };
 /// Pages of queued runs looked at in one step.
 const MAX_PAGES: usize = 10;
 

@@ -110,12 +110,7 @@ fn claimable(intent: &FireIntent) -> usize {
     intent.fires.iter().take_while(|fire| fire.reason != reason::NO_PLUGIN).count()
 }
 
-fn intent(
-    schedule: &Schedule,
-    job: &Job,
-    catalog: &Catalog,
-    now: Timestamp,
-) -> Option<FireIntent> {
+fn intent(schedule: &Schedule, job: &Job, catalog: &Catalog, now: Timestamp) -> Option<FireIntent> {
     let cursor = schedule.cursor?;
     let plan = plan_fires(job, schedule.trigger_state.anchor, cursor, now);
     let id = |fire_time| run_id_of_fire(&schedule.key, schedule.uid, fire_time);

@@ -16,8 +16,7 @@ pub struct Wake {
 impl Wake {
     /// Makes the calling thread the one that sleeps.
     pub fn sleeper_is_this_thread(&self) {
-        *self.sleeper.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some(std::thread::current());
+        *self.sleeper.lock().unwrap_or_else(PoisonError::into_inner) = Some(std::thread::current());
     }
 
     /// Sleeps for `time`, or until it is called.

@@ -11,6 +11,8 @@
 //! are bounded (I9); what was acknowledged is kept (I13); a call takes effect whole or not at all
 //! (I14); a cancelled run never starts (I16); trimming spares what is live (I18).
 
+#[cfg(test)]
+mod contract;
 pub mod core;
 pub mod embedded;
 pub mod error;
@@ -30,8 +32,8 @@ use error::StoreError;
 use query::{JobFilter, LedgerFilter, LedgerItem, LogPage, Page, Paged, RunFilter};
 use record::{Caps, Doc, Health, Schedule, Session};
 use step::{
-    Acquire, AttemptEnd, Attached, Beat, CancelReply, Change, Claim, Conflict, Due, FireIntent,
-    Fired, Finished, Hello, LiveRuns, NewRun, NewSchedule, Patch, Put, Reaped, Retention,
+    Acquire, Attached, AttemptEnd, Beat, CancelReply, Change, Claim, Conflict, Due, Finished,
+    FireIntent, Fired, Hello, LiveRuns, NewRun, NewSchedule, Patch, Put, Reaped, Retention,
     RunProgress, Started, Trimmed,
 };
 
@@ -53,13 +55,22 @@ pub trait Store: Send + Sync + 'static {
     async fn attach(&self, hello: Hello, now: Timestamp) -> Result<Attached>;
 
     /// Renews the session, notes progress of its runs, and learns which of them to cancel.
-    async fn beat(&self, session: &Session, progress: Vec<RunProgress>, now: Timestamp)
-    -> Result<Beat>;
+    async fn beat(
+        &self,
+        session: &Session,
+        progress: Vec<RunProgress>,
+        now: Timestamp,
+    ) -> Result<Beat>;
 
     /// Ends a session that is dead: its counter still stands at `seen`. Its runs are queued again,
     /// or end as abandoned (at-most-once, or more rescues than allowed).
-    async fn reap(&self, session: &Session, peer: &Session, seen: u64, now: Timestamp)
-    -> Result<Reaped>;
+    async fn reap(
+        &self,
+        session: &Session,
+        peer: &Session,
+        seen: u64,
+        now: Timestamp,
+    ) -> Result<Reaped>;
 
     /// Ends the own session in order; what it still holds is handed back as if reaped.
     async fn detach(&self, session: &Session, now: Timestamp) -> Result<()>;
@@ -68,12 +79,22 @@ pub trait Store: Send + Sync + 'static {
     async fn put(&self, schedule: NewSchedule, on: Conflict, now: Timestamp) -> Result<Put>;
 
     /// Changes parts of a schedule; `expect` is the version it must have. Answers the new version.
-    async fn patch(&self, job: &JobKey, expect: Option<u64>, patch: Patch, now: Timestamp)
-    -> Result<u64>;
+    async fn patch(
+        &self,
+        job: &JobKey,
+        expect: Option<u64>,
+        patch: Patch,
+        now: Timestamp,
+    ) -> Result<u64>;
 
     /// Removes a schedule, keeping its past. Answers whether there was one.
-    async fn remove(&self, job: &JobKey, expect: Option<u64>, live: LiveRuns, now: Timestamp)
-    -> Result<bool>;
+    async fn remove(
+        &self,
+        job: &JobKey,
+        expect: Option<u64>,
+        live: LiveRuns,
+        now: Timestamp,
+    ) -> Result<bool>;
 
     /// One schedule.
     async fn get(&self, job: &JobKey) -> Result<Option<Schedule>>;
@@ -86,8 +107,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// Moves jobs' cursors, making the runs and ranges that stand for the fire times passed. One
     /// answer for each intent, in order; a batch is atomic per intent.
-    async fn fire(&self, session: &Session, intents: Vec<FireIntent>, now: Timestamp)
-    -> Result<Vec<Fired>>;
+    async fn fire(
+        &self,
+        session: &Session,
+        intents: Vec<FireIntent>,
+        now: Timestamp,
+    ) -> Result<Vec<Fired>>;
 
     /// Makes a run outside the schedule. The caller chooses the id: a repeat is the same run.
     async fn start(&self, run: NewRun, now: Timestamp) -> Result<Started>;
@@ -125,8 +150,12 @@ pub trait Store: Send + Sync + 'static {
     async fn runs(&self, filter: RunFilter, page: Page) -> Result<Paged<Run>>;
 
     /// Verdicts of a job, newest first: ranges, and runs that have one.
-    async fn ledger(&self, job: &JobKey, filter: LedgerFilter, page: Page)
-    -> Result<Paged<LedgerItem>>;
+    async fn ledger(
+        &self,
+        job: &JobKey,
+        filter: LedgerFilter,
+        page: Page,
+    ) -> Result<Paged<LedgerItem>>;
 
     /// News of what changed, after it is kept. May be missed: then read again.
     fn watch(&self) -> broadcast::Receiver<Change>;
@@ -155,8 +184,13 @@ pub trait Store: Send + Sync + 'static {
     async fn doc_list(&self, tenant: &TenantId, kind: &str, page: Page) -> Result<Paged<Doc>>;
 
     /// Adds to a counter unless it would pass `limit`. Answers the new value, or `None`.
-    async fn counter_add(&self, tenant: &TenantId, key: &str, by: i64, limit: Option<i64>)
-    -> Result<Option<i64>>;
+    async fn counter_add(
+        &self,
+        tenant: &TenantId,
+        key: &str,
+        by: i64,
+        limit: Option<i64>,
+    ) -> Result<Option<i64>>;
 
     /// Forgets what is older than it need be kept, at most `budget` records.
     async fn trim(&self, keep: Retention, budget: usize, now: Timestamp) -> Result<Trimmed>;

@@ -1,0 +1,246 @@
+//! The shapes against `tests/data/json`: keys, their order, and values. The files are contract.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use super::List;
+use super::job::JobView;
+use super::ledger::LedgerView;
+use super::log::LogView;
+use super::plugin::PluginView;
+use super::run::RunView;
+use crate::catalog::{Entry, State};
+use crate::job::names::TenantId;
+use crate::job::{Delivery, JobKey, PluginKey, Source};
+use crate::plugin::{About, Handler};
+use crate::run::id::Id128;
+use crate::run::outcome::{Outcome, RunError, Usage};
+use crate::run::{Attempt, Cause, LogLevel, LogLine, LogStream, Progress, Run, RunState, Verdict};
+use crate::store::query::LedgerItem;
+use crate::store::record::{Definition, LastRun, Pause, Schedule, TriggerState};
+use crate::time::Timestamp;
+
+/// Compares a view with its file, and reads the file back to the same view.
+fn check<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(name: &str, view: &T) {
+    let file = format!("{}/../tests/data/json/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    let shown = format!("{}\n", serde_json::to_string_pretty(view).unwrap());
+    let expected = std::fs::read_to_string(&file).unwrap_or_default();
+    assert_eq!(shown, expected, "{file} differs; the view gives:\n{shown}");
+    assert_eq!(&serde_json::from_str::<T>(&expected).unwrap(), view, "{name}");
+}
+
+fn time(text: &str) -> Timestamp {
+    Timestamp::parse(text).unwrap()
+}
+
+fn schedule() -> Schedule {
+    let trigger = json!({"type": "cron", "hour": 2, "timezone": "UTC"});
+    Schedule {
+        key: JobKey { tenant: TenantId::default_tenant(), job: "nightly".parse().unwrap() },
+        uid: Id128::from_bits(1),
+        version: 3,
+        source: Source::File,
+        def: Arc::new(Definition {
+            definition: json!({"plugin": "report", "trigger": {"type": "cron", "hour": 2}}),
+            effective: json!({"plugin": "report", "handler": "run", "trigger": trigger}),
+            digest: "d".to_owned(),
+            config_version: 1,
+            origin: "host.toml".to_owned(),
+        }),
+        cursor: Some(time("2026-12-02T02:00:00Z")),
+        due_at: Some(time("2026-12-02T02:00:00Z")),
+        trigger_state: TriggerState { anchor: time("2026-11-01T00:00:00Z") },
+        last_fire: Some(time("2026-12-01T02:00:00Z")),
+        pause: None,
+        parked: None,
+        max_instances: 1,
+        created_at: time("2026-11-01T00:00:00Z"),
+        last_run: Some(LastRun {
+            run: Id128::from_bits(0xabc),
+            at: time("2026-12-01T02:00:01.250000Z"),
+            state: RunState::Done,
+            outcome: Some(Outcome::Succeeded),
+            previous_success: None,
+        }),
+    }
+}
+
+fn run() -> Run {
+    Run {
+        id: Id128::from_bits(0xabc),
+        tenant: TenantId::default_tenant(),
+        job: "nightly".parse().unwrap(),
+        uid: Id128::from_bits(1),
+        plugin: "report".parse().unwrap(),
+        handler: "run".parse().unwrap(),
+        cause: Cause::Schedule,
+        fire_time: time("2026-12-01T02:00:00Z"),
+        due_at: time("2026-12-01T02:00:00Z"),
+        state: RunState::Queued,
+        verdict: None,
+        reason: Some("no_plugin".into()),
+        outcome: None,
+        covers: 1,
+        attempt: 0,
+        rescues: 0,
+        attempts: Vec::new(),
+        priority: 0,
+        delivery: Delivery::AtLeastOnce,
+        max_rescues: 3,
+        not_before: None,
+        queued_at: time("2026-12-01T02:00:00.000100Z"),
+        started_at: None,
+        finished_at: None,
+        args: None,
+        result: None,
+        error: None,
+        progress: None,
+        usage: Usage::default(),
+        cancel: None,
+    }
+}
+
+fn attempt(number: u32, start: &str, end: &str, outcome: Outcome, usage: Usage) -> Attempt {
+    Attempt {
+        attempt: number,
+        fence: u64::from(number) + 40,
+        session: Id128::from_bits(7),
+        host: format!("tower-{number}"),
+        digest: Some("sha256:00".to_owned()),
+        started_at: time(start),
+        finished_at: Some(time(end)),
+        outcome: Some(outcome),
+        error: None,
+        usage,
+    }
+}
+
+/// A run whose first host died and whose second attempt succeeded.
+fn rescued_run() -> Run {
+    let lost = Usage { wall_ms: 100, ..Usage::default() };
+    let used = Usage {
+        wall_ms: 1_250,
+        cpu_ms: 900,
+        fuel: Some(5_000_000),
+        peak_memory_bytes: 2_097_152,
+        host_calls: 12,
+    };
+    let mut sum = lost;
+    sum.add(&used);
+    let first = ("2026-12-01T02:00:00.000500Z", "2026-12-01T02:00:10Z");
+    let second = ("2026-12-01T02:00:10.002000Z", "2026-12-01T02:00:11.252000Z");
+    Run {
+        state: RunState::Done,
+        verdict: Some(Verdict::Ran),
+        reason: Some("on_time".into()),
+        outcome: Some(Outcome::Succeeded),
+        covers: 3,
+        attempt: 2,
+        attempts: vec![
+            Attempt {
+                error: Some(RunError { message: "its host died".into(), retryable: true }),
+                ..attempt(1, first.0, first.1, Outcome::Abandoned, lost)
+            },
+            attempt(2, second.0, second.1, Outcome::Succeeded, used),
+        ],
+        started_at: Some(time(second.0)),
+        finished_at: Some(time(second.1)),
+        args: Some(json!({"path": "/data/sales.csv"})),
+        result: Some(json!({"rows": 3})),
+        progress: Some(Progress { done: 3, total: Some(3), message: "rows".to_owned() }),
+        usage: sum,
+        ..run()
+    }
+}
+
+#[test]
+fn a_job_is_shown_as_active_paused_parked_or_finished() {
+    check("job", &JobView::of(&schedule()));
+    let pause = Pause {
+        by: "ops".to_owned(),
+        why: "the database moves".to_owned(),
+        until: Some(time("2026-12-05T00:00:00Z")),
+    };
+    check("job-paused", &JobView::of(&Schedule { pause: Some(pause), ..schedule() }));
+    let parked = Some("undeclared".to_owned());
+    check("job-parked", &JobView::of(&Schedule { parked, cursor: None, ..schedule() }));
+    check("job-finished", &JobView::of(&Schedule { cursor: None, ..schedule() }));
+}
+
+#[test]
+fn a_run_is_shown_before_and_after_it_ran() {
+    check("run-queued", &RunView::of(&run()));
+    check("run-done", &RunView::of(&rescued_run()));
+}
+
+#[test]
+fn a_ledger_shows_single_fires_and_ranges() {
+    let ran = LedgerItem {
+        verdict: Verdict::Ran,
+        reason: "on_time".into(),
+        first: time("2026-12-01T02:00:00Z"),
+        last: time("2026-12-01T02:00:00Z"),
+        count: 1,
+        into: None,
+        run: Some(Id128::from_bits(0xabc)),
+    };
+    let coalesced = LedgerItem {
+        verdict: Verdict::Coalesced,
+        reason: "latest".into(),
+        first: time("2026-11-28T02:00:00Z"),
+        last: time("2026-11-30T02:00:00Z"),
+        count: 3,
+        into: ran.run,
+        run: None,
+    };
+    check("ledger", &List::whole(vec![LedgerView::of(&ran), LedgerView::of(&coalesced)]));
+}
+
+#[test]
+fn a_plugin_is_shown_whether_it_can_be_run_or_not() {
+    let about = About {
+        kind: "component".to_owned(),
+        digest: "sha256:00".to_owned(),
+        size: 14_000,
+        handlers: vec![Handler {
+            name: "run".parse().unwrap(),
+            description: "Reports.".to_owned(),
+            defaults: Some(json!({"max_instances": 1})),
+        }],
+        imports: Vec::new(),
+    };
+    let entry = Entry {
+        key: PluginKey { tenant: TenantId::default_tenant(), plugin: "report".parse().unwrap() },
+        file: "plugins/report.wasm".into(),
+        about: None,
+        state: State::Refused("it is truncated; copy it again".to_owned()),
+        loaded_at: time("2026-12-01T00:00:00Z"),
+    };
+    check("plugin-refused", &PluginView::of(&entry));
+    let active = PluginView {
+        state: super::plugin::State::Active,
+        error: None,
+        ..PluginView::of(&Entry { about: Some(about), ..entry })
+    };
+    check("plugin", &active);
+}
+
+#[test]
+fn a_line_of_a_log_and_a_problem_have_fixed_keys() {
+    let line = LogLine {
+        t: time("2026-12-01T02:00:00.001000Z"),
+        level: LogLevel::Warn,
+        stream: LogStream::Log,
+        context: "report".to_owned(),
+        message: "row 7 is empty".to_owned(),
+    };
+    check("log-line", &LogView::of(line));
+    let error = super::super::error::ApiError::invalid(vec![crate::problem::Problem::new(
+        "limit",
+        "`0` is not a whole number from 1 to 1000",
+    )]);
+    check("problem", &error.view());
+}

@@ -43,7 +43,7 @@ pub type Query<'a> = Vec<(&'a str, String)>;
 ///
 /// Neither can be read.
 pub fn reading(common: &Common, whom: &Whom) -> Result<Reached, Failure> {
-    if let Some(url) = &whom.url {
+    if let Some(url) = whom.url() {
         return Ok(Reached::Host(Remote::at(url)?));
     }
     let config = common.load()?;
@@ -62,7 +62,7 @@ pub fn reading(common: &Common, whom: &Whom) -> Result<Reached, Failure> {
 ///
 /// None is running.
 pub fn steering(common: &Common, whom: &Whom) -> Result<Reached, Failure> {
-    if let Some(url) = &whom.url {
+    if let Some(url) = whom.url() {
         return Ok(Reached::Host(Remote::at(url)?));
     }
     let config = common.load()?;
@@ -136,7 +136,7 @@ impl Reached {
     }
 
     /// The items of a list, fetched a page at a time: all of them, or `limit`.
-    pub fn items<'a, T: DeserializeOwned>(
+    pub fn items<'a, T: DeserializeOwned + 'a>(
         &'a self,
         path: &'a str,
         query: Query<'a>,

@@ -1,7 +1,7 @@
 //! The rules of the embedded stores, as one state machine over what is live.
 //!
 //! A step checks everything first and then changes everything; what is to be kept and told goes
-//! into [`Effects`]. Nothing here waits, reads a clock, or knows files: `now` comes in, and what is
+//! into [`effects`]. Nothing here waits, reads a clock, or knows files: `now` comes in, and what is
 //! no longer live is asked of [`Past`]. One process schedules on an embedded store, so `Core` is
 //! the truth of what is live and a file only has to follow.
 //!

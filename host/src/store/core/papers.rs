@@ -87,7 +87,12 @@ impl Core {
     /// # Errors
     ///
     /// Those of reading what is kept.
-    pub fn forget(&self, past: &dyn Past, victims: Victims, fx: &mut Effects) -> Result<Trimmed> {
+    pub fn forget(
+        &mut self,
+        past: &dyn Past,
+        victims: Victims,
+        fx: &mut Effects,
+    ) -> Result<Trimmed> {
         let mut bare = Vec::new();
         for key in victims.bodies {
             if !self.live.contains_key(&key)
@@ -109,6 +114,9 @@ impl Core {
                 fx.write(Write::RunGone(key));
             }
         }
+        // A range that is forgotten must not come back by growing.
+        let gone: HashSet<(u64, Timestamp)> = victims.ranges.iter().copied().collect();
+        self.newest_range.retain(|_, kept| !gone.contains(&(kept.id, kept.range.last)));
         for (id, last) in victims.ranges {
             trimmed.records += 1;
             fx.write(Write::RangeGone(id, last));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::effects::{Effects, Write};
 use super::live::{Dropped, Noted};
 use super::{Core, Live, MAX_LOG_LINES, Past, Place, known};
+use crate::job::JobKey;
 use crate::run::id::{Fence, SessionId};
 use crate::run::outcome::{Outcome, Usage};
 use crate::run::{Cause, LogLine, Reason, Run, RunKey, RunState, Verdict, reason};
@@ -197,6 +198,50 @@ impl Core {
             None if past.run(key)?.is_some() => Ok(CancelReply::AlreadyDone),
             None => Err(StoreError::NotFound(format!("run {key}"))),
         }
+    }
+
+    /// Cancels every live run of a job, of whichever creation.
+    pub(super) fn cancel_all_of(&mut self, job: &JobKey, now: Timestamp, fx: &mut Effects) {
+        let mut runs: Vec<RunKey> = self
+            .live
+            .iter()
+            .filter(|(key, live)| key.tenant == job.tenant && live.run.job == job.job)
+            .map(|(key, _)| key.clone())
+            .collect();
+        runs.sort();
+        for key in runs {
+            self.stop(&key, "the job was removed", reason::JOB_REMOVED, now, fx);
+        }
+    }
+
+    /// Ends a waiting run, or asks that a running one be stopped. Answers whether it is over, or
+    /// `None` when it is not live.
+    fn stop(
+        &mut self,
+        key: &RunKey,
+        why: &str,
+        reason: &'static str,
+        now: Timestamp,
+        fx: &mut Effects,
+    ) -> Option<bool> {
+        let live = self.live.get(key)?;
+        let run = Arc::clone(&live.run);
+        match live.place {
+            Place::Held(_) => {
+                self.ask_to_stop(&run, why, fx);
+                return Some(false);
+            }
+            Place::Later(_) | Place::Backlog | Place::Ready => (),
+        }
+        if run.verdict.is_none() {
+            let dropped = Dropped { verdict: Verdict::Cancelled, reason: reason.into() };
+            self.drop_live(&run, dropped, Some(why), now, fx);
+        } else {
+            let mut run = Run::clone(&run);
+            run.cancel = Some(why.to_owned());
+            self.end_as(run, Outcome::Cancelled, now, fx);
+        }
+        Some(true)
     }
 
     /// Adds lines to the log of a run whose current attempt has this fence.

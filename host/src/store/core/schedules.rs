@@ -3,12 +3,10 @@
 use std::sync::Arc;
 
 use super::effects::{Effects, Extent, Write};
-use super::live::Dropped;
-use super::{Core, Place, known};
+use super::{Core, known};
 use crate::job::JobKey;
 use crate::run::id::{SessionId, Uid};
-use crate::run::outcome::Outcome;
-use crate::run::{Range, Run, RunKey, Verdict, reason};
+use crate::run::{Range, Verdict};
 use crate::store::Result;
 use crate::store::error::StoreError;
 use crate::store::record::Schedule;
@@ -195,49 +193,6 @@ impl Core {
             LiveRuns::Cancel => self.cancel_all_of(job, now, fx),
         }
         Ok(true)
-    }
-
-    fn cancel_all_of(&mut self, job: &JobKey, now: Timestamp, fx: &mut Effects) {
-        let mut runs: Vec<RunKey> = self
-            .live
-            .iter()
-            .filter(|(key, live)| key.tenant == job.tenant && live.run.job == job.job)
-            .map(|(key, _)| key.clone())
-            .collect();
-        runs.sort();
-        for key in runs {
-            self.stop(&key, "the job was removed", reason::JOB_REMOVED, now, fx);
-        }
-    }
-
-    /// Ends a waiting run, or asks that a running one be stopped. Answers whether it is over, or
-    /// `None` when it is not live.
-    pub(super) fn stop(
-        &mut self,
-        key: &RunKey,
-        why: &str,
-        reason: &'static str,
-        now: Timestamp,
-        fx: &mut Effects,
-    ) -> Option<bool> {
-        let live = self.live.get(key)?;
-        let run = Arc::clone(&live.run);
-        match live.place {
-            Place::Held(_) => {
-                self.ask_to_stop(&run, why, fx);
-                return Some(false);
-            }
-            Place::Later(_) | Place::Backlog | Place::Ready => (),
-        }
-        if run.verdict.is_none() {
-            let dropped = Dropped { verdict: Verdict::Cancelled, reason: reason.into() };
-            self.drop_live(&run, dropped, Some(why), now, fx);
-        } else {
-            let mut run = Run::clone(&run);
-            run.cancel = Some(why.to_owned());
-            self.end_as(run, Outcome::Cancelled, now, fx);
-        }
-        Some(true)
     }
 
     /// Active schedules whose time has come, and when the next one is due.

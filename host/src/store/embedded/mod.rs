@@ -86,6 +86,23 @@ impl EmbeddedStore {
         Ok(Self::new(Backend::ReadOnly(readers), caps_of_file(path), changes))
     }
 
+    /// The same store, with ids that a test chooses.
+    #[cfg(test)]
+    pub(in crate::store) fn with_ids(
+        self,
+        fresh_id: impl Fn() -> Id128 + Send + Sync + 'static,
+    ) -> Self {
+        Self { fresh_id: Box::new(fresh_id), ..self }
+    }
+
+    /// A file with no room for more than `pages`: as on a full disk.
+    #[cfg(test)]
+    pub(in crate::store) fn open_bounded(path: &Path, pages: u32) -> Result<Self> {
+        let changes = broadcast::channel(CHANGES_KEPT).0;
+        let sqlite = Sqlite::open_bounded(path, changes.clone(), pages)?;
+        Ok(Self::new(Backend::Sqlite(sqlite), caps_of_file(path), changes))
+    }
+
     fn new(backend: Backend, caps: Caps, changes: broadcast::Sender<Change>) -> Self {
         Self { backend, caps, changes, fresh_id: Box::new(Id128::fresh) }
     }

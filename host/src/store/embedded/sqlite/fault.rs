@@ -31,3 +31,37 @@ pub(super) fn unreadable(what: &str, error: impl std::fmt::Display) -> StoreErro
 fn code(error: &Error) -> Option<ErrorCode> {
     error.sqlite_error_code()
 }
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::ffi;
+
+    use super::*;
+
+    #[test]
+    fn the_kind_of_an_error_says_what_a_caller_may_do() {
+        let error = |code| Error::SqliteFailure(ffi::Error::new(code), None);
+        let kind = |code| match fault(error(code)) {
+            StoreError::Full(_) => "full",
+            StoreError::Corrupt(_) => "corrupt",
+            StoreError::Denied(_) => "denied",
+            StoreError::Invalid(_) => "invalid",
+            StoreError::Unavailable(_) => "unavailable",
+            other => unreachable!("{other}"),
+        };
+        for (code, expected, is_disk) in [
+            (ffi::SQLITE_FULL, "full", false),
+            (ffi::SQLITE_CORRUPT, "corrupt", false),
+            (ffi::SQLITE_NOTADB, "corrupt", false),
+            (ffi::SQLITE_READONLY, "denied", false),
+            (ffi::SQLITE_PERM, "denied", false),
+            (ffi::SQLITE_TOOBIG, "invalid", false),
+            (ffi::SQLITE_BUSY, "unavailable", false),
+            (ffi::SQLITE_CANTOPEN, "unavailable", false),
+            (ffi::SQLITE_IOERR_FSYNC, "unavailable", true),
+            (ffi::SQLITE_IOERR_WRITE, "unavailable", true),
+        ] {
+            assert_eq!((kind(code), is_disk_failure(&error(code))), (expected, is_disk), "{code}");
+        }
+    }
+}

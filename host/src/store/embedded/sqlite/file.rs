@@ -21,7 +21,9 @@ pub const OLDEST_SQLITE: i32 = 3_051_003;
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const WAL_BYTES_KEPT: u32 = 64 << 20;
-const WAL_PAGES_TO_CHECKPOINT: u32 = 4_000;
+const WAL_PAGES_TO_CHECKPOINT: u32 = 12_000;
+/// Pages that the writing connection keeps in memory; run ids are hashes, so writes go everywhere.
+const WRITER_CACHE_KIB: i32 = 32 << 10;
 const STATEMENTS_CACHED: usize = 64;
 const SCHEMA: &str = include_str!("schema.sql");
 
@@ -69,6 +71,8 @@ pub(super) fn open_to_write(path: &Path) -> Result<Connection> {
     check_file(&connection, path)?;
     for (pragma, value) in [
         ("synchronous", "FULL".to_owned()),
+        // Negative: KiB, not pages.
+        ("cache_size", (-WRITER_CACHE_KIB).to_string()),
         ("journal_size_limit", WAL_BYTES_KEPT.to_string()),
         ("wal_autocheckpoint", WAL_PAGES_TO_CHECKPOINT.to_string()),
     ] {

@@ -25,7 +25,7 @@ pub(super) fn load(db: &Connection) -> Result<Restored> {
 }
 
 fn schedules(db: &Connection) -> Result<Vec<Schedule>> {
-    let mut statement = db.prepare("SELECT record, definition FROM schedule").map_err(fault)?;
+    let mut statement = db.prepare(rows::SCHEDULES).map_err(fault)?;
     let mut found = statement.query(()).map_err(fault)?;
     let mut schedules = Vec::new();
     while let Some(row) = found.next().map_err(fault)? {

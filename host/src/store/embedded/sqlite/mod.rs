@@ -15,6 +15,7 @@ pub mod writer;
 
 use std::path::Path;
 
+use rusqlite::Connection;
 use tokio::sync::broadcast;
 
 use self::file::Lock;
@@ -34,7 +35,28 @@ impl Sqlite {
     /// Opens or makes the store at `path`; this process is the only one that schedules on it.
     pub(super) fn open(path: &Path, changes: broadcast::Sender<Change>) -> Result<Self> {
         let lock = Lock::take(path)?;
+        Self::start(file::open_to_write(path)?, lock, path, changes)
+    }
+
+    /// The same, with no room for more than `pages`: as on a full disk.
+    #[cfg(test)]
+    pub(super) fn open_bounded(
+        path: &Path,
+        changes: broadcast::Sender<Change>,
+        pages: u32,
+    ) -> Result<Self> {
+        let lock = Lock::take(path)?;
         let connection = file::open_to_write(path)?;
+        connection.pragma_update(None, "max_page_count", pages).map_err(fault::fault)?;
+        Self::start(connection, lock, path, changes)
+    }
+
+    fn start(
+        connection: Connection,
+        lock: Lock,
+        path: &Path,
+        changes: broadcast::Sender<Change>,
+    ) -> Result<Self> {
         let writer = Writer::start(connection, lock, path, changes)?;
         let readers = Readers::start(path)?;
         Ok(Self { readers, writer })

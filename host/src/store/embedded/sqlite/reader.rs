@@ -105,7 +105,7 @@ pub(super) fn counter(db: &Connection, counter: &CounterKey) -> Result<i64> {
 
 impl Kept for Reader {
     fn schedule(&self, job: &JobKey) -> Result<Option<Schedule>> {
-        let mut question = Question::new("SELECT record, definition FROM schedule WHERE TRUE");
+        let mut question = Question::new(rows::SCHEDULES);
         question.and("tenant = ?", [cell(&job.tenant)]);
         question.and("job = ?", [cell(&job.job)]);
         Ok(question.ask(&self.0, read_schedule)?.pop())
@@ -113,7 +113,7 @@ impl Kept for Reader {
 
     fn schedules(&self, filter: &JobFilter, page: &Page) -> Result<Paged<Schedule>> {
         let limit = limit_of(page);
-        let mut question = Question::new("SELECT record, definition FROM schedule WHERE TRUE");
+        let mut question = Question::new(rows::SCHEDULES);
         if let Some(tenant) = &filter.tenant {
             question.and("tenant = ?", [cell(tenant)]);
         }

@@ -23,8 +23,11 @@ pub(super) fn write(db: &Connection, batch: &Batch) -> rusqlite::Result<()> {
         match schedule {
             Some((schedule, extent)) => put_schedule(db, schedule, *extent)?,
             None => {
+                let name = [job.tenant.as_str(), job.job.as_str()];
                 db.prepare_cached("DELETE FROM schedule WHERE tenant = ?1 AND job = ?2")?
-                    .execute([job.tenant.as_str(), job.job.as_str()])?;
+                    .execute(name)?;
+                db.prepare_cached("DELETE FROM definition WHERE tenant = ?1 AND job = ?2")?
+                    .execute(name)?;
             }
         }
     }
@@ -69,7 +72,13 @@ fn write_the_rest(db: &Connection, batch: &Batch) -> rusqlite::Result<()> {
         match doc {
             Some(doc) => db
                 .prepare_cached("INSERT OR REPLACE INTO doc VALUES (?1, ?2, ?3, ?4, ?5)")?
-                .execute(params![key.tenant.as_str(), key.kind, key.key, integer(doc.version), doc.value])?,
+                .execute(params![
+                    key.tenant.as_str(),
+                    key.kind,
+                    key.key,
+                    integer(doc.version),
+                    doc.value
+                ])?,
             None => db
                 .prepare_cached("DELETE FROM doc WHERE tenant = ?1 AND kind = ?2 AND key = ?3")?
                 .execute(params![key.tenant.as_str(), key.kind, key.key])?,
@@ -86,35 +95,34 @@ fn write_the_rest(db: &Connection, batch: &Batch) -> rusqlite::Result<()> {
     Ok(())
 }
 
-const PUT_WHOLE: &str =
-    "INSERT OR REPLACE INTO schedule (tenant, job, uid, version, source, cursor,
-     due_at, last_fire, paused, parked, record, definition)
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
-const PUT_POSITION: &str = "UPDATE schedule SET uid = ?3, version = ?4, source = ?5, cursor = ?6,
-     due_at = ?7, last_fire = ?8, paused = ?9, parked = ?10, record = ?11
-     WHERE tenant = ?1 AND job = ?2";
+const PUT_SCHEDULE: &str =
+    "INSERT INTO schedule (tenant, job, uid, version, source, cursor, due_at,
+     last_fire, paused, parked, record) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+     ON CONFLICT (tenant, job) DO UPDATE SET uid = ?3, version = ?4, source = ?5, cursor = ?6,
+     due_at = ?7, last_fire = ?8, paused = ?9, parked = ?10, record = ?11";
 
 fn put_schedule(db: &Connection, schedule: &Schedule, extent: Extent) -> rusqlite::Result<()> {
-    let mut statement = db.prepare_cached(match extent {
-        Extent::Whole => PUT_WHOLE,
-        Extent::Position => PUT_POSITION,
-    })?;
-    let key = &schedule.key;
-    statement.raw_bind_parameter(1, key.tenant.as_str())?;
-    statement.raw_bind_parameter(2, key.job.as_str())?;
-    statement.raw_bind_parameter(3, schedule.uid.to_string())?;
-    statement.raw_bind_parameter(4, integer(schedule.version))?;
-    statement.raw_bind_parameter(5, word(schedule.source)?)?;
-    statement.raw_bind_parameter(6, micros(schedule.cursor))?;
-    statement.raw_bind_parameter(7, micros(schedule.due_at))?;
-    statement.raw_bind_parameter(8, micros(schedule.last_fire))?;
-    statement.raw_bind_parameter(9, schedule.pause.is_some())?;
-    statement.raw_bind_parameter(10, schedule.parked.as_deref())?;
-    statement.raw_bind_parameter(11, json(&Position::of(schedule))?)?;
-    if extent == Extent::Whole {
-        statement.raw_bind_parameter(12, json(schedule.def.as_ref())?)?;
+    let (tenant, job) = (schedule.key.tenant.as_str(), schedule.key.job.as_str());
+    db.prepare_cached(PUT_SCHEDULE)?.execute(params![
+        tenant,
+        job,
+        schedule.uid.to_string(),
+        integer(schedule.version),
+        word(schedule.source)?,
+        micros(schedule.cursor),
+        micros(schedule.due_at),
+        micros(schedule.last_fire),
+        schedule.pause.is_some(),
+        schedule.parked,
+        json(&Position::of(schedule))?,
+    ])?;
+    match extent {
+        Extent::Position => Ok(()),
+        Extent::Whole => db
+            .prepare_cached("INSERT OR REPLACE INTO definition VALUES (?1, ?2, ?3)")?
+            .execute(params![tenant, job, json(schedule.def.as_ref())?])
+            .map(drop),
     }
-    statement.raw_execute().map(drop)
 }
 
 const PUT_RUN: &str =
@@ -196,7 +204,7 @@ fn put_lines(db: &Connection, run: &RunKey, from: u64, lines: &[LogLine]) -> rus
     Ok(())
 }
 
-/// A schedule without its definition, which has a column of its own.
+/// A schedule without its definition, which has a table of its own.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Position {
     key: JobKey,
@@ -234,7 +242,11 @@ impl Position {
     }
 }
 
-/// The schedule of a row's `record` and `definition`.
+/// All schedules: `record` and `definition`. Conditions may follow.
+pub(super) const SCHEDULES: &str =
+    "SELECT record, definition FROM schedule JOIN definition USING (tenant, job) WHERE TRUE";
+
+/// The schedule of a `record` and its `definition`.
 pub(super) fn schedule(record: &str, definition: &str) -> Result<Schedule> {
     let position: Position = read(record, "schedule")?;
     let def = read(definition, "definition")?;

@@ -19,8 +19,15 @@ CREATE TABLE schedule (
     last_fire  INTEGER,
     paused     INTEGER NOT NULL,
     parked     TEXT,
-    definition TEXT NOT NULL,
     record     TEXT NOT NULL,
+    PRIMARY KEY (tenant, job)
+) STRICT;
+
+-- Apart from the schedule, which changes with each fire.
+CREATE TABLE definition (
+    tenant     TEXT NOT NULL,
+    job        TEXT NOT NULL,
+    definition TEXT NOT NULL,
     PRIMARY KEY (tenant, job)
 ) STRICT;
 

@@ -1,0 +1,177 @@
+//! `host jobs`: what is scheduled.
+
+use clap::{Args, Subcommand};
+use serde_json::Value;
+
+use super::args::{Common, Whom};
+use super::exit::{Exit, Failure};
+use super::line::outcome_word;
+use super::reach;
+use super::screen::{Tone, note, print, print_json};
+use super::table::{Cell, pairs, table};
+use crate::api::view::job::{JobView, LastRunView};
+use crate::job::names::JobId;
+use crate::run::RunState;
+use crate::schedule::reconcile::JobState;
+
+/// What to do with jobs.
+#[derive(Debug, Subcommand)]
+pub enum Jobs {
+    /// List jobs by name
+    #[command(after_help = "Examples:\n  host jobs ls\n  host jobs ls --json | jq -r .id")]
+    Ls(List),
+    /// Show one job: its state, its definition and what is in force
+    #[command(after_help = "Examples:\n  host jobs show nightly\n  host jobs show nightly --json")]
+    Show(Show),
+}
+
+/// How many jobs, and whose.
+#[derive(Debug, Args)]
+pub struct List {
+    /// So many at most; without it all
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    #[command(flatten)]
+    whom: Whom,
+}
+
+/// Which job.
+#[derive(Debug, Args)]
+pub struct Show {
+    /// Its name
+    job: String,
+    #[command(flatten)]
+    whom: Whom,
+}
+
+/// Does it.
+///
+/// # Errors
+///
+/// What the host or the store says.
+pub fn jobs(jobs: &Jobs, common: &Common) -> Result<Exit, Failure> {
+    match jobs {
+        Jobs::Ls(args) => list(args, common),
+        Jobs::Show(args) => show(args, common),
+    }
+}
+
+/// A job's path below `/v1/jobs`.
+///
+/// # Errors
+///
+/// It is no name of a job.
+pub fn path(job: &str, rest: &str) -> Result<String, Failure> {
+    let job: JobId = job.parse().map_err(Failure::usage)?;
+    Ok(format!("/v1/jobs/{job}{rest}"))
+}
+
+fn list(args: &List, common: &Common) -> Result<Exit, Failure> {
+    let reached = reach::reading(common, &args.whom)?;
+    let query = vec![("tenant", args.whom.tenant.clone())];
+    let mut rows = Vec::new();
+    for job in reached.items::<JobView>("/v1/jobs", query, args.limit) {
+        let job = job?;
+        if common.json {
+            print_json(&job)?;
+        } else {
+            rows.push(row(&job));
+        }
+    }
+    if !common.json && rows.is_empty() {
+        note("there is no job yet; write one into host.toml, or put a plugin into its folder");
+    } else if !common.json {
+        print(table(["JOB", "STATE", "NEXT FIRE TIME", "LAST RUN", "PLUGIN", "TRIGGER"], &rows))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn row(job: &JobView) -> [Cell; 6] {
+    [
+        job.id.to_string().into(),
+        state(job),
+        Cell::or_dash(job.next_fire_time),
+        job.last_run.as_ref().map_or(Cell::or_dash(None::<&str>), last_run),
+        Cell::or_dash(job.effective.get("plugin").and_then(Value::as_str)),
+        trigger(&job.effective),
+    ]
+}
+
+fn state(job: &JobView) -> Cell {
+    let (word, tone) = match job.state {
+        JobState::Active => ("active", Tone::Good),
+        JobState::Paused => ("paused", Tone::Odd),
+        JobState::Parked => ("parked", Tone::Odd),
+        JobState::Finished => ("finished", Tone::Faint),
+    };
+    match &job.reason {
+        Some(reason) => Cell::new(format!("{word} ({reason})"), tone),
+        None => Cell::new(word, tone),
+    }
+}
+
+fn last_run(last: &LastRunView) -> Cell {
+    let (word, tone) = match (last.outcome, last.state) {
+        (Some(outcome), _) => outcome_word(outcome),
+        (None, RunState::Queued) => ("queued", Tone::Plain),
+        (None, RunState::Running) => ("running", Tone::Plain),
+        (None, RunState::Retrying) => ("retrying", Tone::Odd),
+        (None, RunState::Done) => ("did not run", Tone::Odd),
+    };
+    Cell::new(word, tone)
+}
+
+/// A trigger in a few words: its text, or its keys.
+fn trigger(effective: &Value) -> Cell {
+    match effective.get("trigger") {
+        None | Some(Value::Null) => Cell::new("none: runs when asked", Tone::Faint),
+        Some(Value::String(text)) => text.as_str().into(),
+        Some(Value::Object(keys)) => {
+            let kind = keys.get("type").and_then(Value::as_str).unwrap_or_default();
+            let keys = keys.iter().filter(|(key, _)| *key != "type");
+            let keys: Vec<_> = keys.map(|(key, value)| format!("{key}={}", bare(value))).collect();
+            format!("{kind} {}", keys.join(" ")).into()
+        }
+        Some(other) => other.to_string().into(),
+    }
+}
+
+fn bare(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn show(args: &Show, common: &Common) -> Result<Exit, Failure> {
+    let path = path(&args.job, "")?;
+    let reached = reach::reading(common, &args.whom)?;
+    let job: JobView = reached.get(&path, vec![("tenant", args.whom.tenant.clone())])?;
+    if common.json {
+        print_json(&job)?;
+        return Ok(Exit::Done);
+    }
+    let mut rows = vec![
+        ("job", job.id.to_string().into()),
+        ("state", state(&job)),
+        ("next fire time", Cell::or_dash(job.next_fire_time)),
+        ("trigger", trigger(&job.effective)),
+        ("version", format!("{} (source: {:?})", job.version, job.source).to_lowercase().into()),
+    ];
+    if let Some(pause) = &job.paused {
+        let until = pause.until.map(|until| format!(" until {until}")).unwrap_or_default();
+        rows.push(("paused", format!("by {}{until}: {}", pause.by, pause.why).into()));
+    }
+    if let Some(last) = &job.last_run {
+        rows.push(("last run", format!("{} at {}", last.run, last.at).into()));
+        rows.push(("its end", last_run(last)));
+    }
+    print(pairs(&rows))?;
+    print("\nin force:")?;
+    let empty = serde_json::Map::new();
+    let effective = job.effective.as_object().unwrap_or(&empty);
+    let rows: Vec<_> =
+        effective.iter().map(|(key, value)| (key.as_str(), Cell::from(bare(value)))).collect();
+    print(pairs(&rows))?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,105 @@
+//! `host serve`: schedules and runs jobs until it is told to stop.
+
+use clap::Args;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::args::Common;
+use super::exit::{Exit, Failure};
+use super::logging::{self, LogFormat};
+use super::screen::note;
+use crate::config::Config;
+use crate::runtime::Host;
+
+/// Nothing more than every command takes.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  host serve                        with ./host.toml if there is one, else with the defaults
+  host serve --config /etc/campanile/host.toml --log-format json
+
+SIGTERM or Ctrl-C: no more work is taken, and runs may end within `executor.drain`. Once more:
+what still runs is cancelled now.")]
+pub struct Serve {}
+
+/// Serves.
+///
+/// # Errors
+///
+/// The configuration is wrong, the host can't start, or one of its tasks ended.
+pub fn serve(common: &Common) -> Result<Exit, Failure> {
+    let config = common.load()?;
+    let format = logging::init(common.log_format, "info");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("host")
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed(format!("this machine gives no runtime: {error}")))?;
+    let ended = runtime.block_on(serve_until_told(config, format));
+    // What is left behind must not keep the process from ending.
+    runtime.shutdown_background();
+    ended
+}
+
+async fn serve_until_told(config: Config, format: LogFormat) -> Result<Exit, Failure> {
+    let mut signals = Signals::new()?;
+    let host = tokio::select! {
+        host = Host::start(config) => host.map_err(|error| Failure::failed(format!("{error:#}")))?,
+        () = signals.next() => return Ok(Exit::Done),
+    };
+    tell(host.summary(), format);
+    let failure = tokio::select! {
+        () = signals.next() => None,
+        error = host.failed() => Some(Failure::failed(format!("{error:#}"))),
+    };
+    let cancel = host.canceller();
+    let mut stopping = std::pin::pin!(host.shutdown());
+    let stopped = loop {
+        tokio::select! {
+            stopped = &mut stopping => break stopped,
+            () = signals.next() => {
+                tracing::warn!("told to stop again; what still runs is cancelled");
+                cancel();
+            }
+        }
+    };
+    match (failure, stopped) {
+        (Some(failure), _) => Err(failure),
+        (None, Err(error)) => Err(Failure::failed(format!("{error:#}"))),
+        (None, Ok(())) => Ok(Exit::Done),
+    }
+}
+
+/// Prints the summary; line by line into the log where a program reads it.
+fn tell(summary: &str, format: LogFormat) {
+    match format {
+        LogFormat::Human => note(summary),
+        LogFormat::Json => summary.lines().for_each(|line| tracing::info!("{line}")),
+    }
+}
+
+/// What tells the host to stop.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let listen = |kind| {
+            signal(kind)
+                .map_err(|error| Failure::failed(format!("can't wait for signals: {error}")))
+        };
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => (),
+            _ = self.interrupt.recv() => (),
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! What every store must do, as one suite. A new store adds one line below.
+//!
+//! Each promise of the [contract](super) has a test by its number. `lockstep` drives two stores with
+//! the same random steps and compares their answers; `sqlite` is about files.
+
+mod fires;
+mod keeping;
+mod lockstep;
+mod papers;
+mod runs;
+mod sqlite;
+mod world;
+
+use world::World;
+
+/// One module of tests for one kind of store.
+macro_rules! exercise {
+    ($kind:ident, $new:expr, [$($area:ident :: $test:ident,)*]) => {
+        mod $kind {
+            $(
+                #[tokio::test]
+                async fn $test() {
+                    super::super::$area::$test($new).await;
+                }
+            )*
+        }
+    };
+}
+
+macro_rules! suite {
+    ($($kind:ident => $new:expr,)*) => {
+        mod suite {
+            $(exercise!($kind, $new, [
+                fires::i1_a_fire_has_one_run_however_often_it_is_planned,
+                fires::i2_the_cursor_never_goes_back_to_what_is_accounted_for,
+                fires::i3_every_fire_time_passed_is_accounted_for_once,
+                fires::i4_nothing_fires_early_or_out_of_order,
+                fires::at_max_instances_a_fire_is_skipped_or_waits,
+                fires::adjacent_skips_are_one_open_range,
+                fires::what_was_coalesced_into_a_skipped_run_is_skipped,
+                fires::due_jobs_come_earliest_first,
+                fires::a_paused_or_parked_job_is_not_due_and_makes_no_runs,
+                fires::a_put_follows_its_conflict_policy,
+                fires::a_patch_is_compared_and_repeatable,
+                fires::a_job_made_again_has_a_fresh_uid_and_keeps_its_past,
+                runs::i6_fences_grow,
+                runs::i7_only_the_current_attempt_writes,
+                runs::i8_what_is_done_stays_done,
+                runs::i9_rescues_are_bounded,
+                runs::i16_a_cancelled_run_never_starts,
+                runs::a_cancelled_run_that_is_held_ends_in_what_it_reached,
+                runs::higher_priority_goes_first_then_the_older_fire,
+                runs::a_retry_waits_for_its_time_and_keeps_its_slot,
+                runs::a_run_with_a_time_waits_for_it_without_a_slot,
+                runs::a_claim_in_a_fire_is_held_at_once_unless_its_plugin_is_missing,
+                runs::a_dropped_run_has_its_verdict_and_never_starts,
+                runs::the_schedule_knows_its_last_run_and_success,
+                runs::removing_a_job_cancels_or_leaves_its_runs,
+                runs::changes_are_told_after_they_are_kept,
+                keeping::i13_what_was_acknowledged_is_kept,
+                keeping::i14_a_refused_call_leaves_nothing_behind,
+                keeping::i18_trimming_spares_what_is_live_new_or_the_last,
+                keeping::trimming_bounds_entries_and_bodies,
+                keeping::i20_a_tenant_sees_only_its_own,
+                papers::lists_come_in_pages_that_neither_repeat_nor_leave_out,
+                papers::a_ledger_holds_runs_and_ranges_newest_first,
+                papers::a_log_is_read_by_line_and_is_complete_when_the_run_is_done,
+                papers::documents_are_compared_and_set,
+                papers::counters_stop_at_their_limit,
+            ]);)*
+        }
+    };
+}
+
+suite! {
+    memory => super::super::World::memory(),
+    sqlite => super::super::World::sqlite(),
+}

@@ -1,0 +1,188 @@
+//! Of files: who may open one, and what happens to one that is not sound.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+use super::world::{World, at, intent, job, new_run, new_schedule, plan};
+use crate::store::embedded::EmbeddedStore;
+use crate::store::embedded::sqlite::file::{APPLICATION_ID, FORMAT};
+use crate::store::error::StoreError;
+use crate::store::query::{JobFilter, LedgerFilter, Page, RunFilter};
+use crate::store::step::Conflict;
+use crate::store::{Result, Store};
+
+fn place() -> (TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("campanile.db");
+    (dir, path)
+}
+
+fn refusal(opened: Result<EmbeddedStore>) -> StoreError {
+    opened.err().unwrap()
+}
+
+#[test]
+fn a_second_process_is_refused_and_told_what_it_may_do() {
+    let (_dir, path) = place();
+    let first = EmbeddedStore::open(&path).unwrap();
+    let StoreError::Denied(message) = refusal(EmbeddedStore::open(&path)) else { unreachable!() };
+    assert!(message.contains(&path.display().to_string()), "{message}");
+    assert!(message.contains("read-only"), "{message}");
+    EmbeddedStore::open_read_only(&path).unwrap();
+    drop(first);
+    EmbeddedStore::open(&path).unwrap();
+}
+
+#[test]
+fn a_newer_or_foreign_file_is_refused_and_left_as_it_is() {
+    for (application, format, hint) in
+        [(APPLICATION_ID, FORMAT + 1, "newer host"), (0x1234, 0, "no store of Campanile")]
+    {
+        let (_dir, path) = place();
+        let db = Connection::open(&path).unwrap();
+        db.execute_batch("CREATE TABLE theirs (x)").unwrap();
+        db.pragma_update(None, "application_id", application).unwrap();
+        db.pragma_update(None, "user_version", format).unwrap();
+        drop(db);
+        let before = fs::read(&path).unwrap();
+        for opened in [EmbeddedStore::open(&path), EmbeddedStore::open_read_only(&path)] {
+            let error = refusal(opened);
+            assert!(
+                matches!(error, StoreError::Incompatible { store, host: FORMAT, .. } if store == format)
+            );
+            assert!(error.to_string().contains(hint), "{error}");
+        }
+        assert_eq!(fs::read(&path).unwrap(), before);
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_refused_and_kept() {
+    for (what, overwritten, kept) in [
+        ("a page is overwritten", 4_096..8_192, None),
+        ("the header is overwritten", 0..100, None),
+        ("the end is missing", 0..0, Some(4_096 * 3)),
+    ] {
+        let (_dir, path) = place();
+        let store = EmbeddedStore::open(&path).unwrap();
+        store.put(new_schedule("a", 1), Conflict::Fail, at(0)).await.unwrap();
+        drop(store);
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[overwritten].fill(0x5a);
+        bytes.truncate(kept.unwrap_or(usize::MAX));
+        fs::write(&path, &bytes).unwrap();
+        let error = refusal(EmbeddedStore::open(&path));
+        assert!(matches!(error, StoreError::Corrupt(_)), "{what}: {error}");
+        assert_eq!(fs::read(&path).unwrap(), bytes, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn read_only_sees_what_is_committed_and_changes_nothing() {
+    let (_dir, path) = place();
+    let missing = refusal(EmbeddedStore::open_read_only(&path));
+    assert!(matches!(missing, StoreError::Unavailable(_)), "{missing}");
+
+    let store = EmbeddedStore::open(&path).unwrap();
+    store.put(new_schedule("a", 1), Conflict::Fail, at(0)).await.unwrap();
+    let look = EmbeddedStore::open_read_only(&path).unwrap();
+    store.start(new_run("a", 1, at(0)), at(0)).await.unwrap();
+    sees_one_job_and_one_run(&look).await;
+    let refused = look.put(new_schedule("b", 1), Conflict::Fail, at(0)).await;
+    assert!(matches!(refused, Err(StoreError::Denied(_))), "{refused:?}");
+
+    drop(store);
+    sees_one_job_and_one_run(&look).await;
+    sees_one_job_and_one_run(&EmbeddedStore::open_read_only(&path).unwrap()).await;
+}
+
+async fn sees_one_job_and_one_run(store: &EmbeddedStore) {
+    let jobs = store.list(JobFilter::default(), Page::default()).await.unwrap().items;
+    assert_eq!(jobs, [store.get(&job("a")).await.unwrap().unwrap()]);
+    let runs = store.runs(RunFilter::default(), Page::default()).await.unwrap().items;
+    assert_eq!(runs, [store.run(&runs[0].key()).await.unwrap().unwrap()]);
+    let health = store.health().await.unwrap();
+    assert_eq!((health.ok, health.schedules, health.live_runs), (false, 1, 1));
+}
+
+#[tokio::test]
+async fn after_a_crash_a_running_run_is_taken_again_at_once() {
+    let world = World::sqlite();
+    let session = world.attach(at(0)).await;
+    world.put("a", 1).await;
+    let before = world.fire_and_claim(&session, "a").await;
+
+    let world = world.reopen().unwrap();
+    let (session, reaped) = world.attach_after(at(0)).await;
+    assert_eq!(reaped.rescued, [before.run.key()]);
+    let after = world.acquire(&session, at(0)).await.pop().unwrap();
+    assert_eq!((after.run.id, after.run.attempt), (before.run.id, 2));
+    assert!(before.fence < after.fence);
+    assert_eq!(world.ledger("a").await.len(), 1, "one verdict, two attempts");
+}
+
+#[tokio::test]
+async fn a_full_store_refuses_whole_steps_and_goes_on_when_there_is_room() {
+    let (_dir, path) = place();
+    let store = EmbeddedStore::open_bounded(&path, 60).unwrap();
+    store.put(new_schedule("a", 1), Conflict::Fail, at(0)).await.unwrap();
+    let tenant = job("a").tenant;
+    let mut written = 0;
+    let refused = loop {
+        let value = Some(vec![7; 10_000]);
+        match store.doc_put(&tenant, "kv", &format!("{written}"), Some(0), value).await {
+            Ok(_) => written += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(refused, StoreError::Full(_)), "{refused}");
+    assert!(!store.health().await.unwrap().ok);
+    let documents = store.doc_list(&tenant, "kv", Page::default()).await.unwrap().items;
+    assert_eq!(documents.len(), written, "nothing of the refused step was kept");
+
+    store.doc_put(&tenant, "kv", "0", Some(1), None).await.unwrap();
+    let world = World::over(store);
+    let session = world.attach(at(0)).await;
+    let next = intent(&world.get("a").await, [plan(at(0))]);
+    assert_eq!(world.fire(&session, next, at(0)).await.0.len(), 1);
+    assert!(world.store.health().await.unwrap().ok);
+}
+
+#[tokio::test]
+async fn people_can_query_the_tables() {
+    let world = World::sqlite();
+    let session = world.attach(at(0)).await;
+    world.put("a", 1).await;
+    world.fire_and_claim(&session, "a").await;
+    let next = intent(&world.get("a").await, [plan(at(1))]);
+    world.fire(&session, next, at(1)).await;
+    let item = world.store.ledger(&job("a"), LedgerFilter::default(), Page::default()).await;
+    assert_eq!(item.unwrap().items.len(), 2);
+
+    let db = Connection::open(world.path()).unwrap();
+    let rows: Vec<(String, String, i64)> = db
+        .prepare(
+            "SELECT state, json_extract(record, '$.attempts[0].host'), fire_time FROM run
+             UNION ALL SELECT verdict, reason, last FROM ledger_range",
+        )
+        .unwrap()
+        .query_map((), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .unwrap()
+        .collect::<rusqlite::Result<_>>()
+        .unwrap();
+    let row =
+        |state: &str, text: &str, second| (state.to_owned(), text.to_owned(), at(second).micros());
+    assert_eq!(rows, [row("running", "tower", 0), row("skipped", "max_instances", 1)]);
+}
+
+#[test]
+fn the_place_must_exist() {
+    let error = refusal(EmbeddedStore::open(Path::new("/nowhere/campanile.db")));
+    assert!(
+        matches!(&error, StoreError::Unavailable(text) if text.contains("/nowhere")),
+        "{error}"
+    );
+}

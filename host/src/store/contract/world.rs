@@ -1,0 +1,271 @@
+//! The stage of a test: a store, a session, and short words for what is put into it.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::job::{Delivery, JobKey, PluginKey, Source};
+use crate::run::id::{RunId, Uid};
+use crate::run::outcome::{Outcome, Usage};
+use crate::run::{Cause, LogLevel, LogLine, LogStream, Range, Run, RunKey, Verdict, reason};
+use crate::store::embedded::EmbeddedStore;
+use crate::store::query::{LedgerFilter, LedgerItem, Page};
+use crate::store::record::{Definition, Durability, Schedule, Session, TriggerState};
+use crate::store::step::{
+    Acquire, AttemptEnd, Claim, Conflict, Disposition, Finished, FireIntent, Fired, Hello, NewRun,
+    NewSchedule, PlannedFire, Put, Reaped, RunSpec, Started,
+};
+use crate::store::{Result, Store};
+use crate::time::Timestamp;
+
+pub(super) struct World {
+    pub(super) store: Arc<dyn Store>,
+    file: Option<(TempDir, PathBuf)>,
+}
+
+impl World {
+    pub(super) fn memory() -> Self {
+        Self { store: Arc::new(EmbeddedStore::memory()), file: None }
+    }
+
+    pub(super) fn sqlite() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("campanile.db");
+        let store = Arc::new(EmbeddedStore::open(&path).unwrap());
+        Self { store, file: Some((dir, path)) }
+    }
+
+    pub(super) fn over(store: EmbeddedStore) -> Self {
+        Self { store: Arc::new(store), file: None }
+    }
+
+    /// The file of the store.
+    pub(super) fn path(&self) -> &Path {
+        self.file.as_ref().map(|(_, path)| path.as_path()).unwrap()
+    }
+
+    /// The store after its process has died, when it is of a kind that survives that: the files as
+    /// they are now, with nothing closed.
+    pub(super) fn reopen(self) -> Option<Self> {
+        let (_, path) = self.file.as_ref()?;
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["campanile.db", "campanile.db-wal"] {
+            std::fs::copy(path.with_file_name(name), dir.path().join(name)).unwrap();
+        }
+        let path = dir.path().join("campanile.db");
+        let store = Arc::new(EmbeddedStore::open(&path).unwrap());
+        assert_ne!(store.caps().durability, Durability::Volatile);
+        Some(Self { store, file: Some((dir, path)) })
+    }
+
+    pub(super) async fn attach(&self, now: Timestamp) -> Session {
+        self.attach_after(now).await.0
+    }
+
+    pub(super) async fn attach_after(&self, now: Timestamp) -> (Session, Reaped) {
+        let hello = Hello { host: "tower".to_owned(), version: "1".to_owned() };
+        let attached = self.store.attach(hello, now).await.unwrap();
+        (attached.session, attached.reaped)
+    }
+
+    /// A new job that is first due at second 0.
+    pub(super) async fn put(&self, name: &str, max_instances: u32) -> Schedule {
+        let new = new_schedule(name, max_instances);
+        match self.store.put(new, Conflict::Fail, at(0)).await.unwrap() {
+            Put::Created(schedule) => schedule,
+            Put::Replaced(_) | Put::Kept(_) => unreachable!("there was none"),
+        }
+    }
+
+    pub(super) async fn get(&self, name: &str) -> Schedule {
+        self.store.get(&job(name)).await.unwrap().unwrap()
+    }
+
+    pub(super) async fn fire_all(
+        &self,
+        session: &Session,
+        intents: Vec<FireIntent>,
+        now: Timestamp,
+    ) -> Result<Vec<Fired>> {
+        self.store.fire(session, intents, now).await
+    }
+
+    /// The ids of runs queued, claims, and fire times skipped.
+    pub(super) async fn fire(
+        &self,
+        session: &Session,
+        intent: FireIntent,
+        now: Timestamp,
+    ) -> (Vec<RunId>, Vec<Claim>, Vec<Timestamp>) {
+        match self.fire_all(session, vec![intent], now).await.unwrap().pop().unwrap() {
+            Fired::Done { queued, claimed, skipped } => (queued, claimed, skipped),
+            Fired::Lost => unreachable!("nobody else fires"),
+        }
+    }
+
+    /// Fires the job's next second and claims the run.
+    pub(super) async fn fire_and_claim(&self, session: &Session, name: &str) -> Claim {
+        let schedule = self.get(name).await;
+        let second = schedule.cursor.unwrap();
+        let intent = FireIntent { claim: 1, ..intent(&schedule, [plan(second)]) };
+        self.fire(session, intent, second).await.1.pop().unwrap()
+    }
+
+    pub(super) async fn acquire(&self, session: &Session, now: Timestamp) -> Vec<Claim> {
+        let classes = ["acme", "default"].map(|tenant| PluginKey {
+            tenant: tenant.parse().unwrap(),
+            plugin: "report".parse().unwrap(),
+        });
+        let want = Acquire { slots: 100, classes: Arc::new(BTreeSet::from(classes)) };
+        self.store.acquire(session, want, now).await.unwrap()
+    }
+
+    pub(super) async fn finish(
+        &self,
+        session: &Session,
+        claim: &Claim,
+        outcome: Outcome,
+        now: Timestamp,
+    ) -> Finished {
+        let key = claim.run.key();
+        self.store.finish(session, &key, claim.fence, ended(outcome), now).await.unwrap()
+    }
+
+    pub(super) async fn start(&self, name: &str, id: u128, now: Timestamp) -> Run {
+        match self.store.start(new_run(name, id, now), now).await.unwrap() {
+            Started::Made(run) | Started::Exists(run) => run,
+        }
+    }
+
+    pub(super) async fn run(&self, id: RunId) -> Run {
+        self.store.run(&run_key(id)).await.unwrap().unwrap()
+    }
+
+    pub(super) async fn ledger(&self, name: &str) -> Vec<LedgerItem> {
+        let page = Page::default();
+        self.store.ledger(&job(name), LedgerFilter::default(), page).await.unwrap().items
+    }
+}
+
+/// So many seconds after a Sunday in 2001.
+pub(super) fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_secs(1_000_000_000 + seconds)
+}
+
+pub(super) fn job(name: &str) -> JobKey {
+    match name.split_once('/') {
+        Some((tenant, job)) => {
+            JobKey { tenant: tenant.parse().unwrap(), job: job.parse().unwrap() }
+        }
+        None => JobKey { tenant: "default".parse().unwrap(), job: name.parse().unwrap() },
+    }
+}
+
+pub(super) fn run_key(id: RunId) -> RunKey {
+    RunKey { tenant: "default".parse().unwrap(), run: id }
+}
+
+pub(super) fn new_schedule(name: &str, max_instances: u32) -> NewSchedule {
+    NewSchedule {
+        key: job(name),
+        source: Source::Api,
+        def: Definition {
+            definition: json!({ "plugin": "report" }),
+            effective: json!({ "plugin": "report", "handler": "run", "args": [1, 2, 3] }),
+            digest: "d1".to_owned(),
+            config_version: 1,
+            origin: "a test".to_owned(),
+        },
+        cursor: Some(at(0)),
+        due_at: Some(at(0)),
+        trigger_state: TriggerState { anchor: at(0) },
+        keep_cursor: false,
+        max_instances,
+        parked: None,
+        ranges: Vec::new(),
+    }
+}
+
+pub(super) fn spec() -> RunSpec {
+    RunSpec {
+        plugin: "report".parse().unwrap(),
+        handler: "run".parse().unwrap(),
+        priority: 5,
+        delivery: Delivery::AtLeastOnce,
+        max_rescues: 3,
+    }
+}
+
+pub(super) fn plan(second: Timestamp) -> PlannedFire {
+    PlannedFire {
+        fire_time: second,
+        due_at: second,
+        disposition: Disposition::Run,
+        covers: 1,
+        reason: reason::ON_TIME.into(),
+        spec: spec(),
+    }
+}
+
+/// An intent of these fires, after which the next second is due.
+pub(super) fn intent<const N: usize>(schedule: &Schedule, fires: [PlannedFire; N]) -> FireIntent {
+    let last = fires.last().map_or(schedule.cursor, |fire| Some(fire.fire_time)).unwrap();
+    let next = last.after(std::time::Duration::from_secs(1));
+    FireIntent {
+        job: schedule.key.clone(),
+        uid: schedule.uid,
+        version: schedule.version,
+        expect_cursor: schedule.cursor.unwrap(),
+        fires: fires.to_vec(),
+        ranges: Vec::new(),
+        new_cursor: Some(next),
+        new_due_at: Some(next),
+        trigger_state: schedule.trigger_state.clone(),
+        claim: 0,
+    }
+}
+
+pub(super) fn range(verdict: Verdict, reason: &'static str, first: i64, last: i64) -> Range {
+    let count = u64::try_from(last - first + 1).unwrap();
+    let (first, last) = (at(first), at(last));
+    Range { verdict, reason: reason.into(), first, last, count, into: None }
+}
+
+pub(super) fn new_run(name: &str, id: u128, now: Timestamp) -> NewRun {
+    NewRun {
+        job: job(name),
+        id: Uid::from_bits(id),
+        cause: Cause::Manual,
+        fire_time: now,
+        not_before: None,
+        args: None,
+        spec: spec(),
+        reason: reason::MANUAL.into(),
+    }
+}
+
+pub(super) fn ended(outcome: Outcome) -> AttemptEnd {
+    AttemptEnd {
+        outcome,
+        result: None,
+        error: None,
+        usage: Usage { wall_ms: 7, ..Usage::default() },
+        digest: Some("sha256:0".to_owned()),
+        progress: None,
+        log: Vec::new(),
+        retry_at: None,
+    }
+}
+
+pub(super) fn line(message: &str) -> LogLine {
+    LogLine {
+        t: at(0),
+        level: LogLevel::Info,
+        stream: LogStream::Log,
+        context: String::new(),
+        message: message.to_owned(),
+    }
+}
