@@ -118,10 +118,10 @@ fn what_is_unknown_or_wrong_is_a_problem_that_helps() {
     let site = site();
     let host = site.start();
     for (path, status, code) in [
-        ("/v1/jobs/eco", 404, "not_found"),
-        ("/v1/runs/0123456789abcdef0123456789abcdef", 404, "not_found"),
-        ("/v1/plugins/nonesuch", 404, "not_found"),
-        ("/v1/nonesuch", 404, "not_found"),
+        ("/v1/jobs/eco", 404, "no_such_job"),
+        ("/v1/runs/0123456789abcdef0123456789abcdef", 404, "no_such_run"),
+        ("/v1/plugins/nonesuch", 404, "no_such_plugin"),
+        ("/v1/nonesuch", 404, "no_such_route"),
     ] {
         let (got, problem) = host.get(path);
         assert_eq!((got, &problem["code"]), (status, &json!(code)), "{path}: {problem}");

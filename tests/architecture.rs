@@ -23,11 +23,12 @@ const FLOORS: [&[&str]; 8] = [
 ];
 
 /// Who may name a module of its own floor, and why. Nothing here may close a circle.
-const NEIGHBOURS: [(&str, &str, &str); 9] = [
+const NEIGHBOURS: [(&str, &str, &str); 10] = [
     ("table", "problem", "what is wrong with a table is a list of problems"),
     ("trigger", "problem", "and so is what is wrong with a trigger"),
     ("trigger", "time", "fire times are instants"),
     ("plugin", "job", "a handler has a name that jobs refer to"),
+    ("record", "run", "what is kept of a job are its runs"),
     ("schedule", "config", "what the files define is compared with what is kept"),
     ("engine", "clock", "log lines carry the time at which they were written"),
     ("scheduler", "executor", "what is taken from the store is handed over to be run"),

@@ -68,7 +68,7 @@ fn inspect_tells_handlers_and_what_a_plugin_may_use() {
     let output = site.cli(&["inspect", &guest("behave")]);
     let said = out(&output);
     assert_eq!(code(&output), 0, "{}", err(&output));
-    for word in ["sha256:", "fail_retryable", "wasi:http/outgoing-handler"] {
+    for word in ["sha256:", "fail_retryable", "capabilities.http"] {
         assert!(said.contains(word), "{word}: {said}");
     }
     let output = site.cli(&["inspect", &guest("other_world")]);

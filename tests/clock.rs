@@ -6,9 +6,9 @@ use std::sync::Arc;
 use campanile::clock::{Clock, ManualClock};
 use campanile::config::Config;
 use campanile::job::JobKey;
+use campanile::record::query::{LedgerFilter, LedgerItem, Page, RunFilter};
 use campanile::run::{RunState, Verdict};
 use campanile::runtime::Host;
-use campanile::store::query::{LedgerFilter, LedgerItem, Page, RunFilter};
 use campanile::time::Timestamp;
 
 use crate::support::guests;

@@ -1,9 +1,16 @@
 //! The one integration binary: everything through real components, the real binary, real sockets.
 
+#[cfg(test)]
 mod api;
+#[cfg(test)]
 mod architecture;
+#[cfg(test)]
 mod cli;
+#[cfg(test)]
 mod clock;
+#[cfg(test)]
 mod engine;
+#[cfg(test)]
 mod lifecycle;
+#[cfg(test)]
 mod support;

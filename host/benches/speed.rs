@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use campanile::catalog::jobs::JobCache;
 use campanile::catalog::{Catalog, Entry, State};
-use campanile::clock::{Clock, SharedClock, SystemClock};
+use campanile::clock::{SharedClock, SystemClock};
 use campanile::config::Config;
 use campanile::config::definitions::definitions;
 use campanile::engine::control::Control;
@@ -23,6 +23,7 @@ use campanile::executor::slots::Slots;
 use campanile::executor::{Executor, Live, Stop};
 use campanile::job::names::{PluginName, TenantId};
 use campanile::job::{Limits, PluginKey};
+use campanile::record::step::{Conflict, Hello};
 use campanile::run::Cause;
 use campanile::schedule::reconcile::{Step, reconcile};
 use campanile::scheduler::Scheduler;
@@ -30,7 +31,6 @@ use campanile::scheduler::wake::Wake;
 use campanile::status::Status;
 use campanile::store::Store;
 use campanile::store::embedded::EmbeddedStore;
-use campanile::store::step::{Conflict, Hello};
 use campanile::time::Timestamp;
 use tokio::sync::{mpsc, watch};
 

@@ -8,10 +8,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use campanile::config::load;
+use campanile::record::query::{Page, RunFilter};
 use campanile::run::RunState;
 use campanile::run::outcome::Outcome;
 use campanile::runtime::Host;
-use campanile::store::query::{Page, RunFilter};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {

@@ -13,6 +13,7 @@ pub mod trigger;
 pub mod job;
 pub mod plugin;
 // Floor 2: values.
+pub mod record;
 pub mod run;
 // Floor 3: pure rules.
 pub mod config;

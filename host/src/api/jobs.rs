@@ -20,13 +20,13 @@ use super::view::run::RunView;
 use crate::job::names::{JobId, TenantId};
 use crate::job::{Job, JobKey};
 use crate::problem::{Problem, nearest};
+use crate::record::Schedule;
+use crate::record::query::{JobFilter, LedgerFilter, MAX_PAGE, Page};
+use crate::record::step::{NewRun, RunSpec, Started};
 use crate::run::id::RunId;
 use crate::run::{Cause, Run, Verdict, reason};
 use crate::schedule::reconcile::{JobState, state};
 use crate::store::error::StoreError;
-use crate::store::query::{JobFilter, LedgerFilter, MAX_PAGE, Page};
-use crate::store::record::Schedule;
-use crate::store::step::{NewRun, RunSpec, Started};
 use crate::table::unit::show_size;
 use crate::time::Timestamp;
 use crate::trigger::Trigger;
@@ -148,7 +148,7 @@ pub async fn run(
         fire_time: now,
         not_before: None,
         args,
-        spec: spec(&job),
+        spec: RunSpec::of(&job),
         reason: if is_here { reason::MANUAL } else { reason::NO_PLUGIN }.into(),
     };
     let run = match start(&app, new, now).await {
@@ -167,17 +167,6 @@ fn check_args(bytes: u64, job: &Job) -> Result<(), ApiError> {
     let most = show_size(job.limits.args);
     let message = format!("are {bytes} bytes of JSON, more than the job's `limits.args` = {most}");
     Err(ApiError::invalid(vec![Problem::new("args", message)]))
-}
-
-/// What a run of `job` takes over from it.
-fn spec(job: &Job) -> RunSpec {
-    RunSpec {
-        plugin: job.plugin.clone(),
-        handler: job.handler.clone(),
-        priority: job.priority,
-        delivery: job.policy.delivery,
-        max_rescues: job.policy.max_rescues,
-    }
 }
 
 /// Makes the run; asks again with the same id when the store can't say whether it did.

@@ -21,8 +21,8 @@ use super::runs::{find, key, news};
 use super::server::stopped;
 use super::view::List;
 use super::view::log::LogView;
+use crate::record::query::MAX_PAGE;
 use crate::run::RunKey;
-use crate::store::query::MAX_PAGE;
 
 /// How often a log is read again without news of its run.
 const POLL: Duration = Duration::from_millis(500);

@@ -11,6 +11,7 @@ mod body;
 pub mod error;
 mod guard;
 mod health;
+pub mod in_process;
 mod jobs;
 mod logs;
 mod params;
@@ -78,7 +79,7 @@ pub async fn serve(
     server::serve(listener, router(context, stop.clone()), stop).await
 }
 
-/// All routes, without a listener: for whoever asks from within the same process.
-pub fn router(context: Context, stop: watch::Receiver<bool>) -> Router {
+/// All routes, without a listener.
+fn router(context: Context, stop: watch::Receiver<bool>) -> Router {
     routes::router(App { context: Arc::new(context), stop })
 }

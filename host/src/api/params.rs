@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::error::{ApiError, Kind};
 use crate::job::names::TenantId;
 use crate::problem::{Problem, nearest};
-use crate::store::query::{DEFAULT_PAGE, MAX_PAGE, Page};
+use crate::record::query::{DEFAULT_PAGE, MAX_PAGE, Page};
 use crate::table::unit;
 use crate::time::Timestamp;
 

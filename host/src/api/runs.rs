@@ -17,10 +17,10 @@ use super::server::stopped;
 use super::view::List;
 use super::view::run::RunView;
 use crate::job::names::TenantId;
+use crate::record::query::RunFilter;
+use crate::record::step::{CancelReply, Change};
 use crate::run::{Cause, Run, RunKey, RunState, Verdict};
 use crate::store::error::StoreError;
-use crate::store::query::RunFilter;
-use crate::store::step::{CancelReply, Change};
 
 /// The longest that one request waits for a run to end.
 pub const MAX_WAIT: Duration = Duration::from_secs(60);

@@ -13,13 +13,13 @@ use crate::catalog::{Catalog, Entry, State};
 use crate::clock::ManualClock;
 use crate::job::names::TenantId;
 use crate::job::{JobKey, PluginKey, Source};
+use crate::record::step::{Acquire, AttemptEnd, Claim, Conflict, Hello, NewSchedule};
+use crate::record::{Definition, Session, TriggerState};
 use crate::run::outcome::{Outcome, Usage};
 use crate::run::{LogLevel, LogLine, LogStream};
 use crate::status::Status;
 use crate::store::Store;
 use crate::store::embedded::EmbeddedStore;
-use crate::store::record::{Definition, Session, TriggerState};
-use crate::store::step::{Acquire, AttemptEnd, Claim, Conflict, Hello, NewSchedule};
 use crate::time::Timestamp;
 
 /// A served interface; it ends with this value.

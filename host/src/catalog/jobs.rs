@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::job::{Job, JobKey};
-use crate::store::record::Schedule;
+use crate::record::Schedule;
 
 /// Jobs kept parsed at most; beyond that all are forgotten and parsed again.
 const MAX_JOBS: usize = 200_000;

@@ -127,8 +127,7 @@ impl Engine {
             Ok(imports)
         } else {
             Err(Refusal(format!(
-                "it imports {}, which this host does not give; remove what needs it (`host \
-                 inspect` lists what a plugin imports)",
+                "it imports {}, which this host does not give; build it without what needs that",
                 quote(&foreign)
             )))
         }

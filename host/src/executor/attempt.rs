@@ -10,9 +10,9 @@ use crate::engine::control::Control;
 use crate::engine::log::Log;
 use crate::engine::run::{Report, Request};
 use crate::job::Job;
+use crate::record::step::{AttemptEnd, Claim, Finished};
 use crate::run::outcome::{Outcome, RunError, Usage};
 use crate::store::error::StoreError;
-use crate::store::step::{AttemptEnd, Claim, Finished};
 
 /// The pause before a store is told again how a run ended; doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);

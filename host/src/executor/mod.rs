@@ -25,12 +25,12 @@ use crate::catalog::jobs::JobCache;
 use crate::clock::SharedClock;
 use crate::engine::Engine;
 use crate::engine::control::Control;
+use crate::record::Session;
+use crate::record::step::{Acquire, Change, Claim, MAX_ACQUIRE, RunProgress};
 use crate::run::RunKey;
 use crate::run::id::Fence;
 use crate::status::Status;
 use crate::store::Store;
-use crate::store::record::Session;
-use crate::store::step::{Acquire, Change, Claim, MAX_ACQUIRE, RunProgress};
 use slots::{Slot, Slots};
 
 /// How long the executor waits at most before it looks for work again.

@@ -8,11 +8,11 @@ use crate::config::Config;
 use crate::config::definitions::{Definitions, Unscheduled, definitions};
 use crate::config::load;
 use crate::config::resolve::Carried;
+use crate::record::Schedule;
+use crate::record::query::{JobFilter, MAX_PAGE, Page};
+use crate::record::step::Conflict;
 use crate::schedule::reconcile::{Step, reconcile as decide};
 use crate::store::error::StoreError;
-use crate::store::query::{JobFilter, MAX_PAGE, Page};
-use crate::store::record::Schedule;
-use crate::store::step::Conflict;
 use crate::store::{Result, Store};
 use crate::time::Timestamp;
 

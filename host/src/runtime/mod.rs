@@ -35,13 +35,13 @@ use crate::config::Config;
 use crate::engine::{Engine, Settings};
 use crate::executor::slots::Slots;
 use crate::executor::{Executor, Live, Stop};
+use crate::record::Session;
+use crate::record::step::{Change, Hello};
 use crate::reloader::Reloader;
 use crate::scheduler::Scheduler;
 use crate::scheduler::wake::Wake;
 use crate::status::Status;
 use crate::store::Store;
-use crate::store::record::Session;
-use crate::store::step::{Change, Hello};
 
 /// Claimed runs that wait to be taken over by the executor.
 const CLAIMS_IN_FLIGHT: usize = 1_024;

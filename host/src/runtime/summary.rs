@@ -7,9 +7,9 @@ use crate::catalog::jobs::JobCache;
 use crate::catalog::{Catalog, State};
 use crate::config::Config;
 use crate::config::definitions::Unscheduled;
+use crate::record::query::{JobFilter, Page};
+use crate::record::{Durability, Schedule};
 use crate::schedule::reconcile::{JobState, state};
-use crate::store::query::{JobFilter, Page};
-use crate::store::record::{Durability, Schedule};
 use crate::store::{Result, Store};
 
 /// Jobs that are listed; of more only the number is told.

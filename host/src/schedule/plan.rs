@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use crate::job::{Coalesce, Job};
+use crate::record::step::{Disposition, MAX_FIRES_PER_INTENT};
 use crate::run::{Range, Reason, Verdict, reason};
-use crate::store::step::{Disposition, MAX_FIRES_PER_INTENT};
 use crate::time::Timestamp;
 use crate::trigger::Trigger;
 

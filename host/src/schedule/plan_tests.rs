@@ -8,8 +8,8 @@ use super::plan::{FirePlan, plan_fires};
 use crate::job::merge::built_in;
 use crate::job::parse::{self, Place};
 use crate::job::{Job, JobKey};
+use crate::record::step::Disposition;
 use crate::run::Verdict;
-use crate::store::step::Disposition;
 use crate::time::Timestamp;
 
 fn at(text: &str) -> Timestamp {

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::resolve::Resolved;
 use crate::job::{Job, JobKey, Source};
-use crate::store::record::{Definition, Schedule, TriggerState};
-use crate::store::step::{NewSchedule, Patch};
+use crate::record::step::{NewSchedule, Patch};
+use crate::record::{Definition, Schedule, TriggerState};
 use crate::time::Timestamp;
 use begin::{Begin, overdue, settle};
 

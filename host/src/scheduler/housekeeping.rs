@@ -8,11 +8,11 @@ use tracing::{debug, warn};
 
 use super::Scheduler;
 use crate::job::PluginKey;
+use crate::record::query::{MAX_PAGE, Page, RunFilter};
+use crate::record::step::Retention;
 use crate::run::{Run, RunState, Verdict, reason};
 use crate::schedule::waiting::plugin_deadline;
 use crate::store::Result;
-use crate::store::query::{MAX_PAGE, Page, RunFilter};
-use crate::store::step::Retention;
 
 /// How often runs that wait for a plugin are looked at.
 const WAITING_EVERY: Duration = Duration::from_secs(1);
@@ -46,7 +46,7 @@ impl Housekeeping {
         if is_time(&mut self.trim, TRIM_EVERY) {
             let now = scheduler.clock.now();
             let trimmed = scheduler.store.trim(KEEP, TRIM_BUDGET, now).await?;
-            if trimmed != crate::store::step::Trimmed::default() {
+            if trimmed != crate::record::step::Trimmed::default() {
                 debug!(records = trimmed.records, bodies = trimmed.bodies, "trimmed");
             }
         }

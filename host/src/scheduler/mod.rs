@@ -24,9 +24,9 @@ use crate::catalog::jobs::JobCache;
 use crate::clock::SharedClock;
 use crate::executor::Claimed;
 use crate::executor::slots::Slots;
+use crate::record::Session;
 use crate::status::Status;
 use crate::store::Store;
-use crate::store::record::Session;
 use crate::time::Timestamp;
 use wake::Wake;
 

@@ -9,10 +9,10 @@ use crate::catalog::Catalog;
 use crate::executor::Claimed;
 use crate::executor::slots::Slot;
 use crate::job::Job;
+use crate::record::Schedule;
+use crate::record::step::{FireIntent, Fired, Patch, PlannedFire, RunSpec};
 use crate::run::reason;
 use crate::schedule::plan::{FirePlan, PlannedRun, plan_fires};
-use crate::store::record::Schedule;
-use crate::store::step::{FireIntent, Fired, Patch, PlannedFire, RunSpec};
 use crate::store::{Result, run_id_of_fire};
 use crate::time::Timestamp;
 
@@ -140,17 +140,6 @@ fn planned_fire(run: PlannedRun, job: &Job, here: bool) -> PlannedFire {
         disposition: run.disposition,
         covers: run.covers,
         reason: if here { run.reason } else { reason::NO_PLUGIN.into() },
-        spec: run_spec(job),
-    }
-}
-
-/// What a run takes over from its job.
-pub fn run_spec(job: &Job) -> RunSpec {
-    RunSpec {
-        plugin: job.plugin.clone(),
-        handler: job.handler.clone(),
-        priority: job.priority,
-        delivery: job.policy.delivery,
-        max_rescues: job.policy.max_rescues,
+        spec: RunSpec::of(job),
     }
 }

@@ -16,26 +16,23 @@ mod contract;
 pub mod core;
 pub mod embedded;
 pub mod error;
-pub mod query;
-pub mod record;
-pub mod step;
 
 use async_trait::async_trait;
 use tokio::sync::broadcast;
 
 use crate::job::JobKey;
 use crate::job::names::TenantId;
-use crate::run::id::{Fence, RunId, Uid};
-use crate::run::{LogLine, Run, RunKey};
-use crate::time::Timestamp;
-use error::StoreError;
-use query::{JobFilter, LedgerFilter, LedgerItem, LogPage, Page, Paged, RunFilter};
-use record::{Caps, Doc, Health, Schedule, Session};
-use step::{
+use crate::record::query::{JobFilter, LedgerFilter, LedgerItem, LogPage, Page, Paged, RunFilter};
+use crate::record::step::{
     Acquire, Attached, AttemptEnd, Beat, CancelReply, Change, Claim, Conflict, Due, Finished,
     FireIntent, Fired, Hello, LiveRuns, NewRun, NewSchedule, Patch, Put, Reaped, Retention,
     RunProgress, Started, Trimmed,
 };
+use crate::record::{Caps, Doc, Health, Schedule, Session};
+use crate::run::id::{Fence, RunId, Uid};
+use crate::run::{LogLine, Run, RunKey};
+use crate::time::Timestamp;
+use error::StoreError;
 
 /// What every store answers with.
 pub type Result<T> = std::result::Result<T, StoreError>;

@@ -5,11 +5,11 @@ use serde_json::Value;
 
 use crate::job::Source;
 use crate::job::names::{JobId, TenantId};
+use crate::record::{LastRun, Pause, Schedule};
 use crate::run::RunState;
 use crate::run::id::RunId;
 use crate::run::outcome::Outcome;
 use crate::schedule::reconcile::{JobState, state};
-use crate::store::record::{LastRun, Pause, Schedule};
 use crate::time::Timestamp;
 
 /// Why a job is finished.

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::record::query::LedgerItem;
 use crate::run::id::RunId;
 use crate::run::{Reason, Verdict};
-use crate::store::query::LedgerItem;
 use crate::time::Timestamp;
 
 /// One verdict: of one fire time, or of a stretch of them.

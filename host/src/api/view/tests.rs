@@ -16,11 +16,11 @@ use crate::catalog::{Entry, State};
 use crate::job::names::TenantId;
 use crate::job::{Delivery, JobKey, PluginKey, Source};
 use crate::plugin::{About, Handler};
+use crate::record::query::LedgerItem;
+use crate::record::{Definition, LastRun, Pause, Schedule, TriggerState};
 use crate::run::id::Id128;
 use crate::run::outcome::{Outcome, RunError, Usage};
 use crate::run::{Attempt, Cause, LogLevel, LogLine, LogStream, Progress, Run, RunState, Verdict};
-use crate::store::query::LedgerItem;
-use crate::store::record::{Definition, LastRun, Pause, Schedule, TriggerState};
 use crate::time::Timestamp;
 
 /// Compares a view with its file, and reads the file back to the same view.

@@ -2,15 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::Router;
-use axum::body::Body;
-use http::{Request, header};
-use hyper::service::Service as _;
-use hyper_util::service::TowerToHyperService;
 use tokio::sync::watch;
 
 use super::Answer;
-use crate::api::{self, Context};
+use crate::api::Context;
+use crate::api::in_process::InProcess;
 use crate::catalog::Catalog;
 use crate::catalog::jobs::JobCache;
 use crate::cli::exit::Failure;
@@ -23,7 +19,7 @@ use crate::store::embedded::EmbeddedStore;
 /// A store and the routes over it.
 pub struct Local {
     runtime: tokio::runtime::Runtime,
-    router: Router,
+    api: InProcess,
 }
 
 impl Local {
@@ -59,24 +55,12 @@ impl Local {
             host: String::new(),
             listen,
         };
-        // Its sender is gone at once: nothing in here waits.
-        let stop = watch::Sender::new(true).subscribe();
         let runtime = crate::cli::runtime()?;
-        Ok((Self { runtime, router: api::router(context, stop) }, place))
+        Ok((Self { runtime, api: InProcess::new(context) }, place))
     }
 
     pub(super) fn get(&self, path: &str) -> Result<Answer, Failure> {
-        let request = Request::get(path)
-            .header(header::HOST, "localhost")
-            .body(Body::empty())
-            .map_err(Failure::usage)?;
-        let service = TowerToHyperService::new(self.router.clone());
-        self.runtime.block_on(async {
-            let Ok(response) = service.call(request).await;
-            let status = response.status().as_u16();
-            let body = axum::body::to_bytes(response.into_body(), usize::MAX).await;
-            let body = body.map_err(Failure::failed)?.to_vec();
-            Ok(Answer { status, body })
-        })
+        let (status, body) = self.runtime.block_on(self.api.get(path)).map_err(Failure::failed)?;
+        Ok(Answer { status, body })
     }
 }

@@ -18,7 +18,7 @@ use super::exit::Failure;
 use super::screen;
 use crate::api::view::List;
 use crate::api::view::problem::ProblemView;
-use crate::store::query::MAX_PAGE;
+use crate::record::query::MAX_PAGE;
 
 /// What answers.
 pub enum Reached {

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::{PAUSED, RESCHEDULED};
 use crate::job::Job;
+use crate::record::Schedule;
+use crate::record::step::Patch;
 use crate::run::{Range, Reason, Verdict, reason};
-use crate::store::record::Schedule;
-use crate::store::step::Patch;
 use crate::time::Timestamp;
 use crate::trigger::Trigger;
 

@@ -8,9 +8,9 @@ use crate::config::resolve::Carried;
 use crate::job::PluginKey;
 use crate::job::names::{HandlerName, TenantId};
 use crate::plugin::Handler;
+use crate::record::Pause;
 use crate::run::Verdict;
 use crate::run::id::Uid;
-use crate::store::record::Pause;
 
 fn utc(text: &str) -> Timestamp {
     Timestamp::parse(text).unwrap()

@@ -1,14 +1,14 @@
 //! Of schedules, their cursors, and what becomes of fire times.
 
 use super::world::{World, at, intent, job, new_schedule, plan, range};
-use crate::run::{RunState, Verdict, reason};
-use crate::store::error::StoreError;
-use crate::store::query::RunFilter;
-use crate::store::record::Pause;
-use crate::store::run_id_of_fire;
-use crate::store::step::{
+use crate::record::Pause;
+use crate::record::query::RunFilter;
+use crate::record::step::{
     Conflict, Disposition, FireIntent, Fired, LiveRuns, NewSchedule, Patch, PlannedFire, Put,
 };
+use crate::run::{RunState, Verdict, reason};
+use crate::store::error::StoreError;
+use crate::store::run_id_of_fire;
 use crate::time::Timestamp;
 
 pub(super) async fn i1_a_fire_has_one_run_however_often_it_is_planned(world: World) {
@@ -20,7 +20,7 @@ pub(super) async fn i1_a_fire_has_one_run_however_often_it_is_planned(world: Wor
     let again = world.fire_all(&session, vec![once], at(0)).await.unwrap();
     assert!(matches!(again.as_slice(), [Fired::Lost]), "{again:?}");
 
-    let runs = world.store.runs(RunFilter::default(), crate::store::query::Page::default()).await;
+    let runs = world.store.runs(RunFilter::default(), crate::record::query::Page::default()).await;
     let ids: Vec<_> = runs.unwrap().items.iter().map(|run| run.id).collect();
     assert_eq!(ids, [run_id_of_fire(&schedule.key, schedule.uid, at(0))]);
 }

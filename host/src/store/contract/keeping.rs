@@ -7,14 +7,14 @@ use serde_json::json;
 use super::world::{
     World, at, ended, intent, job, line, new_run, new_schedule, plan, range, run_key,
 };
+use crate::record::query::{JobFilter, Page, RunFilter};
+use crate::record::step::{
+    AttemptEnd, Conflict, FireIntent, NewRun, NewSchedule, Put, Retention, Started, Trimmed,
+};
 use crate::run::id::RunId;
 use crate::run::outcome::Outcome;
 use crate::run::{RunKey, RunState, Verdict, reason};
 use crate::store::error::StoreError;
-use crate::store::query::{JobFilter, Page, RunFilter};
-use crate::store::step::{
-    AttemptEnd, Conflict, FireIntent, NewRun, NewSchedule, Put, Retention, Started, Trimmed,
-};
 
 pub(super) async fn i13_what_was_acknowledged_is_kept(world: World) {
     let session = world.attach(at(0)).await;
@@ -111,7 +111,7 @@ pub(super) async fn i18_trimming_spares_what_is_live_new_or_the_last(world: Worl
     }
     assert_eq!(
         world.finish(&session, &live, Outcome::Succeeded, at(HOUR)).await,
-        crate::store::step::Finished::Done
+        crate::record::step::Finished::Done
     );
 }
 

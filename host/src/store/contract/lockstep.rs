@@ -14,16 +14,16 @@ use proptest::prelude::*;
 
 use super::world::{at, ended, job, line, new_run, new_schedule, plan, range};
 use crate::job::PluginKey;
+use crate::record::query::{JobFilter, LedgerFilter, Page, RunFilter};
+use crate::record::step::{
+    Acquire, AttemptEnd, Claim, Conflict, Disposition, FireIntent, Fired, Hello, LiveRuns, NewRun,
+    NewSchedule, Patch, PlannedFire, Retention,
+};
+use crate::record::{Pause, Session};
 use crate::run::id::{Fence, Id128, Uid};
 use crate::run::outcome::Outcome;
 use crate::run::{RunKey, Verdict, reason};
 use crate::store::embedded::EmbeddedStore;
-use crate::store::query::{JobFilter, LedgerFilter, Page, RunFilter};
-use crate::store::record::{Pause, Session};
-use crate::store::step::{
-    Acquire, AttemptEnd, Claim, Conflict, Disposition, FireIntent, Fired, Hello, LiveRuns, NewRun,
-    NewSchedule, Patch, PlannedFire, Retention,
-};
 use crate::store::{Result, Store};
 use crate::time::Timestamp;
 

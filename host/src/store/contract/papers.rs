@@ -1,12 +1,12 @@
 //! Of lists, logs, documents and counters.
 
 use super::world::{World, at, ended, intent, job, line, plan, range, run_key};
+use crate::record::query::{JobFilter, LedgerFilter, Page, Paged, RunFilter};
+use crate::record::step::{AttemptEnd, FireIntent};
 use crate::run::id::RunId;
 use crate::run::outcome::Outcome;
 use crate::run::{Cause, RunState, Verdict, reason};
 use crate::store::error::StoreError;
-use crate::store::query::{JobFilter, LedgerFilter, Page, Paged, RunFilter};
-use crate::store::step::{AttemptEnd, FireIntent};
 use crate::store::{Result, run_id_of_fire};
 
 /// All items of a list, fetched in pages of two.

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use super::world::{World, at, ended, intent, job, new_run, plan, run_key, spec};
 use crate::job::Delivery;
+use crate::record::Session;
+use crate::record::step::{
+    AttemptEnd, CancelReply, Change, Finished, FireIntent, LiveRuns, NewRun, PlannedFire,
+    RunProgress, RunSpec,
+};
 use crate::run::id::{RunId, SessionId};
 use crate::run::outcome::Outcome;
 use crate::run::{Progress, RunState, Verdict, reason};
 use crate::store::error::StoreError;
-use crate::store::record::Session;
-use crate::store::step::{
-    AttemptEnd, CancelReply, Change, Finished, FireIntent, LiveRuns, NewRun, PlannedFire,
-    RunProgress, RunSpec,
-};
 
 pub(super) async fn i6_fences_grow(world: World) {
     let mut session = world.attach(at(0)).await;

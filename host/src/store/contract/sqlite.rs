@@ -7,11 +7,11 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::world::{World, at, intent, job, new_run, new_schedule, plan};
+use crate::record::query::{JobFilter, LedgerFilter, Page, RunFilter};
+use crate::record::step::Conflict;
 use crate::store::embedded::EmbeddedStore;
 use crate::store::embedded::sqlite::file::{APPLICATION_ID, FORMAT};
 use crate::store::error::StoreError;
-use crate::store::query::{JobFilter, LedgerFilter, Page, RunFilter};
-use crate::store::step::Conflict;
 use crate::store::{Result, Store};
 
 fn place() -> (TempDir, PathBuf) {

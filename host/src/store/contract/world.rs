@@ -8,16 +8,16 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::job::{Delivery, JobKey, PluginKey, Source};
+use crate::record::query::{LedgerFilter, LedgerItem, Page};
+use crate::record::step::{
+    Acquire, AttemptEnd, Claim, Conflict, Disposition, Finished, FireIntent, Fired, Hello, NewRun,
+    NewSchedule, PlannedFire, Put, Reaped, RunSpec, Started,
+};
+use crate::record::{Definition, Durability, Schedule, Session, TriggerState};
 use crate::run::id::{RunId, Uid};
 use crate::run::outcome::{Outcome, Usage};
 use crate::run::{Cause, LogLevel, LogLine, LogStream, Range, Run, RunKey, Verdict, reason};
 use crate::store::embedded::EmbeddedStore;
-use crate::store::query::{LedgerFilter, LedgerItem, Page};
-use crate::store::record::{Definition, Durability, Schedule, Session, TriggerState};
-use crate::store::step::{
-    Acquire, AttemptEnd, Claim, Conflict, Disposition, Finished, FireIntent, Fired, Hello, NewRun,
-    NewSchedule, PlannedFire, Put, Reaped, RunSpec, Started,
-};
 use crate::store::{Result, Store};
 use crate::time::Timestamp;
 

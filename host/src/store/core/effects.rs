@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use crate::job::JobKey;
 use crate::job::names::TenantId;
+use crate::record::step::Change;
+use crate::record::{Doc, Schedule, Session};
 use crate::run::id::{Fence, SessionId, Uid};
 use crate::run::{LogLine, Range, Run, RunKey};
-use crate::store::record::{Doc, Schedule, Session};
-use crate::store::step::Change;
 
 /// Everything that one or more steps want done, in order.
 #[derive(Debug, Default)]

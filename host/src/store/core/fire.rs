@@ -6,14 +6,14 @@ use super::effects::{Effects, Extent, KeptRange, Write};
 use super::live::{Noted, last_run_after};
 use super::schedules::{check_cursor, check_ranges};
 use super::{Core, Place, known};
+use crate::record::Schedule;
+use crate::record::step::{
+    Change, Disposition, FireIntent, Fired, MAX_FIRES_PER_INTENT, PlannedFire,
+};
 use crate::run::id::{RunId, SessionId};
 use crate::run::outcome::Usage;
 use crate::run::{Cause, Range, Run, RunState, Verdict, reason};
 use crate::store::error::StoreError;
-use crate::store::record::Schedule;
-use crate::store::step::{
-    Change, Disposition, FireIntent, Fired, MAX_FIRES_PER_INTENT, PlannedFire,
-};
 use crate::store::{Result, run_id_of_fire};
 use crate::time::Timestamp;
 

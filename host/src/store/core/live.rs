@@ -5,11 +5,11 @@ use std::sync::Arc;
 use super::effects::{Effects, Extent, Write};
 use super::{Core, Live, Place};
 use crate::job::JobKey;
+use crate::record::step::{Change, Claim};
+use crate::record::{LastRun, Schedule};
 use crate::run::id::{SessionId, Uid};
 use crate::run::outcome::{Outcome, Usage};
 use crate::run::{Attempt, MAX_ATTEMPTS_KEPT, Reason, Run, RunKey, RunState, Verdict, reason};
-use crate::store::record::{LastRun, Schedule};
-use crate::store::step::{Change, Claim};
 use crate::time::Timestamp;
 
 /// Why a run that never started is over.

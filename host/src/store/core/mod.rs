@@ -27,11 +27,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::job::JobKey;
+use crate::record::{Doc, Schedule, Session};
 use crate::run::id::{Fence, SessionId, Uid};
 use crate::run::{Run, RunKey, RunState};
 use crate::store::Result;
 use crate::store::error::StoreError;
-use crate::store::record::{Doc, Schedule, Session};
 use crate::time::Timestamp;
 use effects::{CounterKey, DocKey, KeptRange};
 use queues::Queues;

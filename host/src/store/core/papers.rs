@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use super::effects::{CounterKey, DocKey, Effects, Write};
 use super::{Core, Past};
+use crate::record::Doc;
+use crate::record::step::Trimmed;
 use crate::run::{Run, RunKey};
 use crate::store::Result;
 use crate::store::error::StoreError;
-use crate::store::record::Doc;
-use crate::store::step::Trimmed;
 use crate::time::Timestamp;
 
 /// What need not be kept any longer.

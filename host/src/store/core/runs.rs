@@ -6,14 +6,14 @@ use super::effects::{Effects, Write};
 use super::live::{Dropped, Noted};
 use super::{Core, Live, MAX_LOG_LINES, Past, Place, known};
 use crate::job::JobKey;
+use crate::record::step::{
+    Acquire, AttemptEnd, CancelReply, Claim, Finished, MAX_ACQUIRE, NewRun, Started,
+};
 use crate::run::id::{Fence, SessionId};
 use crate::run::outcome::{Outcome, Usage};
 use crate::run::{Cause, LogLine, Reason, Run, RunKey, RunState, Verdict, reason};
 use crate::store::Result;
 use crate::store::error::StoreError;
-use crate::store::step::{
-    Acquire, AttemptEnd, CancelReply, Claim, Finished, MAX_ACQUIRE, NewRun, Started,
-};
 use crate::time::Timestamp;
 
 /// An attempt as its session knows it.

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use super::effects::{Effects, Extent, Write};
 use super::{Core, known};
 use crate::job::JobKey;
+use crate::record::Schedule;
+use crate::record::step::{Change, Conflict, Due, LiveRuns, NewSchedule, Patch, Put};
 use crate::run::id::{SessionId, Uid};
 use crate::run::{Range, Verdict};
 use crate::store::Result;
 use crate::store::error::StoreError;
-use crate::store::record::Schedule;
-use crate::store::step::{Change, Conflict, Due, LiveRuns, NewSchedule, Patch, Put};
 use crate::time::Timestamp;
 
 impl Core {

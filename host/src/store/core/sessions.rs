@@ -8,13 +8,13 @@ use super::live::Noted;
 use super::runs::current_fence;
 use super::{Core, Holder, Place, known};
 use crate::job::Delivery;
+use crate::record::Session;
+use crate::record::step::{Attached, Beat, Hello, Reaped, RunProgress};
 use crate::run::id::SessionId;
 use crate::run::outcome::Outcome;
 use crate::run::{Run, RunKey, RunState};
 use crate::store::Result;
 use crate::store::error::StoreError;
-use crate::store::record::Session;
-use crate::store::step::{Attached, Beat, Hello, Reaped, RunProgress};
 use crate::time::Timestamp;
 
 impl Core {

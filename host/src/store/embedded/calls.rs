@@ -6,18 +6,18 @@ use tokio::sync::broadcast;
 use super::EmbeddedStore;
 use crate::job::JobKey;
 use crate::job::names::TenantId;
+use crate::record::query::{JobFilter, LedgerFilter, LedgerItem, LogPage, Page, Paged, RunFilter};
+use crate::record::step::{
+    Acquire, Attached, AttemptEnd, Beat, CancelReply, Change, Claim, Conflict, Due, Finished,
+    FireIntent, Fired, Hello, LiveRuns, NewRun, NewSchedule, Patch, Put, Reaped, Retention,
+    RunProgress, Started, Trimmed,
+};
+use crate::record::{Caps, Doc, Health, Schedule, Session};
 use crate::run::id::Fence;
 use crate::run::{LogLine, Reason, Run, RunKey, Verdict};
 use crate::store::core::Core;
 use crate::store::core::effects::{CounterKey, DocKey};
 use crate::store::core::runs::Holding;
-use crate::store::query::{JobFilter, LedgerFilter, LedgerItem, LogPage, Page, Paged, RunFilter};
-use crate::store::record::{Caps, Doc, Health, Schedule, Session};
-use crate::store::step::{
-    Acquire, Attached, AttemptEnd, Beat, CancelReply, Change, Claim, Conflict, Due, Finished,
-    FireIntent, Fired, Hello, LiveRuns, NewRun, NewSchedule, Patch, Put, Reaped, Retention,
-    RunProgress, Started, Trimmed,
-};
 use crate::store::{Result, Store};
 use crate::time::Timestamp;
 

@@ -2,16 +2,16 @@
 
 use crate::job::JobKey;
 use crate::job::names::TenantId;
+use crate::record::query::{
+    JobFilter, LedgerFilter, LedgerItem, LogPage, MAX_PAGE, Page, Paged, RunFilter,
+};
+use crate::record::step::Retention;
+use crate::record::{Doc, Schedule};
 use crate::run::id::RunId;
 use crate::run::{Range, Run, RunKey};
 use crate::store::Result;
 use crate::store::core::papers::Victims;
 use crate::store::error::StoreError;
-use crate::store::query::{
-    JobFilter, LedgerFilter, LedgerItem, LogPage, MAX_PAGE, Page, Paged, RunFilter,
-};
-use crate::store::record::{Doc, Schedule};
-use crate::store::step::Retention;
 use crate::time::Timestamp;
 
 /// Lines in one piece of a log at most.

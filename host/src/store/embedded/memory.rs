@@ -10,15 +10,15 @@ use super::kept::{
 };
 use crate::job::JobKey;
 use crate::job::names::TenantId;
+use crate::record::query::{JobFilter, LedgerFilter, LedgerItem, LogPage, Page, Paged, RunFilter};
+use crate::record::step::Retention;
+use crate::record::{Doc, Schedule};
 use crate::run::{Cause, LogLine, Range, Run, RunKey, RunState};
 use crate::store::Result;
 use crate::store::core::Past;
 use crate::store::core::effects::{CounterKey, DocKey, Write};
 use crate::store::core::papers::Victims;
 use crate::store::error::StoreError;
-use crate::store::query::{JobFilter, LedgerFilter, LedgerItem, LogPage, Page, Paged, RunFilter};
-use crate::store::record::{Doc, Schedule};
-use crate::store::step::Retention;
 use crate::time::Timestamp;
 
 /// Everything that was written.

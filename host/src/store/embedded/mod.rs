@@ -22,8 +22,8 @@ use super::Result;
 use super::core::effects::Effects;
 use super::core::{Core, Past};
 use super::error::StoreError;
-use super::record::{Caps, Durability};
-use super::step::Change;
+use crate::record::step::Change;
+use crate::record::{Caps, Durability};
 use crate::run::id::Id128;
 
 /// Changes that a slow listener may be behind before it misses some.

@@ -3,10 +3,10 @@
 use rusqlite::{Connection, Row, params};
 
 use super::super::kept::REPEAT_HORIZON;
+use crate::record::step::Retention;
 use crate::run::RunKey;
 use crate::run::id::RunId;
 use crate::store::core::papers::Victims;
-use crate::store::step::Retention;
 use crate::time::Timestamp;
 
 /// Done runs but the newest of each job, and those that finished before `?1` only.

@@ -7,12 +7,12 @@ use rusqlite::Connection;
 
 use super::reader;
 use crate::job::JobKey;
+use crate::record::{Doc, Schedule, Session};
 use crate::run::id::{Fence, SessionId};
 use crate::run::{LogLine, Run, RunKey};
 use crate::store::Result;
 use crate::store::core::Past;
 use crate::store::core::effects::{CounterKey, DocKey, Extent, KeptRange, Write};
-use crate::store::record::{Doc, Schedule, Session};
 use crate::time::Timestamp;
 
 /// What is decided but not committed. `None` stands for a record that is to go.

@@ -5,11 +5,11 @@ use rusqlite::Connection;
 use super::fault::{fault, unreadable};
 use super::{reader, rows};
 use crate::job::JobKey;
+use crate::record::{Schedule, Session};
 use crate::run::Run;
 use crate::store::Result;
 use crate::store::core::Restored;
 use crate::store::core::effects::KeptRange;
-use crate::store::record::{Schedule, Session};
 
 /// Reads all that is live.
 pub(super) fn load(db: &Connection) -> Result<Restored> {

@@ -21,8 +21,8 @@ use tokio::sync::broadcast;
 use self::file::Lock;
 use self::readers::Readers;
 use self::writer::Writer;
+use crate::record::step::Change;
 use crate::store::Result;
-use crate::store::step::Change;
 
 /// An open file, to be written and read.
 pub(super) struct Sqlite {

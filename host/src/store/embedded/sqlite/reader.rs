@@ -11,14 +11,14 @@ use super::fault::{fault, unreadable};
 use super::{age, rows};
 use crate::job::JobKey;
 use crate::job::names::TenantId;
+use crate::record::query::{JobFilter, LedgerFilter, LedgerItem, LogPage, Page, Paged, RunFilter};
+use crate::record::step::Retention;
+use crate::record::{Doc, Schedule};
 use crate::run::{LogLine, Range, Run, RunKey, RunState};
 use crate::store::Result;
 use crate::store::core::effects::CounterKey;
 use crate::store::core::papers::Victims;
 use crate::store::error::StoreError;
-use crate::store::query::{JobFilter, LedgerFilter, LedgerItem, LogPage, Page, Paged, RunFilter};
-use crate::store::record::{Doc, Schedule};
-use crate::store::step::Retention;
 use crate::time::Timestamp;
 
 /// A connection that only reads.

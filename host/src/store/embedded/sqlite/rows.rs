@@ -10,11 +10,11 @@ use serde_json::Value;
 use super::batch::Batch;
 use super::fault::unreadable;
 use crate::job::{JobKey, Source};
+use crate::record::{LastRun, Pause, Schedule, TriggerState};
 use crate::run::id::Uid;
 use crate::run::{LogLine, Run, RunKey, RunState};
 use crate::store::Result;
 use crate::store::core::effects::{Extent, KeptRange};
-use crate::store::record::{LastRun, Pause, Schedule, TriggerState};
 use crate::time::Timestamp;
 
 /// Writes all of `batch`; the caller opens and closes the transaction.

@@ -17,11 +17,11 @@ use super::batch::{Batch, Pending};
 use super::fault::{fault, is_disk_failure};
 use super::file::Lock;
 use super::{load, rows};
+use crate::record::step::Change;
 use crate::store::Result;
 use crate::store::core::effects::Effects;
 use crate::store::core::{Core, Past};
 use crate::store::error::StoreError;
-use crate::store::step::Change;
 
 /// Steps in one transaction at most.
 pub const MAX_BATCH: usize = 256;

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::record::{Definition, Pause, Schedule, Session, TriggerState};
+use super::{Definition, Pause, Schedule, Session, TriggerState};
 use crate::job::names::{HandlerName, PluginName};
-use crate::job::{Delivery, JobKey, PluginKey, Source};
+use crate::job::{Delivery, Job, JobKey, PluginKey, Source};
 use crate::run::id::{Fence, RunId, Uid};
 use crate::run::outcome::{Outcome, RunError, Usage};
 use crate::run::{Cause, LogLine, Progress, Range, Reason, Run, RunKey};
@@ -96,7 +96,7 @@ pub struct NewSchedule {
 /// What to do when the job exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Conflict {
-    /// Refuse with [`StoreError::Conflict`](super::error::StoreError::Conflict).
+    /// Refuse: the store answers with a conflict.
     Fail,
     /// Leave it.
     Keep,
@@ -205,6 +205,19 @@ pub struct RunSpec {
     pub delivery: Delivery,
     /// How often.
     pub max_rescues: u32,
+}
+
+impl RunSpec {
+    /// What a run of `job` takes over from it.
+    pub fn of(job: &Job) -> Self {
+        Self {
+            plugin: job.plugin.clone(),
+            handler: job.handler.clone(),
+            priority: job.priority,
+            delivery: job.policy.delivery,
+            max_rescues: job.policy.max_rescues,
+        }
+    }
 }
 
 /// What `max_instances` does to a run.

@@ -1,4 +1,9 @@
-//! What a store keeps, as its callers see it.
+//! What a store keeps and what its steps take and give, as values.
+//!
+//! The rules of `schedule` decide in these words; `store` keeps them. Nothing here waits or decides.
+
+pub mod query;
+pub mod step;
 
 use std::sync::Arc;
 
