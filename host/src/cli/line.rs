@@ -1,7 +1,7 @@
 //! How a line of a job's log, and the end of a run, look to a person.
 
 use super::exit::Exit;
-use super::screen::{Channel, Tone, paint};
+use super::screen::{Channel, Tone, harmless, paint};
 use crate::api::view::log::LogView;
 use crate::run::outcome::{Outcome, RunError, Usage};
 use crate::run::{LogLevel, LogStream};
@@ -24,10 +24,11 @@ pub fn log_line(line: &LogView, channel: Channel) -> String {
     };
     let time = paint(&line.t.to_string(), Tone::Faint, channel);
     let word = paint(&format!("{word:<6}"), tone, channel);
+    let message = harmless(&line.message);
     if line.context.is_empty() {
-        format!("{time} {word} {}", line.message)
+        format!("{time} {word} {message}")
     } else {
-        format!("{time} {word} {}: {}", line.context, line.message)
+        format!("{time} {word} {}: {message}", harmless(&line.context))
     }
 }
 
@@ -47,7 +48,7 @@ pub fn ending(outcome: Outcome, error: Option<&RunError>, usage: &Usage) -> Stri
         line.push_str(&format!(", {} of fuel", show_fuel(fuel)));
     }
     if let Some(error) = error {
-        line.push_str(&format!("\n{}", error.message));
+        line.push_str(&format!("\n{}", harmless(&error.message)));
         if error.retryable {
             line.push_str(" (the job says that another try may help)");
         }
@@ -57,17 +58,17 @@ pub fn ending(outcome: Outcome, error: Option<&RunError>, usage: &Usage) -> Stri
 
 /// The word for how a run ended.
 pub fn outcome_word(outcome: Outcome) -> (&'static str, Tone) {
-    match outcome {
-        Outcome::Succeeded => ("succeeded", Tone::Good),
-        Outcome::Failed => ("failed", Tone::Bad),
-        Outcome::TimedOut => ("timed_out", Tone::Bad),
-        Outcome::OutOfFuel => ("out_of_fuel", Tone::Bad),
-        Outcome::OutOfMemory => ("out_of_memory", Tone::Bad),
-        Outcome::Trapped => ("trapped", Tone::Bad),
-        Outcome::LimitExceeded => ("limit_exceeded", Tone::Bad),
-        Outcome::Cancelled => ("cancelled", Tone::Odd),
-        Outcome::Abandoned => ("abandoned", Tone::Odd),
-    }
+    let tone = match outcome {
+        Outcome::Succeeded => Tone::Good,
+        Outcome::Cancelled | Outcome::Abandoned => Tone::Odd,
+        Outcome::Failed
+        | Outcome::TimedOut
+        | Outcome::OutOfFuel
+        | Outcome::OutOfMemory
+        | Outcome::Trapped
+        | Outcome::LimitExceeded => Tone::Bad,
+    };
+    (outcome.as_str(), tone)
 }
 
 /// The exit code that tells how a run ended.

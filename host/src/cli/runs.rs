@@ -14,6 +14,8 @@ use crate::run::{RunState, Verdict};
 
 /// Runs that are listed for a person who gives no number.
 const A_SCREEN: usize = 20;
+/// Characters of a result that are shown in a table.
+const RESULT_WIDTH: usize = 60;
 
 /// What to do with runs.
 #[derive(Debug, Subcommand)]
@@ -120,14 +122,14 @@ fn list(args: &List, common: &Common) -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     }
     let rows: Vec<_> = found.iter().take(limit).map(row).collect();
-    print(table(["RUN", "JOB", "FIRE TIME", "CAUSE", "STATE", "LATE", "TOOK"], &rows))?;
+    print(table(["RUN", "JOB", "FIRE TIME", "CAUSE", "STATE", "LATE", "TOOK", "RESULT"], &rows))?;
     if found.len() > limit {
         note(format!("these are the newest {limit}; --limit shows more"));
     }
     Ok(Exit::Done)
 }
 
-fn row(run: &RunView) -> [Cell; 7] {
+fn row(run: &RunView) -> [Cell; 8] {
     let took = run.started_at.filter(|_| run.state == RunState::Done);
     [
         run.id.to_string().into(),
@@ -137,7 +139,22 @@ fn row(run: &RunView) -> [Cell; 7] {
         state(run),
         Cell::or_dash(run.lateness_ms.map(|late| format!("{late} ms"))),
         Cell::or_dash(took.map(|_| format!("{} ms", run.usage.wall_ms))),
+        Cell::or_dash(said(run)),
     ]
+}
+
+/// What it returned, or what went wrong, as far as it fits into a table.
+fn said(run: &RunView) -> Option<String> {
+    let text = match (&run.result, &run.error) {
+        (Some(result), _) => result.to_string(),
+        (None, Some(error)) => error.message.clone(),
+        (None, None) => return None,
+    };
+    let line = text.lines().next().unwrap_or_default();
+    if line.chars().count() <= RESULT_WIDTH && line.len() == text.len() {
+        return Some(text);
+    }
+    Some(line.chars().take(RESULT_WIDTH - 1).chain(['…']).collect())
 }
 
 /// How it ended, or else where it stands and why.

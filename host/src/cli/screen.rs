@@ -64,6 +64,19 @@ pub fn complain(failure: &Failure) {
     }
 }
 
+/// A guest's text without what a terminal would obey: control characters are shown, not sent.
+pub fn harmless(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() && c != '\n' && c != '\t' {
+            shown.extend(c.escape_unicode());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
 /// The text in the colour of its tone, where there is colour.
 pub fn paint(text: &str, tone: Tone, channel: Channel) -> String {
     let code = match tone {
@@ -82,4 +95,14 @@ fn has_colour(channel: Channel) -> bool {
         Channel::Err => io::stderr().is_terminal(),
     };
     is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_shown_instead() {
+        assert_eq!(harmless("a\x1b[2Jb\tc\nd\r"), "a\\u{1b}[2Jb\tc\nd\\u{d}");
+    }
 }

@@ -1,6 +1,6 @@
 //! Tables for people: columns as wide as what stands in them.
 
-use super::screen::{Channel, Tone, paint};
+use super::screen::{Channel, Tone, harmless, paint};
 
 /// Blanks between two columns.
 const GAP: &str = "  ";
@@ -15,7 +15,7 @@ pub struct Cell {
 impl Cell {
     /// A field with a colour.
     pub fn new(text: impl ToString, tone: Tone) -> Self {
-        Self { text: text.to_string(), tone }
+        Self { text: harmless(&text.to_string()), tone }
     }
 
     /// A field; a dash when there is nothing.
@@ -35,7 +35,7 @@ impl From<&str> for Cell {
 
 impl From<String> for Cell {
     fn from(text: String) -> Self {
-        Self { text, tone: Tone::Plain }
+        Self::new(text, Tone::Plain)
     }
 }
 

@@ -35,7 +35,7 @@ impl Executor {
         async {
             let end = self.call(claim).await;
             info!(
-                outcome = ?end.outcome,
+                outcome = end.outcome.as_str(),
                 wall_ms = end.usage.wall_ms,
                 error = end.error.as_ref().map(|error| error.message.as_str()),
                 "run ended"

@@ -27,6 +27,21 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// The word that the files, REST and the store use.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::TimedOut => "timed_out",
+            Self::OutOfFuel => "out_of_fuel",
+            Self::OutOfMemory => "out_of_memory",
+            Self::Trapped => "trapped",
+            Self::LimitExceeded => "limit_exceeded",
+            Self::Cancelled => "cancelled",
+            Self::Abandoned => "abandoned",
+        }
+    }
+
     /// Whether a limit ended it; `host run` and `host trigger --wait` exit with 3 then.
     pub const fn is_limit(self) -> bool {
         match self {
