@@ -19,11 +19,11 @@ const FLOORS: [&[&str]; 8] = [
     &["clock", "engine", "status", "store"],
     &["catalog"],
     &["api", "executor", "reloader", "scheduler"],
-    &["cli", "runtime"],
+    &["cli", "runtime", "simulate"],
 ];
 
 /// Who may name a module of its own floor, and why. Nothing here may close a circle.
-const NEIGHBOURS: [(&str, &str, &str); 10] = [
+const NEIGHBOURS: [(&str, &str, &str); 11] = [
     ("table", "problem", "what is wrong with a table is a list of problems"),
     ("trigger", "problem", "and so is what is wrong with a trigger"),
     ("trigger", "time", "fire times are instants"),
@@ -34,6 +34,7 @@ const NEIGHBOURS: [(&str, &str, &str); 10] = [
     ("scheduler", "executor", "what is taken from the store is handed over to be run"),
     ("reloader", "scheduler", "a job that was changed is looked at at once"),
     ("cli", "runtime", "`serve` starts a host"),
+    ("cli", "simulate", "the command of that name shows what comes out"),
 ];
 
 /// What one module alone names; the last word may be the beginning of a longer one.

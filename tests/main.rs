@@ -9,8 +9,12 @@ mod cli;
 #[cfg(test)]
 mod clock;
 #[cfg(test)]
+mod control;
+#[cfg(test)]
 mod engine;
 #[cfg(test)]
 mod lifecycle;
+#[cfg(test)]
+mod plan;
 #[cfg(test)]
 mod support;

@@ -33,3 +33,4 @@ pub mod scheduler;
 // Floor 7: builds all.
 pub mod cli;
 pub mod runtime;
+pub mod simulate;

@@ -5,12 +5,27 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
 use crate::time::Timestamp;
 
 /// A scheduler that has not looked for so long is stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(10);
 /// A fire that has been due for so long without a verdict or a run is an alarm (semantics A8).
 const OVERDUE_AFTER: Duration = Duration::from_secs(5);
+
+/// Why the whole scheduler is paused. While it is, no fire time is looked at: to what comes due it
+/// is as if the host were down (semantics A18).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SchedulerPause {
+    /// Who paused it.
+    pub by: String,
+    /// What they said.
+    pub why: String,
+    /// When.
+    pub since: Timestamp,
+}
 
 /// How one host's tasks are.
 #[derive(Debug, Default)]
@@ -21,6 +36,8 @@ pub struct Status {
     oldest_due: AtomicI64,
     store_error: Mutex<Option<String>>,
     running: AtomicU64,
+    /// Asked by the scheduler before each pass.
+    paused: watch::Sender<Option<SchedulerPause>>,
 }
 
 impl Status {
@@ -54,6 +71,21 @@ impl Status {
     /// Runs under way here.
     pub fn running(&self) -> u64 {
         self.running.load(Ordering::Relaxed)
+    }
+
+    /// The scheduler is paused, or goes on.
+    pub fn set_paused(&self, pause: Option<SchedulerPause>) {
+        self.paused.send_replace(pause);
+    }
+
+    /// Set while the scheduler is paused.
+    pub fn paused(&self) -> Option<SchedulerPause> {
+        self.paused.borrow().clone()
+    }
+
+    /// Whether the scheduler is paused; tells of each change.
+    pub fn pauses(&self) -> watch::Receiver<Option<SchedulerPause>> {
+        self.paused.subscribe()
     }
 
     /// What keeps the host from being ready; empty when nothing does.

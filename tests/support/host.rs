@@ -55,7 +55,12 @@ impl Site {
 
     /// Starts the host and waits until it is ready.
     pub fn start(&self) -> Host {
-        let host = Host::spawn(self.dir.path(), &[]);
+        self.start_with(&[])
+    }
+
+    /// The same with arguments.
+    pub fn start_with(&self, args: &[&str]) -> Host {
+        let host = Host::spawn(self.dir.path(), args);
         host.url();
         eventually("a ready host", || (host.get("/readyz").0 == 200).then_some(()));
         host
@@ -153,6 +158,17 @@ impl Host {
     pub fn post(&self, path: &str, body: &Value) -> (u16, Value) {
         let answer = self.agent.post(format!("{}{path}", self.url())).send_json(body);
         Self::read(answer)
+    }
+
+    /// Tells its API in any way.
+    pub fn send(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
+        let request = ureq::http::Request::builder().method(method);
+        let request = request.uri(format!("{}{path}", self.url()));
+        if method == "DELETE" {
+            return Self::read(self.agent.run(request.body(()).unwrap()));
+        }
+        let request = request.header("content-type", "application/json");
+        Self::read(self.agent.run(request.body(body.to_string()).unwrap()))
     }
 
     fn read(answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> (u16, Value) {

@@ -38,6 +38,14 @@ pub enum Kind {
     AlreadyDone,
     /// What was read is no longer what stands.
     Changed,
+    /// A job of this name is there.
+    JobExists,
+    /// The job is defined by a file or a plugin.
+    ManagedByFile,
+    /// The idempotency key was used for something else.
+    KeyReused,
+    /// The version that was asked for is not the one that stands.
+    Stale,
     /// The job can't be run as it is defined.
     Unusable,
     /// Documented, and not there yet.
@@ -73,6 +81,10 @@ impl Kind {
             Self::Foreign => (S::FORBIDDEN, "foreign", "foreign request"),
             Self::AlreadyDone => (S::CONFLICT, "already_done", "already done"),
             Self::Changed => (S::CONFLICT, "changed", "changed meanwhile"),
+            Self::JobExists => (S::CONFLICT, "job_exists", "job exists"),
+            Self::ManagedByFile => (S::CONFLICT, "managed_by_file", "managed by a file"),
+            Self::KeyReused => (S::CONFLICT, "key_reused", "idempotency key used before"),
+            Self::Stale => (S::PRECONDITION_FAILED, "stale", "another version stands"),
             Self::Unusable => (S::CONFLICT, "unusable", "unusable job"),
             Self::NotBuilt => (S::NOT_IMPLEMENTED, "not_built", "not built yet"),
             Self::NotReady => (S::SERVICE_UNAVAILABLE, "not_ready", "not ready"),

@@ -18,7 +18,8 @@ pub async fn alive() -> Json<Value> {
     Json(json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")}))
 }
 
-/// `GET /readyz`: the scheduler looks, the store works, nothing is overdue.
+/// `GET /readyz`: the scheduler looks, the store works, nothing is overdue. A scheduler
+/// that somebody paused is ready, and says so.
 pub async fn ready(State(app): State<App>) -> Result<Json<Value>, ApiError> {
     let context = &app.context;
     let mut problems = context.status.problems(context.clock.now());
@@ -33,7 +34,10 @@ pub async fn ready(State(app): State<App>) -> Result<Json<Value>, ApiError> {
     }
     if problems.is_empty() {
         let running = context.status.running();
-        return Ok(Json(json!({"status": "ready", "host": context.host, "running": running})));
+        let paused = context.status.paused();
+        return Ok(Json(
+            json!({"status": "ready", "host": context.host, "running": running, "paused": paused}),
+        ));
     }
     let detail = problems.join("; ");
     let parts = problems.into_iter().map(|problem| Problem::new("", problem)).collect();

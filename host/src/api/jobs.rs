@@ -1,8 +1,7 @@
-//! Jobs: listed, shown, what they will do and did, and run now.
+//! Jobs: listed, shown, what they will do and did.
 
 use std::iter::successors;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -10,24 +9,20 @@ use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
 
 use super::App;
-use super::body::Fields;
 use super::error::{ApiError, Kind};
 use super::params::{self, Name, Params};
 use super::view::List;
+use super::view::explain::ExplainView;
 use super::view::job::JobView;
 use super::view::ledger::LedgerView;
-use super::view::run::RunView;
 use crate::job::names::{JobId, TenantId};
 use crate::job::{Job, JobKey};
-use crate::problem::{Problem, nearest};
+use crate::problem::nearest;
 use crate::record::Schedule;
 use crate::record::query::{JobFilter, LedgerFilter, MAX_PAGE, Page};
-use crate::record::step::{NewRun, RunSpec, Started};
-use crate::run::id::RunId;
-use crate::run::{Cause, Run, Verdict, reason};
+use crate::run::Verdict;
 use crate::schedule::reconcile::{JobState, state};
 use crate::store::error::StoreError;
-use crate::table::unit::show_size;
 use crate::time::Timestamp;
 use crate::trigger::Trigger;
 
@@ -35,10 +30,6 @@ use crate::trigger::Trigger;
 const DEFAULT_NEXT: usize = 10;
 /// Fire times in one answer at most.
 const MAX_NEXT: usize = 1_000;
-/// How often a call is repeated that may or may not have been done.
-const REPEATS: u32 = 3;
-/// The pause before that.
-const REPEAT_PAUSE: Duration = Duration::from_millis(100);
 
 /// `GET /v1/jobs`.
 pub async fn list(
@@ -59,8 +50,25 @@ pub async fn show(
     params: Params,
 ) -> Result<Response, ApiError> {
     let schedule = find(&app, params.finish()?, &name).await?;
-    let tag = format!("\"{}\"", schedule.version);
-    Ok(([(header::ETAG, tag)], Json(JobView::of(&schedule))).into_response())
+    Ok(answer(StatusCode::OK, &schedule))
+}
+
+/// A job as an answer: with its version as tag, and with its place when it is new.
+pub fn answer(status: StatusCode, schedule: &Schedule) -> Response {
+    let tag = [(header::ETAG, format!("\"{}\"", schedule.version))];
+    let place = (status == StatusCode::CREATED)
+        .then(|| [(header::LOCATION, format!("/v1/jobs/{}", schedule.key.job))]);
+    (status, tag, place, Json(JobView::of(schedule))).into_response()
+}
+
+/// `GET /v1/jobs/{id}/explain`: every value in force and where it came from.
+pub async fn explain(
+    State(app): State<App>,
+    Name(name): Name,
+    params: Params,
+) -> Result<Json<ExplainView>, ApiError> {
+    let schedule = find(&app, params.finish()?, &name).await?;
+    Ok(Json(ExplainView::of(&schedule)))
 }
 
 /// `GET /v1/jobs/{id}/next`: fire times that will come; with `after` those of the grid from then
@@ -123,68 +131,8 @@ pub async fn ledger(
     Ok(Json(List { items, next_cursor: found.next_cursor }))
 }
 
-/// `POST /v1/jobs/{id}/run`: makes a run outside the schedule. A paused job can be run; a job whose
-/// plugin is missing has its run queued.
-pub async fn run(
-    State(app): State<App>,
-    Name(name): Name,
-    params: Params,
-    mut fields: Fields,
-) -> Result<Response, ApiError> {
-    let tenant = params.finish()?;
-    let args = fields.take("args").filter(|args| !args.is_null());
-    fields.finish(&["args"])?;
-    let schedule = find(&app, tenant.clone(), &name).await?;
-    let job = usable(&app, &schedule)?;
-    if let Some(args) = &args {
-        check_args(args.to_string().len() as u64, &job)?;
-    }
-    let is_here = app.context.catalog.borrow().active(&job.plugin_key()).is_some();
-    let now = app.context.clock.now();
-    let new = NewRun {
-        job: schedule.key.clone(),
-        id: RunId::fresh(),
-        cause: Cause::Manual,
-        fire_time: now,
-        not_before: None,
-        args,
-        spec: RunSpec::of(&job),
-        reason: if is_here { reason::MANUAL } else { reason::NO_PLUGIN }.into(),
-    };
-    let run = match start(&app, new, now).await {
-        Err(StoreError::NotFound(_)) => return Err(no_such_job(&app, tenant, &name).await),
-        run => run?,
-    };
-    let place = format!("/v1/runs/{}", run.id);
-    let answer = (StatusCode::ACCEPTED, [(header::LOCATION, place)], Json(RunView::of(&run)));
-    Ok(answer.into_response())
-}
-
-fn check_args(bytes: u64, job: &Job) -> Result<(), ApiError> {
-    if bytes <= job.limits.args {
-        return Ok(());
-    }
-    let most = show_size(job.limits.args);
-    let message = format!("are {bytes} bytes of JSON, more than the job's `limits.args` = {most}");
-    Err(ApiError::invalid(vec![Problem::new("args", message)]))
-}
-
-/// Makes the run; asks again with the same id when the store can't say whether it did.
-async fn start(app: &App, new: NewRun, now: Timestamp) -> Result<Run, StoreError> {
-    let mut repeats = 0;
-    loop {
-        match app.context.store.start(new.clone(), now).await {
-            Ok(Started::Made(run) | Started::Exists(run)) => return Ok(run),
-            Err(StoreError::Unknown(_)) if repeats < REPEATS => {
-                repeats += 1;
-                tokio::time::sleep(REPEAT_PAUSE).await;
-            }
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-async fn find(app: &App, tenant: TenantId, name: &str) -> Result<Schedule, ApiError> {
+/// The job of this name.
+pub async fn find(app: &App, tenant: TenantId, name: &str) -> Result<Schedule, ApiError> {
     if let Ok(job) = name.parse::<JobId>() {
         let key = JobKey { tenant: tenant.clone(), job };
         if let Some(schedule) = app.context.store.get(&key).await? {
@@ -195,7 +143,7 @@ async fn find(app: &App, tenant: TenantId, name: &str) -> Result<Schedule, ApiEr
 }
 
 /// The job as a value. A definition that this host can't read is not its reader's fault.
-fn usable(app: &App, schedule: &Schedule) -> Result<Arc<Job>, ApiError> {
+pub fn usable(app: &App, schedule: &Schedule) -> Result<Arc<Job>, ApiError> {
     app.context.jobs.get(schedule).map_err(|error| {
         ApiError::new(
             Kind::Unusable,
@@ -204,7 +152,8 @@ fn usable(app: &App, schedule: &Schedule) -> Result<Arc<Job>, ApiError> {
     })
 }
 
-async fn no_such_job(app: &App, tenant: TenantId, name: &str) -> ApiError {
+/// Why there is no job of this name, with the nearest.
+pub async fn no_such_job(app: &App, tenant: TenantId, name: &str) -> ApiError {
     let page = Page { limit: MAX_PAGE, cursor: None };
     let jobs = app.context.store.list(JobFilter { tenant: Some(tenant) }, page).await;
     let jobs = jobs.map(|jobs| jobs.items).unwrap_or_default();

@@ -1,25 +1,35 @@
 //! The REST interface: what `/healthz`, `/readyz` and `/v1` answer.
 //!
 //! ```text
-//! server ── guard (Host, Origin, time) ── routes ── jobs, runs, logs, plugins ── view ── JSON
+//! server ── guard (Host, Origin, time) ── routes ─┬─ jobs, runs, logs, plugins, why ─┬─ view ── JSON
+//!                                                 └─ define, steer, start ──────────┘
 //! ```
 //!
-//! Reads the store and the catalog, makes and cancels runs; plans nothing and runs nothing. Paths,
+//! Reads the store and the catalog, makes jobs and runs; plans nothing and runs nothing. Paths,
 //! shapes and words are contract (architecture, section 6).
 
 mod body;
+mod conditions;
+mod define;
+mod enqueue;
 pub mod error;
 mod guard;
 mod health;
 pub mod in_process;
 mod jobs;
 mod logs;
+mod moment;
 mod params;
+pub mod pause;
 mod plugins;
+mod repeat;
 mod routes;
 mod runs;
 mod server;
+mod start;
+mod steer;
 pub mod view;
+mod why;
 
 #[cfg(test)]
 mod tests;
@@ -35,6 +45,7 @@ use tokio::sync::watch;
 use crate::catalog::Catalog;
 use crate::catalog::jobs::JobCache;
 use crate::clock::SharedClock;
+use crate::config::Config;
 use crate::status::Status;
 use crate::store::Store;
 
@@ -49,6 +60,8 @@ pub struct Context {
     pub catalog: watch::Receiver<Arc<Catalog>>,
     /// Jobs as values.
     pub jobs: Arc<JobCache>,
+    /// What definitions that come over REST mean here.
+    pub config: Arc<Config>,
     /// How the host is.
     pub status: Arc<Status>,
     /// The host's name.

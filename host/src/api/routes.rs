@@ -6,7 +6,7 @@ use axum::routing::{get, post};
 use http::{Method, Uri};
 
 use super::error::{ApiError, Kind};
-use super::{App, guard, health, jobs, logs, plugins, runs};
+use super::{App, define, enqueue, guard, health, jobs, logs, plugins, runs, start, steer, why};
 
 /// Every path, behind the guard.
 pub fn router(app: App) -> Router {
@@ -23,17 +23,18 @@ pub fn router(app: App) -> Router {
 }
 
 fn jobs_and_runs() -> Router<App> {
-    let job = get(jobs::show).put(not_built).patch(not_built).delete(not_built);
+    let job = get(jobs::show).put(define::replace).patch(define::patch).delete(define::remove);
     Router::new()
-        .route("/v1/jobs", get(jobs::list).post(not_built))
+        .route("/v1/jobs", get(jobs::list).post(define::create))
         .route("/v1/jobs/{id}", job)
         .route("/v1/jobs/{id}/next", get(jobs::next))
+        .route("/v1/jobs/{id}/explain", get(jobs::explain))
         .route("/v1/jobs/{id}/ledger", get(jobs::ledger))
-        .route("/v1/jobs/{id}/why", get(not_built))
-        .route("/v1/jobs/{id}/run", post(jobs::run))
-        .route("/v1/jobs/{id}/pause", post(not_built))
-        .route("/v1/jobs/{id}/resume", post(not_built))
-        .route("/v1/runs", get(runs::list).post(not_built))
+        .route("/v1/jobs/{id}/why", get(why::why))
+        .route("/v1/jobs/{id}/run", post(start::now))
+        .route("/v1/jobs/{id}/pause", post(steer::pause_job))
+        .route("/v1/jobs/{id}/resume", post(steer::resume_job))
+        .route("/v1/runs", get(runs::list).post(enqueue::create))
         .route("/v1/runs/{id}", get(runs::show))
         .route("/v1/runs/{id}/logs", get(logs::read))
         .route("/v1/runs/{id}/cancel", post(runs::cancel))
@@ -56,10 +57,10 @@ fn plugins_and_hosts() -> Router<App> {
     ] {
         router = router.route(path, get(not_built));
     }
-    for path in ["/v1/reload", "/v1/scheduler/pause", "/v1/scheduler/resume"] {
-        router = router.route(path, post(not_built));
-    }
     router
+        .route("/v1/reload", post(not_built))
+        .route("/v1/scheduler/pause", post(steer::pause_scheduler))
+        .route("/v1/scheduler/resume", post(steer::resume_scheduler))
 }
 
 async fn not_built(method: Method, uri: Uri) -> ApiError {

@@ -73,7 +73,7 @@ pub async fn cancel(
     fields: Fields,
 ) -> Result<Response, ApiError> {
     let key = key(params.finish()?, &name)?;
-    fields.finish(&[])?;
+    fields.finish()?;
     let context = &app.context;
     find(&app, &key).await?;
     let reply = context.store.cancel(&key, "asked for over REST", context.clock.now()).await;
@@ -135,7 +135,13 @@ pub async fn news(changes: &mut broadcast::Receiver<Change>, key: &RunKey) {
     loop {
         match changes.recv().await {
             Ok(Change::Run(changed)) if changed == *key => return,
-            Ok(Change::Run(_) | Change::Job(_) | Change::Queued | Change::Cancel(_)) => (),
+            Ok(
+                Change::Run(_)
+                | Change::Job(_)
+                | Change::Fired(_)
+                | Change::Queued
+                | Change::Cancel(_),
+            ) => (),
             Err(RecvError::Lagged(_)) => return,
             Err(RecvError::Closed) => std::future::pending().await,
         }

@@ -1,6 +1,7 @@
 //! The interface over a real socket, with the store in memory and a clock that stands still.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,9 +11,10 @@ use tokio::sync::watch;
 
 use super::Context;
 use crate::catalog::{Catalog, Entry, State};
-use crate::clock::ManualClock;
+use crate::clock::{ManualClock, SharedClock};
+use crate::config::Config;
 use crate::job::names::TenantId;
-use crate::job::{JobKey, PluginKey, Source};
+use crate::job::{History, JobKey, PluginKey, Source};
 use crate::record::step::{Acquire, AttemptEnd, Claim, Conflict, Hello, NewSchedule};
 use crate::record::{Definition, Session, TriggerState};
 use crate::run::outcome::{Outcome, Usage};
@@ -22,10 +24,16 @@ use crate::store::Store;
 use crate::store::embedded::EmbeddedStore;
 use crate::time::Timestamp;
 
+mod define;
+mod enqueue;
+mod steer;
+mod why;
+
 /// A served interface; it ends with this value.
 struct Served {
     listen: SocketAddr,
     store: Arc<EmbeddedStore>,
+    clock: Arc<ManualClock>,
     status: Arc<Status>,
     stop: watch::Sender<bool>,
     _catalog: watch::Sender<Arc<Catalog>>,
@@ -35,10 +43,15 @@ fn now() -> Timestamp {
     Timestamp::parse("2026-12-01T00:00:00Z").unwrap()
 }
 
+fn key(job: &str) -> JobKey {
+    JobKey { tenant: TenantId::default_tenant(), job: job.parse().unwrap() }
+}
+
 async fn serve() -> Served {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let listen = listener.local_addr().unwrap();
     let store = Arc::new(EmbeddedStore::memory());
+    let clock = Arc::new(ManualClock::at(now()));
     let status = Arc::new(Status::default());
     let stop = watch::Sender::new(false);
     let refused = Entry {
@@ -51,15 +64,16 @@ async fn serve() -> Served {
     let catalog = watch::Sender::new(Arc::new(Catalog::default().with(refused)));
     let context = Context {
         store: Arc::clone(&store) as Arc<dyn Store>,
-        clock: Arc::new(ManualClock::at(now())),
+        clock: Arc::clone(&clock) as SharedClock,
         catalog: catalog.subscribe(),
         jobs: Arc::default(),
+        config: Arc::new(Config::parse("", Path::new("host.toml"), Path::new("/srv"), 1).unwrap()),
         status: Arc::clone(&status),
         host: "tower".to_owned(),
         listen,
     };
     tokio::spawn(super::serve(listener, context, stop.subscribe()));
-    Served { listen, store, status, stop, _catalog: catalog }
+    Served { listen, store, clock, status, stop, _catalog: catalog }
 }
 
 impl Served {
@@ -67,7 +81,7 @@ impl Served {
         let effective = json!({"plugin": "report", "trigger": trigger});
         let cursor = (!trigger.is_null()).then(|| now().after(Duration::from_secs(60)));
         let new = NewSchedule {
-            key: JobKey { tenant: TenantId::default_tenant(), job: job.parse().unwrap() },
+            key: key(job),
             source: Source::File,
             def: Definition {
                 definition: effective.clone(),
@@ -75,12 +89,15 @@ impl Served {
                 digest: String::new(),
                 config_version: 1,
                 origin: "host.toml".to_owned(),
+                origins: Default::default(),
             },
             cursor,
             due_at: cursor,
             trigger_state: TriggerState { anchor: now() },
             keep_cursor: false,
+            rules: crate::record::Rules::default(),
             max_instances: 1,
+            history: History { keep: 100, max_age: Duration::from_hours(24) },
             parked: None,
             ranges: Vec::new(),
         };
@@ -88,20 +105,47 @@ impl Served {
     }
 
     /// Sends a request on a thread of its own: the client blocks.
-    async fn ask(&self, method: &'static str, path: &str, body: Option<Value>) -> (u16, Value) {
+    async fn send(
+        &self,
+        method: &'static str,
+        path: &str,
+        headers: &[(&'static str, &str)],
+        body: Option<Value>,
+    ) -> (http::HeaderMap, u16, Value) {
         let url = format!("http://{}{path}", self.listen);
+        let mut request = http::Request::builder().method(method).uri(url);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
         let asked = tokio::task::spawn_blocking(move || {
-            let agent = agent();
-            let answer = match (method, body) {
-                ("GET", _) => agent.get(url).call(),
-                (_, Some(body)) => agent.post(url).send_json(body),
-                (_, None) => agent.post(url).send_empty(),
+            let answer = match body {
+                None if method == "GET" || method == "DELETE" => {
+                    agent().run(request.body(()).unwrap())
+                }
+                None => agent().run(request.body(Vec::new()).unwrap()),
+                Some(body) => {
+                    let request = request.header("content-type", "application/json");
+                    agent().run(request.body(body.to_string().into_bytes()).unwrap())
+                }
             };
             let mut answer = answer.unwrap();
             let text = answer.body_mut().read_to_string().unwrap();
-            (answer.status().as_u16(), serde_json::from_str(&text).unwrap_or(Value::from(text)))
+            let body = serde_json::from_str(&text).unwrap_or(Value::from(text));
+            (answer.headers().clone(), answer.status().as_u16(), body)
         });
         asked.await.unwrap()
+    }
+
+    async fn ask(&self, method: &'static str, path: &str, body: Option<Value>) -> (u16, Value) {
+        let (_, status, body) = self.send(method, path, &[], body).await;
+        (status, body)
+    }
+
+    /// Asks for something that is done.
+    async fn done(&self, method: &'static str, path: &str, body: Value) -> Value {
+        let (status, answer) = self.ask(method, path, Some(body)).await;
+        assert!((200..300).contains(&status), "{method} {path}: {status} {answer}");
+        answer
     }
 
     async fn get(&self, path: &str) -> (u16, Value) {
@@ -209,7 +253,7 @@ async fn what_is_unknown_or_wrong_is_said_as_a_problem() {
         ("GET", "/v1/plugins/reprot", None, 404, "no_such_plugin", "`report`"),
         ("GET", "/v1/nothing", None, 404, "no_such_route", "/v1/nothing"),
         ("GET", "/v1/hosts", None, 501, "not_built", "not built yet"),
-        ("POST", "/v1/jobs/nightly/pause", None, 501, "not_built", "not built yet"),
+        ("POST", "/v1/reload", None, 501, "not_built", "not built yet"),
         ("POST", "/v1/jobs/nightly/next", None, 405, "wrong_method", "`POST`"),
         ("POST", "/v1/jobs/nightly/run", Some(json!({"arg": 1})), 422, "invalid", "`args`"),
         ("POST", "/v1/jobs/nightly/run", Some(json!([1])), 422, "invalid", "JSON object"),

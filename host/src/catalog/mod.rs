@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::config::resolve::Carried;
 use crate::engine::plugin::Plugin;
 use crate::job::PluginKey;
 use crate::plugin::About;
@@ -44,7 +45,23 @@ pub enum State {
     Refused(String),
 }
 
+impl Entry {
+    /// What the plugin says about the jobs that it carries, as far as it could be asked.
+    pub fn carried(&self) -> Carried {
+        let handlers = match &self.state {
+            State::Active(plugin) => Some(plugin.about.handlers.clone()),
+            State::Refused(_) => None,
+        };
+        Carried { plugin: self.key.clone(), handlers }
+    }
+}
+
 impl Catalog {
+    /// A catalog that knows plugins by name alone: a scheduler can plan with it, nothing can be run.
+    pub fn of_classes(classes: impl IntoIterator<Item = PluginKey>) -> Self {
+        Self { entries: BTreeMap::new(), classes: Arc::new(classes.into_iter().collect()) }
+    }
+
     /// This catalog with `entry` added, or in the place of the one of its name.
     pub fn with(&self, entry: Entry) -> Self {
         let mut entries = self.entries.clone();

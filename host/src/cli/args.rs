@@ -7,10 +7,12 @@ use clap::{Args, Parser, Subcommand};
 use super::exit::Failure;
 use super::logging::LogFormat;
 use super::{
-    cancel, init, inspect, jobs, logs, next, plugins, run, runs, serve, trigger, validate,
+    cancel, explain, import, init, inspect, jobs, logs, next, pause, plan, plugins, run, runs,
+    serve, simulate, trigger, validate, why,
 };
 use crate::config::Config;
 use crate::config::load;
+use crate::time::Timestamp;
 
 /// Runs jobs as sandboxed WebAssembly components, on time.
 ///
@@ -34,7 +36,8 @@ Examples:
   host trigger nightly --wait      run a job now and watch it
   host run plugins/hello.wasm      try a plugin once, without a host
 
-Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 a limit was hit.
+Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 a limit was hit,
+4 something would change (`plan --detailed-exitcode`).
 Each command has its own --help with examples.";
 
 /// What every command takes.
@@ -71,13 +74,22 @@ pub enum Command {
     Init(init::Init),
     /// Check the configuration and the files beside plugins
     Validate(validate::Validate),
+    /// Tell what a start would add, change and park
+    Plan(plan::Plan),
+    /// Show a job's values in force and where each came from
+    Explain(explain::Explain),
+    /// Take over jobs of other schedulers
+    #[command(subcommand)]
+    Import(import::Import),
     /// Run a plugin once, here, without a host
     Run(run::Run),
     /// Show what a plugin is, does and may use
     Inspect(inspect::Inspect),
     /// Show when a trigger or a job fires
     Next(next::Next),
-    /// List and show jobs
+    /// Show what the policies would do from one instant to another, in virtual time
+    Simulate(simulate::Simulate),
+    /// List, show, make and remove jobs
     #[command(subcommand)]
     Jobs(jobs::Jobs),
     /// List and show runs
@@ -85,8 +97,14 @@ pub enum Command {
     Runs(runs::Runs),
     /// Print the log of a run
     Logs(logs::Logs),
-    /// Run a job now
+    /// Run a job now, later, or for fire times of the past
     Trigger(trigger::Trigger),
+    /// Pause a job, or the whole scheduler
+    Pause(pause::Pause),
+    /// Let a job go on, or the whole scheduler
+    Resume(pause::Resume),
+    /// Tell what became of an instant, and why
+    Why(why::Why),
     /// Cancel a run
     Cancel(cancel::Cancel),
     /// List and show plugins
@@ -109,6 +127,19 @@ impl Common {
     /// All that is wrong with it.
     pub fn load(&self) -> Result<Config, Failure> {
         load::load(self.config.as_deref(), &cwd()?).map_err(Failure::usage)
+    }
+
+    /// Reads an instant of the command line: RFC 3339, or a wall time of the configuration's zone.
+    ///
+    /// # Errors
+    ///
+    /// It is none; or the configuration is wrong.
+    pub fn instant(&self, flag: &str, text: &str) -> Result<Timestamp, Failure> {
+        if let Ok(time) = Timestamp::parse(text) {
+            return Ok(time);
+        }
+        next::instant(text, self.load()?.timezone)
+            .map_err(|message| Failure::usage(format!("{flag}: {message}")))
     }
 }
 

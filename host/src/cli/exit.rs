@@ -15,6 +15,8 @@ pub enum Exit {
     Usage,
     /// What it ran hit a limit.
     Limit,
+    /// Something would change.
+    Changes,
 }
 
 impl From<Exit> for ExitCode {
@@ -24,6 +26,7 @@ impl From<Exit> for ExitCode {
             Exit::Failed => 1,
             Exit::Usage => 2,
             Exit::Limit => 3,
+            Exit::Changes => 4,
         })
     }
 }

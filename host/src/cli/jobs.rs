@@ -1,7 +1,10 @@
-//! `host jobs`: what is scheduled.
+//! `host jobs`: what is scheduled, and jobs made and removed.
 
-use clap::{Args, Subcommand};
-use serde_json::Value;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::{Map, Value};
 
 use super::args::{Common, Whom};
 use super::exit::{Exit, Failure};
@@ -10,6 +13,7 @@ use super::reach;
 use super::screen::{Tone, note, print, print_json};
 use super::table::{Cell, pairs, table};
 use crate::api::view::job::{JobView, LastRunView};
+use crate::config::text;
 use crate::job::names::JobId;
 use crate::run::RunState;
 use crate::schedule::reconcile::JobState;
@@ -23,7 +27,30 @@ pub enum Jobs {
     /// Show one job: its state, its definition and what is in force
     #[command(after_help = "Examples:\n  host jobs show nightly\n  host jobs show nightly --json")]
     Show(Show),
+    /// Make a job, or put a definition in the place of the one that is there
+    #[command(after_help = PUT_EXAMPLES)]
+    Put(Put),
+    /// Remove a job; what became of its fire times stays
+    #[command(after_help = "\
+Examples:
+  host jobs rm nightly
+  host jobs rm nightly --live cancel     its runs too
+
+A job that a file or a plugin defines can't be removed here: take it out there.")]
+    Rm(Remove),
 }
+
+const PUT_EXAMPLES: &str = "\
+Examples:
+  host jobs put nightly.toml
+  host jobs show nightly --json | jq '.definition + {id: .id}' | host jobs put -
+
+The file holds one job's keys and its `id`, as TOML:
+  id      = \"nightly\"
+  plugin  = \"report\"
+  trigger = { type = \"cron\", hour = 2 }
+or as a JSON object. A job that is there keeps its next fire time and its pause when the trigger is
+the same. Jobs of host.toml and of plugins are changed there.";
 
 /// How many jobs, and whose.
 #[derive(Debug, Args)]
@@ -44,6 +71,37 @@ pub struct Show {
     whom: Whom,
 }
 
+/// Which definition.
+#[derive(Debug, Args)]
+pub struct Put {
+    /// A file with TOML or JSON, or - for standard input
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    #[command(flatten)]
+    whom: Whom,
+}
+
+/// Which job, and what becomes of its runs.
+#[derive(Debug, Args)]
+pub struct Remove {
+    /// Its name
+    job: String,
+    /// What becomes of its queued and running runs
+    #[arg(long, value_enum, default_value_t = Live::Keep)]
+    live: Live,
+    #[command(flatten)]
+    whom: Whom,
+}
+
+/// What becomes of the runs of a job that is removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Live {
+    /// They go on
+    Keep,
+    /// They are cancelled
+    Cancel,
+}
+
 /// Does it.
 ///
 /// # Errors
@@ -53,6 +111,8 @@ pub fn jobs(jobs: &Jobs, common: &Common) -> Result<Exit, Failure> {
     match jobs {
         Jobs::Ls(args) => list(args, common),
         Jobs::Show(args) => show(args, common),
+        Jobs::Put(args) => put(args, common),
+        Jobs::Rm(args) => remove(args, common),
     }
 }
 
@@ -173,5 +233,56 @@ fn show(args: &Show, common: &Common) -> Result<Exit, Failure> {
     let rows: Vec<_> =
         effective.iter().map(|(key, value)| (key.as_str(), Cell::from(bare(value)))).collect();
     print(pairs(&rows))?;
+    Ok(Exit::Done)
+}
+
+fn put(args: &Put, common: &Common) -> Result<Exit, Failure> {
+    let definition = read(&args.file)?;
+    let shown = args.file.display();
+    let Some(id) = definition.get("id").and_then(Value::as_str) else {
+        let message = format!("`{shown}` has no `id`: name the job, as in `id = \"nightly\"`");
+        return Err(Failure::usage(message));
+    };
+    let path = path(id, "")?;
+    let reached = reach::steering(common, &args.whom)?;
+    let query = vec![("tenant", args.whom.tenant.clone())];
+    let job: JobView = reached.put(&path, query, &Value::Object(definition))?;
+    if common.json {
+        print_json(&job)?;
+        return Ok(Exit::Done);
+    }
+    let done = if job.version == 1 { "made" } else { "changed" };
+    let next = job.next_fire_time.map(|next| format!("; it fires next at {next}"));
+    note(format!("job {} is {done}{}", job.id, next.unwrap_or_default()));
+    Ok(Exit::Done)
+}
+
+/// The table in a file: JSON when it looks like it, else TOML.
+fn read(file: &Path) -> Result<Map<String, Value>, Failure> {
+    let shown = file.display();
+    let mut text = String::new();
+    let read = if file == Path::new("-") {
+        std::io::stdin().read_to_string(&mut text).map(drop)
+    } else {
+        std::fs::read_to_string(file).map(|read| text = read)
+    };
+    read.map_err(|error| Failure::usage(format!("can't read `{shown}`: {error}")))?;
+    if text.trim_start().starts_with('{') {
+        return serde_json::from_str(&text)
+            .map_err(|error| Failure::usage(format!("`{shown}` is not JSON: {error}")));
+    }
+    text::entries(&text)
+        .map_err(|problem| Failure::usage(format!("`{shown}` is not TOML: {problem}")))
+}
+
+fn remove(args: &Remove, common: &Common) -> Result<Exit, Failure> {
+    let path = path(&args.job, "")?;
+    let live = match args.live {
+        Live::Keep => "keep",
+        Live::Cancel => "cancel",
+    };
+    let query = vec![("tenant", args.whom.tenant.clone()), ("live", live.to_owned())];
+    reach::steering(common, &args.whom)?.delete(&path, query)?;
+    note(format!("job {} is removed", args.job));
     Ok(Exit::Done)
 }

@@ -6,7 +6,10 @@
 
 mod args;
 mod cancel;
+mod carried;
 mod exit;
+mod explain;
+mod import;
 mod init;
 mod inspect;
 mod jobs;
@@ -14,15 +17,19 @@ mod line;
 mod logging;
 mod logs;
 mod next;
+mod pause;
+mod plan;
 mod plugins;
 mod reach;
 mod run;
 mod runs;
 mod screen;
 mod serve;
+mod simulate;
 mod table;
 mod trigger;
 mod validate;
+mod why;
 
 use std::process::ExitCode;
 
@@ -41,7 +48,7 @@ pub fn main() -> ExitCode {
             return if error.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() };
         }
     };
-    let command = cli.command.unwrap_or(Command::Serve(serve::Serve {}));
+    let command = cli.command.unwrap_or(Command::Serve(serve::Serve::default()));
     match run_command(command, &cli.common) {
         Ok(exit) => exit.into(),
         Err(failure) => {
@@ -53,16 +60,23 @@ pub fn main() -> ExitCode {
 
 fn run_command(command: Command, common: &Common) -> Result<Exit, Failure> {
     match command {
-        Command::Serve(_) => serve::serve(common),
+        Command::Serve(args) => serve::serve(&args, common),
         Command::Init(_) => init::init(common),
         Command::Validate(_) => validate::validate(common),
+        Command::Plan(args) => plan::plan(&args, common),
+        Command::Explain(args) => explain::explain(&args, common),
+        Command::Import(args) => import::import(&args, common),
         Command::Run(args) => run::run(&args, common),
         Command::Inspect(args) => inspect::inspect(&args, common),
         Command::Next(args) => next::next(&args, common),
+        Command::Simulate(args) => simulate::simulate(&args, common),
         Command::Jobs(args) => jobs::jobs(&args, common),
         Command::Runs(args) => runs::runs(&args, common),
         Command::Logs(args) => logs::logs(&args, common),
         Command::Trigger(args) => trigger::trigger(&args, common),
+        Command::Pause(args) => pause::pause(&args, common),
+        Command::Resume(args) => pause::resume(&args, common),
+        Command::Why(args) => why::why(&args, common),
         Command::Cancel(args) => cancel::cancel(&args, common),
         Command::Plugins(args) => plugins::plugins(&args, common),
     }

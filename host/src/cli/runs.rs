@@ -178,7 +178,8 @@ fn state(run: &RunView) -> Cell {
     }
 }
 
-fn verdict_word(verdict: Verdict) -> &'static str {
+/// The word for what became of a fire time.
+pub(super) fn verdict_word(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Ran => "ran",
         Verdict::Misfired => "misfired",

@@ -10,23 +10,28 @@ use super::screen::note;
 use crate::config::Config;
 use crate::runtime::Host;
 
-/// Nothing more than every command takes.
-#[derive(Debug, Args)]
+/// How to start.
+#[derive(Debug, Default, Args)]
 #[command(after_help = "\
 Examples:
   host serve                        with ./host.toml if there is one, else with the defaults
   host serve --config /etc/campanile/host.toml --log-format json
+  host serve --paused               look at nothing until `host resume --all`
 
 SIGTERM or Ctrl-C: no more work is taken, and runs may end within `executor.drain`. Once more:
 what still runs is cancelled now.")]
-pub struct Serve {}
+pub struct Serve {
+    /// Start with the scheduler paused, until `host resume --all`; what came due is judged then
+    #[arg(long)]
+    paused: bool,
+}
 
 /// Serves.
 ///
 /// # Errors
 ///
 /// The configuration is wrong, the host can't start, or one of its tasks ended.
-pub fn serve(common: &Common) -> Result<Exit, Failure> {
+pub fn serve(args: &Serve, common: &Common) -> Result<Exit, Failure> {
     let config = common.load()?;
     let format = logging::init(common.log_format, "info");
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -35,16 +40,23 @@ pub fn serve(common: &Common) -> Result<Exit, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::failed(format!("this machine gives no runtime: {error}")))?;
-    let ended = runtime.block_on(serve_until_told(config, format));
+    let ended = runtime.block_on(serve_until_told(args, config, format));
     // What is left behind must not keep the process from ending.
     runtime.shutdown_background();
     ended
 }
 
-async fn serve_until_told(config: Config, format: LogFormat) -> Result<Exit, Failure> {
+async fn serve_until_told(
+    args: &Serve,
+    config: Config,
+    format: LogFormat,
+) -> Result<Exit, Failure> {
     let mut signals = Signals::new()?;
+    let start = async {
+        if args.paused { Host::start_paused(config).await } else { Host::start(config).await }
+    };
     let host = tokio::select! {
-        host = Host::start(config) => host.map_err(|error| Failure::failed(format!("{error:#}")))?,
+        host = start => host.map_err(|error| Failure::failed(format!("{error:#}")))?,
         () = signals.next() => return Ok(Exit::Done),
     };
     tell(host.summary(), format);

@@ -9,16 +9,18 @@
 //! Pure but for [`load`], which reads the files. Relative paths start at the file's folder. Does
 //! not know what the store holds, and names no plugin's file: whether a plugin exists shows later.
 
+pub mod crontab;
 pub mod definitions;
 pub mod error;
 mod jobs;
 pub mod keys;
+pub mod lint;
 pub mod load;
 mod read;
 pub mod resolve;
 pub mod sidecar;
 pub mod store;
-mod text;
+pub mod text;
 
 #[cfg(test)]
 mod shipped;
@@ -119,6 +121,11 @@ impl Config {
     /// The file as people are told of it: below its folder.
     pub fn origin(&self) -> String {
         self.file.as_deref().map_or_else(|| "defaults".to_owned(), |file| self.short(file))
+    }
+
+    /// The folder of compiled plugins.
+    pub fn cache_dir(&self) -> PathBuf {
+        self.state_dir.join("cache")
     }
 
     /// A path without the folder of the configuration.

@@ -9,7 +9,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::Config;
-use crate::job::merge::{Layer, Origin, merge};
+use crate::job::merge::{Layer, Merged, Origin, merge};
 use crate::job::names::{HandlerName, PluginName};
 use crate::job::parse::{self, effective};
 use crate::job::{Job, JobKey, PluginKey, Source};
@@ -57,8 +57,8 @@ pub struct Resolved {
     pub definition: Value,
     /// The job written out whole: defaults filled in, folders absolute, limits clamped.
     pub effective: Value,
-    /// The layer that each effective value came from, by dotted key.
-    pub origins: BTreeMap<String, Origin>,
+    /// Where each effective value that is not built in came from, by dotted key, for people.
+    pub origins: BTreeMap<String, String>,
     /// `sha256:` and 64 hexadecimal digits, over the definition and all that was merged into it.
     pub digest: String,
     /// Of two hosts' definitions the higher wins.
@@ -106,16 +106,32 @@ pub fn resolve(
     let definition = Value::Object(wanted.definition.clone());
     Ok(Resolved {
         digest: digest(&[&definition, &effective]),
+        origins: origins(&merged, &effective),
         job,
         source: wanted.source,
         definition,
         effective,
-        origins: merged.origins,
         config_version: wanted.config_version,
         origin: wanted.origin,
         incomplete: handler.unknown,
         remarks: handler.remarks,
     })
+}
+
+/// Where the values that are not built in came from, in words. A zone that the trigger did not name
+/// itself is the one of the key `timezone` at the top of the file.
+fn origins(merged: &Merged, effective: &Value) -> BTreeMap<String, String> {
+    let built_in = Origin { layer: Layer::BuiltIn, clamped: None };
+    let others = merged.origins.iter().filter(|(_, origin)| **origin != built_in);
+    let mut origins: BTreeMap<String, String> =
+        others.map(|(key, origin)| (key.clone(), origin.to_string())).collect();
+    let zone = |trigger: Option<&Value>| {
+        trigger.and_then(|trigger| trigger.get("timezone")).is_some_and(|zone| !zone.is_null())
+    };
+    if zone(effective.get("trigger")) && !zone(merged.entries.get("trigger")) {
+        origins.insert("trigger.timezone".to_owned(), "timezone".to_owned());
+    }
+    origins
 }
 
 /// What the handler of a job suggests for it.
@@ -297,10 +313,28 @@ mod tests {
             assert_eq!(resolved.effective.pointer(pointer), Some(&value), "{pointer}");
         }
         assert_eq!(
-            resolved.origins["limits.timeout"].to_string(),
+            resolved.origins["limits.timeout"],
             "executor.caps.timeout (plugin wanted \"2m\")"
         );
         assert!(!resolved.incomplete);
+    }
+
+    #[test]
+    fn the_origins_name_what_is_not_built_in_and_the_zone_that_was_filled_in() {
+        let trigger = json!({"type": "cron", "hour": 3});
+        let job = json!({"plugin": "report", "trigger": trigger, "limits": {"timeout": "9h"}});
+        let resolved = resolved(&config(""), Source::File, job, &[]).unwrap();
+        let origins: Vec<_> =
+            resolved.origins.iter().map(|(key, origin)| format!("{key}: {origin}")).collect();
+        assert_eq!(
+            origins,
+            [
+                "limits.timeout: executor.caps.timeout (file wanted \"9h\")",
+                "plugin: file",
+                "trigger: file",
+                "trigger.timezone: timezone",
+            ]
+        );
     }
 
     #[test]

@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::definitions::definitions;
+use super::lint::lint;
 use super::{Config, keys, text};
 use crate::job::parse::keys as job_keys;
 use crate::table::{Entries, Keys};
+use crate::time::Timestamp;
 use serde_json::Value;
 
 const SHIPPED: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../host.toml"));
@@ -90,6 +92,13 @@ const TABLES: [(&str, Keys); 11] = [
     ("job.capabilities.", job_keys::CAPABILITIES),
     ("job.capabilities.dirs.", job_keys::DIR),
 ];
+
+#[test]
+fn the_shipped_file_has_nothing_to_warn_of() {
+    let config = parse(SHIPPED);
+    let now = Timestamp::parse("2026-01-10T12:00:00Z").unwrap();
+    assert_eq!(lint(&definitions(&config, &[], &[]).jobs, config.timezone, now), []);
+}
 
 #[test]
 fn the_shipped_file_works_and_its_commented_keys_are_the_defaults() {

@@ -18,12 +18,22 @@ const MAX_FILES: usize = 1_000;
 /// The folder of compiled plugins, if there is one.
 pub(super) struct Cache {
     dir: Option<PathBuf>,
+    keeping: Keeping,
+}
+
+/// What becomes of a plugin that had to be compiled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keeping {
+    /// It is kept for the next start.
+    Write,
+    /// Nothing is written.
+    ReadOnly,
 }
 
 impl Cache {
     /// A cache in `dir`, which is made on first need.
-    pub(super) fn new(dir: Option<PathBuf>) -> Self {
-        Self { dir }
+    pub(super) fn new(dir: Option<PathBuf>, keeping: Keeping) -> Self {
+        Self { dir, keeping }
     }
 
     /// The component with these bytes, from disk or compiled now.
@@ -42,6 +52,9 @@ impl Cache {
         };
         if let Some(component) = read(engine, &file) {
             return Ok(component);
+        }
+        if self.keeping == Keeping::ReadOnly {
+            return Component::new(engine, bytes);
         }
         let compiled = engine.precompile_component(bytes)?;
         if let Err(error) = write(&file, &compiled) {

@@ -26,7 +26,7 @@ use wasmtime::component::Linker;
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::clock::SharedClock;
-use cache::Cache;
+use cache::{Cache, Keeping};
 use guest::Guest;
 use ticker::Ticker;
 
@@ -90,6 +90,19 @@ impl Engine {
     ///
     /// The machine can't run one at all.
     pub fn new(settings: Settings) -> anyhow::Result<Arc<Self>> {
+        Self::keeping(settings, Keeping::Write)
+    }
+
+    /// As [`Self::new`], but nothing is written into the cache: for a look that must leave no trace.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::new`].
+    pub fn read_only(settings: Settings) -> anyhow::Result<Arc<Self>> {
+        Self::keeping(settings, Keeping::ReadOnly)
+    }
+
+    fn keeping(settings: Settings, keeping: Keeping) -> anyhow::Result<Arc<Self>> {
         let (plain, pooled) = match Variant::new(&settings, Metering::Off, true) {
             Ok(variant) => (variant, true),
             Err(error) => {
@@ -102,7 +115,7 @@ impl Engine {
         };
         let ticker = Ticker::start(TICK);
         ticker.add(&plain.engine);
-        let cache = Cache::new(settings.cache_dir.clone());
+        let cache = Cache::new(settings.cache_dir.clone(), keeping);
         Ok(Arc::new(Self { plain, metered: OnceLock::new(), settings, cache, pooled, ticker }))
     }
 

@@ -12,6 +12,7 @@ use crate::engine::run::{Report, Request};
 use crate::job::Job;
 use crate::record::step::{AttemptEnd, Claim, Finished};
 use crate::run::outcome::{Outcome, RunError, Usage};
+use crate::schedule::retry::{Ended, next_attempt};
 use crate::store::error::StoreError;
 
 /// The pause before a store is told again how a run ended; doubles up to the longest.
@@ -87,6 +88,12 @@ impl Executor {
             }),
             usage: Usage::default(),
         });
+        let ended = Ended {
+            run: run.id,
+            attempts: run.attempt.saturating_sub(run.rescues),
+            outcome: report.outcome,
+            retryable: report.error.as_ref().is_some_and(|error| error.retryable),
+        };
         AttemptEnd {
             outcome: report.outcome,
             result: report.result,
@@ -95,7 +102,7 @@ impl Executor {
             digest,
             progress: control.progress(),
             log: control.log().take_rest(),
-            retry_at: None,
+            retry_at: next_attempt(&job.policy.retry, ended, self.clock.now()),
         }
     }
 

@@ -194,7 +194,7 @@ impl Executor {
             match changes.recv().await {
                 Ok(Change::Queued) | Err(RecvError::Lagged(_)) => return,
                 Ok(Change::Cancel(run)) => self.live.cancel(&run, "cancelled by request"),
-                Ok(Change::Job(_) | Change::Run(_)) => (),
+                Ok(Change::Job(_) | Change::Fired(_) | Change::Run(_)) => (),
                 Err(RecvError::Closed) => std::future::pending().await,
             }
         }

@@ -16,7 +16,7 @@ use crate::problem::join;
 use crate::table::{Entries, unit};
 
 /// The tables that are merged key by key; everything else is taken as a whole.
-const MERGED_BY_KEY: [&str; 4] = ["limits", "history", "retry", "config"];
+pub const MERGED_BY_KEY: [&str; 4] = ["limits", "history", "retry", "config"];
 
 /// Who wrote a part of a job's definition. A later one wins over those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +102,9 @@ pub fn built_in() -> Entries {
         "timeout": "5m", "grace": "0s", "memory": "64MiB", "fuel": "none", "meter": false,
         "log": "64KiB", "result": "64KiB", "args": "1MiB",
     });
+    let retry = json!({
+        "max_attempts": 1, "backoff": "30s", "factor": 2, "max_backoff": "10m", "jitter": true,
+    });
     let values = [
         ("handler", json!("run")),
         ("trigger", json!(null)),
@@ -114,6 +117,10 @@ pub fn built_in() -> Entries {
         ("max_catchup", json!(100)),
         ("max_instances", json!(1)),
         ("overlap", json!("skip")),
+        ("queue_limit", json!(1)),
+        ("retry", retry),
+        ("pause_after_failures", json!("none")),
+        ("expires", json!("none")),
         ("delivery", json!("at_least_once")),
         ("max_rescues", json!(3)),
         ("plugin_wait", json!("10m")),
@@ -132,6 +139,27 @@ pub fn merge(layers: &[(Layer, &Entries)]) -> Merged {
         merged.lay(*layer, entries);
     }
     merged
+}
+
+/// A definition with the keys of `changes` in it: tables that are merged key by key between layers
+/// are so here too, everything else is taken as a whole, and `null` takes a key out.
+pub fn change(definition: &Entries, changes: &Entries) -> Entries {
+    let mut changed = definition.clone();
+    for (key, value) in changes {
+        let value = match value {
+            Value::Null => {
+                changed.remove(key);
+                continue;
+            }
+            Value::Object(above) if MERGED_BY_KEY.contains(&key.as_str()) => {
+                let below = changed.get(key).and_then(Value::as_object);
+                Value::Object(change(below.unwrap_or(&Entries::new()), above))
+            }
+            other => other.clone(),
+        };
+        changed.insert(key.clone(), value);
+    }
+    changed
 }
 
 impl Merged {
@@ -204,6 +232,28 @@ mod tests {
     }
 
     const FILE: Layer = Layer::Job(Source::File);
+
+    #[test]
+    fn a_change_touches_its_own_keys_and_null_takes_one_out() {
+        let definition = entries(json!({
+            "plugin": "p", "priority": 3, "trigger": {"type": "cron", "hour": 3},
+            "limits": {"timeout": "1m", "log": "1KiB"}, "args": {"a": 1},
+        }));
+        for (changes, key, expected) in [
+            (json!({"priority": 4}), "priority", json!(4)),
+            (json!({"priority": null}), "priority", Value::Null),
+            (json!({"limits": {"log": "2KiB"}}), "limits", json!({"timeout": "1m", "log": "2KiB"})),
+            (json!({"limits": {"log": null}}), "limits", json!({"timeout": "1m"})),
+            (json!({"trigger": "every 5s"}), "trigger", json!("every 5s")),
+            (json!({"trigger": {"type": "date"}}), "trigger", json!({"type": "date"})),
+            (json!({"args": {"b": 2}}), "args", json!({"b": 2})),
+            (json!({"config": {"k": "v", "l": null}}), "config", json!({"k": "v"})),
+        ] {
+            let changed = change(&definition, &entries(changes.clone()));
+            assert_eq!(changed.get(key).unwrap_or(&Value::Null), &expected, "{changes}");
+            assert_eq!(changed["plugin"], "p");
+        }
+    }
 
     #[test]
     fn the_highest_layer_that_has_a_key_wins_and_is_named() {

@@ -98,6 +98,14 @@ pub struct Policy {
     pub max_instances: NonZeroU32,
     /// What becomes of a fire at that limit.
     pub overlap: Overlap,
+    /// With [`Overlap::Queue`], so many fires wait at most.
+    pub queue_limit: u32,
+    /// Whether a run that failed is tried again.
+    pub retry: Retry,
+    /// After so many runs in a row that did not succeed the job is paused.
+    pub pause_after_failures: Option<NonZeroU32>,
+    /// A run that has not started so long after it was due is given up.
+    pub expires: Option<Duration>,
     /// Whether a run whose host died is started again.
     pub delivery: Delivery,
     /// How often it is started again at most.
@@ -120,10 +128,32 @@ pub enum Coalesce {
 }
 
 /// What becomes of a fire when the job already has `max_instances` live runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Overlap {
     /// The fire has the verdict `skipped`.
+    #[default]
     Skip,
+    /// It waits for a slot of its job; past `queue_limit` it is skipped.
+    Queue,
+    /// The oldest live run is cancelled, and it takes that one's place.
+    Replace,
+}
+
+/// Whether and when a run that failed is tried again. Fire times that were missed are another
+/// matter: a retry never opens one again (semantics A15).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Retry {
+    /// Attempts that may end by themselves, the first one included.
+    pub max_attempts: NonZeroU32,
+    /// The pause before the second attempt.
+    pub backoff: Duration,
+    /// So many times longer is each further pause, at least 1.
+    pub factor: f64,
+    /// The longest pause.
+    pub max_backoff: Duration,
+    /// Each pause is shortened by up to a half, so that runs that failed together come apart.
+    pub jitter: bool,
 }
 
 /// How often a run is started when hosts die under it.
@@ -183,7 +213,7 @@ pub enum DirMode {
 }
 
 /// How much of a job's past is kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct History {
     /// The newest so many runs keep their log and result.
     pub keep: u32,

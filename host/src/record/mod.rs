@@ -5,13 +5,14 @@
 pub mod query;
 pub mod step;
 
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-use crate::job::JobKey;
-use crate::job::Source;
+use crate::job::{History, JobKey, Overlap, Policy, Source};
 use crate::run::id::{SessionId, Uid};
 use crate::time::Timestamp;
 
@@ -78,10 +79,46 @@ pub struct Schedule {
     pub parked: Option<String>,
     /// Live runs at most.
     pub max_instances: u32,
+    /// What the store does by itself about its fires and failures.
+    #[serde(default)]
+    pub rules: Rules,
+    /// Runs in a row that did not succeed.
+    #[serde(default)]
+    pub failures: u32,
+    /// How much of its past is kept.
+    pub history: History,
     /// When it was first registered.
     pub created_at: Timestamp,
     /// The last run that was made for it.
     pub last_run: Option<LastRun>,
+}
+
+/// What the store does by itself about a job's fires and failures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rules {
+    /// What becomes of a fire when `max_instances` runs are live.
+    pub overlap: Overlap,
+    /// With [`Overlap::Queue`], so many wait at most.
+    pub queue_limit: u32,
+    /// After so many runs in a row that did not succeed the job is paused.
+    pub pause_after_failures: Option<u32>,
+}
+
+impl Rules {
+    /// Those that a job's policy asks for.
+    pub fn of(policy: &Policy) -> Self {
+        Self {
+            overlap: policy.overlap,
+            queue_limit: policy.queue_limit,
+            pause_after_failures: policy.pause_after_failures.map(NonZeroU32::get),
+        }
+    }
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self { overlap: Overlap::Skip, queue_limit: 1, pause_after_failures: None }
+    }
 }
 
 /// The three texts of a job.
@@ -97,6 +134,10 @@ pub struct Definition {
     pub config_version: i64,
     /// The file or plugin it was read from, for people.
     pub origin: String,
+    /// Who gave each effective value that is not built in, by dotted key, for people. Empty in what
+    /// an older host wrote.
+    #[serde(default)]
+    pub origins: BTreeMap<String, String>,
 }
 
 /// What a trigger remembers between fires.

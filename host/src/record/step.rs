@@ -2,16 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Definition, Pause, Schedule, Session, TriggerState};
+use super::{Definition, Pause, Rules, Schedule, Session, TriggerState};
 use crate::job::names::{HandlerName, PluginName};
-use crate::job::{Delivery, Job, JobKey, PluginKey, Source};
+use crate::job::{Delivery, History, Job, JobKey, PluginKey, Source};
 use crate::run::id::{Fence, RunId, Uid};
 use crate::run::outcome::{Outcome, RunError, Usage};
-use crate::run::{Cause, LogLine, Progress, Range, Reason, Run, RunKey};
+use crate::run::{Cause, LogLine, Progress, Range, Reason, Run, RunKey, StartBy};
 use crate::time::Timestamp;
 
 /// Fires made in one call at most.
@@ -87,6 +86,10 @@ pub struct NewSchedule {
     pub keep_cursor: bool,
     /// Live runs at most.
     pub max_instances: u32,
+    /// What the store does by itself about its fires and failures.
+    pub rules: Rules,
+    /// How much of its past is kept.
+    pub history: History,
     /// Parked from the start, or un-parked with `None`.
     pub parked: Option<String>,
     /// Verdicts for fire times that passed before the job was known; only when it is created.
@@ -188,6 +191,8 @@ pub struct PlannedFire {
     pub covers: u64,
     /// Why it will have run (`on_time`, `late`, `catch_up`), or what it waits for (`no_plugin`).
     pub reason: Reason,
+    /// By when it must have started.
+    pub start_by: Option<StartBy>,
     /// What the run needs and may.
     pub spec: RunSpec,
 }
@@ -258,6 +263,8 @@ pub struct NewRun {
     pub fire_time: Timestamp,
     /// Not before this.
     pub not_before: Option<Timestamp>,
+    /// By when it must have started.
+    pub start_by: Option<StartBy>,
     /// Instead of the job's own.
     pub args: Option<Value>,
     /// What the run needs and may.
@@ -338,14 +345,12 @@ pub enum CancelReply {
     AlreadyDone,
 }
 
-/// How much is kept.
+/// How much is kept, beside what each job says of its own past (`Schedule::history`).
 #[derive(Clone, Copy, Debug)]
 pub struct Retention {
-    /// The newest so many done runs of a job keep log, args and result (`history.keep`).
-    pub keep_bodies: u32,
-    /// Records of a job are kept so long (`history.max_age`).
-    pub max_age: Duration,
-    /// Ledger entries of a job at most.
+    /// Of jobs that were removed.
+    pub removed: History,
+    /// Runs and ranges of one job at most, whatever its history says.
     pub max_entries: u64,
 }
 
@@ -356,13 +361,17 @@ pub struct Trimmed {
     pub records: u64,
     /// Bodies of runs that stay.
     pub bodies: u64,
+    /// Whether more is known that may be forgotten: the next step need not wait.
+    pub more: bool,
 }
 
 /// News. A hint: whoever missed one reads again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// A job was put, patched or removed, or fired.
+    /// A job was put, patched or removed.
     Job(JobKey),
+    /// A job's cursor was moved by a fire.
+    Fired(JobKey),
     /// A run was made, started, ended.
     Run(RunKey),
     /// A run is queued: executors may look.

@@ -2,12 +2,11 @@
 
 use tracing::{info, warn};
 
-use crate::catalog::{Catalog, State};
+use crate::catalog::{Catalog, Entry};
 use crate::clock::SharedClock;
 use crate::config::Config;
 use crate::config::definitions::{Definitions, Unscheduled, definitions};
 use crate::config::load;
-use crate::config::resolve::Carried;
 use crate::record::Schedule;
 use crate::record::query::{JobFilter, MAX_PAGE, Page};
 use crate::record::step::Conflict;
@@ -32,7 +31,8 @@ pub(super) async fn reconcile(
     clock: &SharedClock,
 ) -> anyhow::Result<Vec<Unscheduled>> {
     let sidecars = load::sidecars(config)?;
-    let declared = definitions(config, &sidecars, &carried(catalog));
+    let plugins: Vec<_> = catalog.entries().map(Entry::carried).collect();
+    let declared = definitions(config, &sidecars, &plugins);
     for (origin, problems) in &declared.problems {
         for problem in problems {
             warn!(%origin, "{problem}");
@@ -86,18 +86,6 @@ async fn take(store: &dyn Store, step: Step, now: Timestamp) -> Result<()> {
             store.patch(&job, Some(expect), patch, now).await.map(drop)
         }
     }
-}
-
-/// What the plugins say, as far as they could be asked.
-fn carried(catalog: &Catalog) -> Vec<Carried> {
-    let carried = catalog.entries().map(|entry| Carried {
-        plugin: entry.key.clone(),
-        handlers: match &entry.state {
-            State::Active(plugin) => Some(plugin.about.handlers.clone()),
-            State::Refused(_) => None,
-        },
-    });
-    carried.collect()
 }
 
 /// Every schedule of the store.

@@ -8,7 +8,7 @@
 //!
 //! A plugin that is replaced or removed goes on as it was until the next start; the log says so.
 
-mod apply;
+pub mod apply;
 pub mod file;
 pub mod folder;
 

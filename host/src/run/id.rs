@@ -44,9 +44,23 @@ impl Id128 {
         hash.update([0]);
         hash.update(uid.0.to_be_bytes());
         hash.update(fire_time.micros().to_be_bytes());
+        Self::of_hash(hash)
+    }
+
+    /// The id of the one run for an idempotency key, whoever asks and how often.
+    pub fn of_key(tenant: &TenantId, key: &str) -> Self {
+        let mut hash = Sha256::new();
+        // No tenant has this name, so that no fire has such an id.
+        hash.update(b"idempotency key\0");
+        hash.update(tenant.as_str().as_bytes());
+        hash.update([0]);
+        hash.update(key.as_bytes());
+        Self::of_hash(hash)
+    }
+
+    fn of_hash(hash: Sha256) -> Self {
         let digest = hash.finalize();
-        let bits = digest.iter().take(16).fold(0_u128, |bits, byte| bits << 8 | u128::from(*byte));
-        Self(bits)
+        Self(digest.iter().take(16).fold(0_u128, |bits, byte| bits << 8 | u128::from(*byte)))
     }
 }
 
@@ -94,5 +108,13 @@ mod tests {
         assert_ne!(id(1, 2), id(1, 3));
         assert_ne!(id(1, 2), id(2, 2));
         assert_eq!(id(1, 2).to_string().parse(), Ok(id(1, 2)));
+    }
+
+    #[test]
+    fn a_key_has_the_same_run_id_in_one_tenant_and_another_in_another() {
+        let id = |tenant: &str, key| Id128::of_key(&tenant.parse().unwrap(), key);
+        assert_eq!(id("default", "k"), id("default", "k"));
+        assert_ne!(id("default", "k"), id("default", "l"));
+        assert_ne!(id("default", "k"), id("acme", "k"));
     }
 }

@@ -121,6 +121,14 @@ pub mod reason {
     pub const MAX_CATCHUP: &str = "max_catchup";
     /// `skipped`: as many instances as allowed were live.
     pub const MAX_INSTANCES: &str = "max_instances";
+    /// `expired`: it had not started when its `expires` had passed.
+    pub const EXPIRES: &str = "expires";
+    /// `skipped`: as many fires waited already as `queue_limit` allows.
+    pub const QUEUE_LIMIT: &str = "queue_limit";
+    /// `cancelled`: a newer fire took its place (`overlap = "replace"`).
+    pub const REPLACED: &str = "replaced";
+    /// `paused`: the job was paused.
+    pub const PAUSED: &str = "paused";
     /// Queued or `no_plugin`: no live host has the plugin.
     pub const NO_PLUGIN: &str = "no_plugin";
     /// `cancelled`: somebody asked.
@@ -174,6 +182,9 @@ pub struct Run {
     pub max_rescues: u32,
     /// Not started before this: a back-off, an `eta`.
     pub not_before: Option<Timestamp>,
+    /// Given up when its first attempt has not started by then.
+    #[serde(default)]
+    pub start_by: Option<StartBy>,
     /// When it was made.
     pub queued_at: Timestamp,
     /// When the last attempt started.
@@ -209,6 +220,17 @@ impl Run {
     pub fn plugin_key(&self) -> PluginKey {
         PluginKey { tenant: self.tenant.clone(), plugin: self.plugin.clone() }
     }
+}
+
+/// By when a run must have started, and what it gets when it has not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartBy {
+    /// The last instant at which it may start.
+    pub at: Timestamp,
+    /// The verdict after that.
+    pub verdict: Verdict,
+    /// Its reason.
+    pub reason: Reason,
 }
 
 /// One try at a run.

@@ -40,7 +40,7 @@ use crate::record::step::{Change, Hello};
 use crate::reloader::Reloader;
 use crate::scheduler::Scheduler;
 use crate::scheduler::wake::Wake;
-use crate::status::Status;
+use crate::status::{SchedulerPause, Status};
 use crate::store::Store;
 
 /// Claimed runs that wait to be taken over by the executor.
@@ -103,6 +103,30 @@ impl Host {
     ///
     /// As [`Host::start`].
     pub async fn start_with_clock(config: Config, clock: SharedClock) -> anyhow::Result<Self> {
+        Self::start_as(config, clock, None).await
+    }
+
+    /// Starts a host whose scheduler looks at nothing until somebody resumes it
+    /// (`POST /v1/scheduler/resume`); then what came due is judged as after downtime.
+    ///
+    /// # Errors
+    ///
+    /// As [`Host::start`].
+    pub async fn start_paused(config: Config) -> anyhow::Result<Self> {
+        let clock: SharedClock = Arc::new(SystemClock);
+        let pause = SchedulerPause {
+            by: "host".to_owned(),
+            why: "it was started paused".to_owned(),
+            since: clock.now(),
+        };
+        Self::start_as(config, clock, Some(pause)).await
+    }
+
+    async fn start_as(
+        config: Config,
+        clock: SharedClock,
+        pause: Option<SchedulerPause>,
+    ) -> anyhow::Result<Self> {
         let store = open::store(&config).await?;
         let listener = open::listener(config.api.listen)?;
         let listen = listener.local_addr().context("the API's address")?;
@@ -133,6 +157,12 @@ impl Host {
 
         let jobs = Arc::new(JobCache::default());
         let status = Arc::new(Status::default());
+        let kept_pause = api::pause::kept(store.as_ref()).await.context("the scheduler")?;
+        if let Some(pause) = kept_pause.or(pause) {
+            warn!(by = %pause.by, why = %pause.why, since = %pause.since,
+                "the scheduler is paused; `host resume --all` lets it go on");
+            status.set_paused(Some(pause));
+        }
         let slots = Slots::new(config.executor.max_running, config.executor.memory);
         let runtimes = Runtimes { guests: Some(guests::runtime()?), api: Some(api_runtime()?) };
         let (claims_sender, claims) = mpsc::channel(CLAIMS_IN_FLIGHT);
@@ -186,6 +216,7 @@ impl Host {
             clock: Arc::clone(&clock),
             catalog: catalog.clone(),
             jobs: Arc::clone(&jobs),
+            config: Arc::new(config.clone()),
             status: Arc::clone(&status),
             host: name,
             listen,
@@ -206,7 +237,7 @@ impl Host {
                     Err(error) => warn!(%error, "the API failed"),
                 }
             });
-            runtime.spawn(wake_on_change(Arc::clone(&store), Arc::clone(&wake)));
+            runtime.spawn(wake_on_change(Arc::clone(&store), status.pauses(), Arc::clone(&wake)));
         }
 
         let summary =
@@ -363,7 +394,7 @@ fn settings(config: &Config, clock: &SharedClock) -> Settings {
     Settings {
         max_instances: running.saturating_add(SPARE_INSTANCES),
         max_memory: config.executor.caps.memory,
-        cache_dir: Some(config.state_dir.join("cache")),
+        cache_dir: Some(config.cache_dir()),
         clock: Arc::clone(clock),
     }
 }
@@ -377,14 +408,30 @@ fn api_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .context("the API's runtime can't start")
 }
 
-/// Wakes the scheduler when a job was put, changed or removed by somebody else.
-async fn wake_on_change(store: Arc<dyn Store>, wake: Arc<Wake>) {
+/// Wakes the scheduler when a job was put, changed or removed by somebody else, and when it was
+/// paused or goes on itself.
+async fn wake_on_change(
+    store: Arc<dyn Store>,
+    mut pauses: watch::Receiver<Option<SchedulerPause>>,
+    wake: Arc<Wake>,
+) {
     use tokio::sync::broadcast::error::RecvError;
     let mut changes = store.watch();
     loop {
-        match changes.recv().await {
+        let change = tokio::select! {
+            change = changes.recv() => change,
+            paused = pauses.changed() => match paused {
+                Ok(()) => {
+                    wake.call();
+                    continue;
+                }
+                // The host is gone.
+                Err(_) => return,
+            },
+        };
+        match change {
             Ok(Change::Job(_)) | Err(RecvError::Lagged(_)) => wake.call(),
-            Ok(Change::Run(_) | Change::Queued | Change::Cancel(_)) => (),
+            Ok(Change::Fired(_) | Change::Run(_) | Change::Queued | Change::Cancel(_)) => (),
             Err(RecvError::Closed) => return,
         }
     }

@@ -1,8 +1,12 @@
 //! The rules of scheduling, as pure functions: all of them take `now` and none of them waits.
 
+pub mod pause;
 pub mod plan;
+pub mod preview;
 pub mod reconcile;
+pub mod retry;
 pub mod waiting;
+pub mod why;
 
 #[cfg(test)]
 mod plan_tests;

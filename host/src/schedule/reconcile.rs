@@ -13,10 +13,11 @@ use serde::{Deserialize, Serialize};
 use crate::config::resolve::Resolved;
 use crate::job::{Job, JobKey, Source};
 use crate::record::step::{NewSchedule, Patch};
-use crate::record::{Definition, Schedule, TriggerState};
+use crate::record::{Definition, Rules, Schedule, TriggerState};
 use crate::time::Timestamp;
 use begin::{Begin, overdue, settle};
 
+pub mod asked;
 mod begin;
 #[cfg(test)]
 mod tests;
@@ -215,6 +216,9 @@ impl Reconciliation {
     fn compare(&mut self, resolved: &Resolved, schedule: &Schedule, shared: bool, now: Timestamp) {
         let same_source = schedule.source == resolved.source;
         let unchanged = same_source && schedule.def.digest == resolved.digest;
+        // The digest does not tell which layer gave a value. Of hosts that share a store each has
+        // layers of its own, and none would ever be content.
+        let well_told = shared || resolved.incomplete || schedule.def.origins == resolved.origins;
         let waits_for_a_layer =
             same_source && resolved.incomplete && schedule.def.definition == resolved.definition;
         let undeclared = schedule.parked.as_deref() == Some(UNDECLARED);
@@ -225,7 +229,7 @@ impl Reconciliation {
                 self.leave(job, Left::NotOurs);
             }
             Source::File | Source::Sidecar | Source::Plugin => {
-                if unchanged && !undeclared {
+                if unchanged && well_told && !undeclared {
                     self.leave(job, Left::Unchanged);
                 } else if waits_for_a_layer && !undeclared {
                     self.leave(job, Left::Broken);
@@ -334,12 +338,15 @@ fn new_schedule(resolved: &Resolved, cursor: Option<Timestamp>, anchor: Timestam
             digest: resolved.digest.clone(),
             config_version: resolved.config_version,
             origin: resolved.origin.clone(),
+            origins: resolved.origins.clone(),
         },
         cursor,
         due_at: cursor,
         trigger_state: TriggerState { anchor },
         keep_cursor: false,
         max_instances: resolved.job.policy.max_instances.get(),
+        rules: Rules::of(&resolved.job.policy),
+        history: resolved.job.history,
         parked: None,
         ranges: Vec::new(),
     }

@@ -1,56 +1,120 @@
 //! What is done now and then beside firing: verdicts for runs that waited too long for their
 //! plugin, and forgetting what need not be kept.
+//!
+//! On a thread of its own beside the scheduler's, so that no fire waits for it. One step of trimming
+//! is small, because the store does one thing at a time: while more is to go, steps follow fast.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
 use tracing::{debug, warn};
 
 use super::Scheduler;
-use crate::job::PluginKey;
+use crate::catalog::Catalog;
+use crate::catalog::jobs::JobCache;
+use crate::clock::SharedClock;
+use crate::job::{History, PluginKey};
 use crate::record::query::{MAX_PAGE, Page, RunFilter};
 use crate::record::step::Retention;
 use crate::run::{Run, RunState, Verdict, reason};
 use crate::schedule::waiting::plugin_deadline;
-use crate::store::Result;
+use crate::store::{Result, Store};
+use crate::time::Timestamp;
 
 /// How often runs that wait for a plugin are looked at.
 const WAITING_EVERY: Duration = Duration::from_secs(1);
-/// How often the store is trimmed.
-const TRIM_EVERY: Duration = Duration::from_secs(10);
+/// How often the store is trimmed while there is little to forget.
+const TRIM_EVERY: Duration = Duration::from_millis(500);
+/// How soon it is trimmed again while there is more.
+const TRIM_SOON: Duration = Duration::from_millis(50);
+/// The pause after a store that failed.
+const FAILED_PAUSE: Duration = Duration::from_secs(1);
 /// Records trimmed in one step.
-const TRIM_BUDGET: usize = 500;
-/// What is kept of every job.
-const KEEP: Retention =
-    Retention { keep_bodies: 100, max_age: Duration::from_secs(30 * 86_400), max_entries: 100_000 };
+const TRIM_BUDGET: usize = 64;
+/// What is kept beside what each job says of itself (semantics A8).
+const KEEP: Retention = Retention {
+    removed: History { keep: 100, max_age: Duration::from_hours(30 * 24) },
+    max_entries: 100_000,
+};
 /// Pages of queued runs looked at in one step.
 const MAX_PAGES: usize = 10;
 
-/// When what was last done.
-#[derive(Default)]
+/// The thread that does it, from outside. Ends with this, which waits for the step under way.
 pub struct Housekeeping {
-    waiting: Option<Instant>,
-    trim: Option<Instant>,
+    /// Dropped to end the thread.
+    go_on: Option<mpsc::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Housekeeping {
-    /// Does what it is time for.
+    /// Starts the thread for what `scheduler` schedules on.
     ///
     /// # Errors
     ///
-    /// The store failed; the next step tries again.
-    pub(super) async fn step(&mut self, scheduler: &Scheduler) -> Result<()> {
+    /// The system has no thread to give.
+    pub(super) fn start(scheduler: &Scheduler) -> std::io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        let keeper = Keeper {
+            store: Arc::clone(&scheduler.store),
+            clock: Arc::clone(&scheduler.clock),
+            jobs: Arc::clone(&scheduler.jobs),
+            catalog: scheduler.catalog.clone(),
+            waiting: None,
+        };
+        let (go_on, ended) = mpsc::channel();
+        let thread = std::thread::Builder::new()
+            .name("housekeeping".to_owned())
+            .spawn(move || keeper.run(&runtime, &ended))?;
+        Ok(Self { go_on: Some(go_on), thread: Some(thread) })
+    }
+}
+
+impl Drop for Housekeeping {
+    fn drop(&mut self) {
+        drop(self.go_on.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic in the thread was already printed by the panic hook.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The thread, from inside.
+struct Keeper {
+    store: Arc<dyn Store>,
+    clock: SharedClock,
+    jobs: Arc<JobCache>,
+    catalog: watch::Receiver<Arc<Catalog>>,
+    /// When runs that wait for a plugin were looked at last.
+    waiting: Option<Instant>,
+}
+
+impl Keeper {
+    /// Until the other end of `ended` is dropped.
+    fn run(mut self, runtime: &tokio::runtime::Runtime, ended: &mpsc::Receiver<()>) {
+        let mut pause = Duration::ZERO;
+        while ended.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
+            pause = runtime.block_on(self.step()).unwrap_or_else(|error| {
+                warn!(%error, "the store could not be tidied; trying again soon");
+                FAILED_PAUSE
+            });
+        }
+    }
+
+    /// Does what it is time for. Answers how long to wait before the next step.
+    async fn step(&mut self) -> Result<Duration> {
         if is_time(&mut self.waiting, WAITING_EVERY) {
-            drop_unserved(scheduler).await?;
+            drop_unserved(self).await?;
         }
-        if is_time(&mut self.trim, TRIM_EVERY) {
-            let now = scheduler.clock.now();
-            let trimmed = scheduler.store.trim(KEEP, TRIM_BUDGET, now).await?;
-            if trimmed != crate::record::step::Trimmed::default() {
-                debug!(records = trimmed.records, bodies = trimmed.bodies, "trimmed");
-            }
+        let trimmed = self.store.trim(KEEP, TRIM_BUDGET, self.clock.now()).await?;
+        if 0 < trimmed.records + trimmed.bodies {
+            debug!(records = trimmed.records, bodies = trimmed.bodies, "trimmed");
         }
-        Ok(())
+        Ok(if trimmed.more { TRIM_SOON } else { TRIM_EVERY })
     }
 }
 
@@ -64,14 +128,15 @@ fn is_time(last: &mut Option<Instant>, every: Duration) -> bool {
 }
 
 /// Gives runs that waited for their plugin for too long the verdict `no_plugin` (semantics A21).
-async fn drop_unserved(scheduler: &Scheduler) -> Result<()> {
-    let classes = scheduler.catalog.borrow().classes();
+async fn drop_unserved(keeper: &Keeper) -> Result<()> {
+    let classes = keeper.catalog.borrow().classes();
     let filter = RunFilter { states: vec![RunState::Queued], ..RunFilter::default() };
     let mut page = Page { limit: MAX_PAGE, cursor: None };
     for _ in 0..MAX_PAGES {
-        let paged = scheduler.store.runs(filter.clone(), page).await?;
+        let paged = keeper.store.runs(filter.clone(), page).await?;
         for run in &paged.items {
-            drop_if_unserved(scheduler, run, &classes).await?;
+            let now = keeper.clock.now();
+            drop_if_unserved(keeper.store.as_ref(), &keeper.jobs, run, &classes, now).await?;
         }
         let Some(cursor) = paged.next_cursor else { return Ok(()) };
         page = Page { limit: MAX_PAGE, cursor: Some(cursor) };
@@ -79,22 +144,25 @@ async fn drop_unserved(scheduler: &Scheduler) -> Result<()> {
     Ok(())
 }
 
-async fn drop_if_unserved(
-    scheduler: &Scheduler,
+/// Does so for one run, if it has waited for too long at `now`.
+///
+/// # Errors
+///
+/// The store failed.
+pub async fn drop_if_unserved(
+    store: &dyn Store,
+    jobs: &JobCache,
     run: &Run,
     classes: &BTreeSet<PluginKey>,
+    now: Timestamp,
 ) -> Result<()> {
     if classes.contains(&run.plugin_key()) {
         return Ok(());
     }
-    let Some(schedule) = scheduler.store.get(&run.job_key()).await? else { return Ok(()) };
-    let Ok(job) = scheduler.jobs.get(&schedule) else { return Ok(()) };
-    let now = scheduler.clock.now();
+    let Some(schedule) = store.get(&run.job_key()).await? else { return Ok(()) };
+    let Ok(job) = jobs.get(&schedule) else { return Ok(()) };
     if plugin_deadline(&job.policy, run).is_some_and(|deadline| deadline <= now)
-        && scheduler
-            .store
-            .drop_run(&run.key(), Verdict::NoPlugin, reason::NO_PLUGIN.into(), now)
-            .await?
+        && store.drop_run(&run.key(), Verdict::NoPlugin, reason::NO_PLUGIN.into(), now).await?
     {
         warn!(job = %run.job_key(), run = %run.id, plugin = %run.plugin,
             "no plugin came in time; the run is given up");

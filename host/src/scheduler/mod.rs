@@ -74,14 +74,20 @@ impl Scheduler {
             }
         };
         let mut watcher = ClockWatcher::new(self.clock.now());
-        let mut housekeeping = housekeeping::Housekeeping::default();
+        let housekeeping = housekeeping::Housekeeping::start(&self);
+        if let Err(error) = &housekeeping {
+            warn!(%error, "nothing will be forgotten, and no run given up: no thread for that");
+        }
         while !self.stop.load(Ordering::Acquire) {
             watcher.look(self.clock.now());
-            let done = runtime.block_on(async {
-                let next = self.pass().await?;
-                housekeeping.step(&self).await?;
-                Ok::<_, crate::store::error::StoreError>(next)
-            });
+            let done = match self.status.paused() {
+                // It looks at nothing, as if the host were down, and lives all the same.
+                Some(_) => {
+                    self.status.passed(self.clock.now(), None);
+                    Ok(None)
+                }
+                None => runtime.block_on(self.pass()),
+            };
             let sleep = match done {
                 Ok(next_due) => {
                     let now = self.clock.now();

@@ -1,18 +1,20 @@
 //! One pass: everything that is due, decided and made so.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tracing::{debug, error, warn};
 
 use super::Scheduler;
-use crate::catalog::Catalog;
 use crate::executor::Claimed;
 use crate::executor::slots::Slot;
-use crate::job::Job;
+use crate::job::{Job, PluginKey};
 use crate::record::Schedule;
 use crate::record::step::{FireIntent, Fired, Patch, PlannedFire, RunSpec};
 use crate::run::reason;
+use crate::schedule::pause::settle;
 use crate::schedule::plan::{FirePlan, PlannedRun, plan_fires};
+use crate::schedule::waiting::{plugin_start_by, start_by};
 use crate::store::{Result, run_id_of_fire};
 use crate::time::Timestamp;
 
@@ -22,8 +24,13 @@ const DUE_BATCH: usize = 200;
 const MAX_STEPS: usize = 1_000;
 
 impl Scheduler {
-    /// Fires all that is due. Answers when the next one is.
-    pub(super) async fn pass(&self) -> Result<Option<Timestamp>> {
+    /// Fires all that is due. Answers when the next one is. [`run`](Self::run) calls it again and
+    /// again; a simulation calls it whenever its clock has jumped.
+    ///
+    /// # Errors
+    ///
+    /// The store failed; what was fired before that stays fired.
+    pub async fn pass(&self) -> Result<Option<Timestamp>> {
         for _ in 0..MAX_STEPS {
             let now = self.clock.now();
             let due = self.store.due(&self.session, now, DUE_BATCH).await?;
@@ -44,20 +51,25 @@ impl Scheduler {
 
     /// Decides about a batch and makes it so. Answers how many schedules moved on.
     async fn step(&self, due: &[Arc<Schedule>], now: Timestamp) -> Result<usize> {
-        let catalog = Arc::clone(&self.catalog.borrow());
+        let classes = self.catalog.borrow().classes();
         let mut intents = Vec::with_capacity(due.len());
         let mut planned = Vec::with_capacity(due.len());
-        let mut parked = 0;
+        let mut set_aside = 0;
         for schedule in due {
             let job = match self.jobs.get(schedule) {
                 Ok(job) => job,
                 Err(message) => {
                     self.park(schedule, &message, now).await?;
-                    parked += 1;
+                    set_aside += 1;
                     continue;
                 }
             };
-            if let Some(mut intent) = intent(schedule, &job, &catalog, now) {
+            if schedule.pause.is_some() {
+                self.patch(schedule, settle(schedule, &job, now), now).await?;
+                set_aside += 1;
+                continue;
+            }
+            if let Some(mut intent) = intent(schedule, &job, &classes, now) {
                 let free = self.slots.take(claimable(&intent));
                 intent.claim = free.len();
                 planned.push((schedule, free));
@@ -65,7 +77,7 @@ impl Scheduler {
             }
         }
         let fired = self.store.fire(&self.session, intents, now).await?;
-        let mut moved = parked;
+        let mut moved = set_aside;
         for (fired, (schedule, slots)) in fired.into_iter().zip(planned) {
             moved += self.follow(fired, schedule, slots).await;
         }
@@ -98,6 +110,11 @@ impl Scheduler {
     async fn park(&self, schedule: &Schedule, message: &str, now: Timestamp) -> Result<()> {
         error!(job = %schedule.key, %message, "the job's definition can't be used; it is parked");
         let patch = Patch { parked: Some(Some(message.to_owned())), ..Patch::default() };
+        self.patch(schedule, patch, now).await
+    }
+
+    /// Changes a schedule unless somebody was faster: then the next pass looks again.
+    async fn patch(&self, schedule: &Schedule, patch: Patch, now: Timestamp) -> Result<()> {
         match self.store.patch(&schedule.key, Some(schedule.version), patch, now).await {
             Ok(_) | Err(crate::store::error::StoreError::Conflict { .. }) => Ok(()),
             Err(error) => Err(error),
@@ -110,11 +127,16 @@ fn claimable(intent: &FireIntent) -> usize {
     intent.fires.iter().take_while(|fire| fire.reason != reason::NO_PLUGIN).count()
 }
 
-fn intent(schedule: &Schedule, job: &Job, catalog: &Catalog, now: Timestamp) -> Option<FireIntent> {
+fn intent(
+    schedule: &Schedule,
+    job: &Job,
+    classes: &BTreeSet<PluginKey>,
+    now: Timestamp,
+) -> Option<FireIntent> {
     let cursor = schedule.cursor?;
     let plan = plan_fires(job, schedule.trigger_state.anchor, cursor, now);
     let id = |fire_time| run_id_of_fire(&schedule.key, schedule.uid, fire_time);
-    let here = catalog.active(&job.plugin_key()).is_some();
+    let here = classes.contains(&job.plugin_key());
     if !here && !plan.fires.is_empty() {
         warn!(job = %schedule.key, plugin = %job.plugin, "no plugin: the run waits for it");
     }
@@ -124,7 +146,7 @@ fn intent(schedule: &Schedule, job: &Job, catalog: &Catalog, now: Timestamp) -> 
         uid: schedule.uid,
         version: schedule.version,
         expect_cursor: cursor,
-        fires: fires.into_iter().map(|run| planned_fire(run, job, here)).collect(),
+        fires: fires.into_iter().map(|run| planned_fire(run, job, here, now)).collect(),
         ranges: ranges.iter().map(|range| range.with_run(id)).collect(),
         new_cursor: next,
         new_due_at: next,
@@ -133,13 +155,20 @@ fn intent(schedule: &Schedule, job: &Job, catalog: &Catalog, now: Timestamp) -> 
     })
 }
 
-fn planned_fire(run: PlannedRun, job: &Job, here: bool) -> PlannedFire {
+fn planned_fire(run: PlannedRun, job: &Job, here: bool, now: Timestamp) -> PlannedFire {
+    let due_at = run.fire_time;
+    let (reason, start_by) = if here {
+        (run.reason, start_by(&job.policy, due_at))
+    } else {
+        (reason::NO_PLUGIN.into(), Some(plugin_start_by(&job.policy, due_at, now)))
+    };
     PlannedFire {
         fire_time: run.fire_time,
-        due_at: run.fire_time,
+        due_at,
         disposition: run.disposition,
         covers: run.covers,
-        reason: if here { run.reason } else { reason::NO_PLUGIN.into() },
+        reason,
+        start_by,
         spec: RunSpec::of(job),
     }
 }

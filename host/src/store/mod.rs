@@ -189,7 +189,9 @@ pub trait Store: Send + Sync + 'static {
         limit: Option<i64>,
     ) -> Result<Option<i64>>;
 
-    /// Forgets what is older than it need be kept, at most `budget` records.
+    /// Forgets what need not be kept any longer, about `budget` records at most: of each job what its
+    /// own history says. A done run ages from its end, a range from when it was noted last. Looks at
+    /// some jobs in each step, and at all of them in turn; call it over and over.
     async fn trim(&self, keep: Retention, budget: usize, now: Timestamp) -> Result<Trimmed>;
 
     /// Whether it works, and how much it holds.

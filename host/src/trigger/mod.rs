@@ -33,7 +33,7 @@ pub use self::cron::Cron;
 pub use self::date::Date;
 pub use self::datetime::parse_datetime;
 pub use self::interval::Interval;
-pub use self::zone::parse_zone;
+pub use self::zone::{Gap, gaps, parse_zone};
 use crate::problem::Problem;
 use crate::time::Timestamp;
 

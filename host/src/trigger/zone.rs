@@ -12,6 +12,7 @@ use chrono::{DateTime, Offset, TimeZone};
 use chrono_tz::{TZ_VARIANTS, Tz};
 
 use crate::problem::nearest;
+use crate::time::Timestamp;
 
 /// Seconds in a day.
 pub(super) const DAY: i64 = 86_400;
@@ -76,6 +77,32 @@ pub(super) fn stretches(zone: Tz, from: i64, to: i64) -> impl Iterator<Item = St
     })
 }
 
+/// Wall time that a zone skips when its clocks go forward.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// When that happens.
+    pub at: Timestamp,
+    /// What the wall clock would show then, as if it were UTC.
+    pub skipped_from: Timestamp,
+    /// What it shows instead.
+    pub skipped_to: Timestamp,
+}
+
+/// The gaps of `zone` that begin after `from` and before `to`.
+pub fn gaps(zone: Tz, from: Timestamp, to: Timestamp) -> Vec<Gap> {
+    let second = |time: Timestamp| time.micros().div_euclid(1_000_000);
+    let mut before: Option<Stretch> = None;
+    let gap = move |stretch: Stretch| {
+        let before = before.replace(stretch)?;
+        (before.offset < stretch.offset).then(|| Gap {
+            at: Timestamp::from_secs(stretch.start),
+            skipped_from: Timestamp::from_secs(stretch.start + before.offset),
+            skipped_to: Timestamp::from_secs(stretch.start + stretch.offset),
+        })
+    };
+    stretches(zone, second(from), second(to)).filter_map(gap).collect()
+}
+
 /// The instant that `label` means when a person writes it: the first pass of an overlap; in a gap
 /// the offset from before the gap, which shifts it forward by the length of the gap.
 pub(super) fn resolve(zone: Tz, label: i64) -> i64 {
@@ -125,7 +152,6 @@ mod tests {
     use chrono_tz::{Africa, America, Australia, Pacific};
 
     use super::*;
-    use crate::time::Timestamp;
 
     fn secs(text: &str) -> i64 {
         Timestamp::parse(text).unwrap().micros() / 1_000_000
@@ -146,6 +172,17 @@ mod tests {
             assert_eq!((found[1].start, found[1].offset), (secs(change), offset), "{zone}");
             assert_eq!(found[found.len() - 1].end, from + 50 * DAY, "{zone}");
         }
+    }
+
+    #[test]
+    fn gaps_say_what_the_wall_clock_skips() {
+        let year = (secs("2026-01-01T00:00:00Z"), secs("2027-01-01T00:00:00Z"));
+        let year = (Timestamp::from_secs(year.0), Timestamp::from_secs(year.1));
+        let found = gaps(Tz::Europe__Berlin, year.0, year.1);
+        let times = ["2026-03-29T01:00:00Z", "2026-03-29T02:00:00Z", "2026-03-29T03:00:00Z"];
+        let [at, skipped_from, skipped_to] = times.map(|text| Timestamp::parse(text).unwrap());
+        assert_eq!(found, [Gap { at, skipped_from, skipped_to }]);
+        assert_eq!(gaps(Tz::UTC, year.0, year.1), []);
     }
 
     #[test]

@@ -87,7 +87,8 @@ impl JobView {
 }
 
 impl PauseView {
-    fn of(pause: &Pause) -> Self {
+    /// What is shown of a pause.
+    pub fn of(pause: &Pause) -> Self {
         Self { by: pause.by.clone(), why: pause.why.clone(), until: pause.until }
     }
 }

@@ -4,12 +4,15 @@
 //! fields is the order of the keys. The command line reads the same types back, so that both ways
 //! to a store show the same.
 
+pub mod explain;
 pub mod job;
 pub mod ledger;
 pub mod log;
 pub mod plugin;
 pub mod problem;
 pub mod run;
+pub mod scheduler;
+pub mod why;
 
 #[cfg(test)]
 mod tests;

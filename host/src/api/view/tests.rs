@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::List;
+use super::explain::ExplainView;
 use super::job::JobView;
 use super::ledger::LedgerView;
 use super::log::LogView;
@@ -14,7 +15,7 @@ use super::plugin::PluginView;
 use super::run::RunView;
 use crate::catalog::{Entry, State};
 use crate::job::names::TenantId;
-use crate::job::{Delivery, JobKey, PluginKey, Source};
+use crate::job::{Delivery, History, JobKey, PluginKey, Source};
 use crate::plugin::{About, Handler};
 use crate::record::query::LedgerItem;
 use crate::record::{Definition, LastRun, Pause, Schedule, TriggerState};
@@ -49,6 +50,7 @@ fn schedule() -> Schedule {
             digest: "d".to_owned(),
             config_version: 1,
             origin: "host.toml".to_owned(),
+            origins: Default::default(),
         }),
         cursor: Some(time("2026-12-02T02:00:00Z")),
         due_at: Some(time("2026-12-02T02:00:00Z")),
@@ -57,6 +59,9 @@ fn schedule() -> Schedule {
         pause: None,
         parked: None,
         max_instances: 1,
+        history: History { keep: 100, max_age: std::time::Duration::from_hours(24) },
+        rules: crate::record::Rules::default(),
+        failures: 0,
         created_at: time("2026-11-01T00:00:00Z"),
         last_run: Some(LastRun {
             run: Id128::from_bits(0xabc),
@@ -91,6 +96,7 @@ fn run() -> Run {
         delivery: Delivery::AtLeastOnce,
         max_rescues: 3,
         not_before: None,
+        start_by: None,
         queued_at: time("2026-12-01T02:00:00.000100Z"),
         started_at: None,
         finished_at: None,
@@ -168,6 +174,27 @@ fn a_job_is_shown_as_active_paused_parked_or_finished() {
     let parked = Some("undeclared".to_owned());
     check("job-parked", &JobView::of(&Schedule { parked, cursor: None, ..schedule() }));
     check("job-finished", &JobView::of(&Schedule { cursor: None, ..schedule() }));
+}
+
+#[test]
+fn a_job_is_explained_value_by_value() {
+    let effective = json!({
+        "plugin": "report", "trigger": {"type": "cron", "hour": 2, "timezone": "UTC"}, "config": {},
+        "limits": {"timeout": "1h", "memory": "64MiB"},
+    });
+    let origins = [
+        ("plugin", "file"),
+        ("trigger", "plugin"),
+        ("trigger.timezone", "timezone"),
+        ("limits.timeout", "executor.caps.timeout (file wanted \"90m\")"),
+    ];
+    let origins = origins.map(|(key, origin)| (key.to_owned(), origin.to_owned()));
+    let def =
+        Definition { effective, origins: origins.into(), ..Definition::clone(&schedule().def) };
+    check("explain", &ExplainView::of(&Schedule { def: Arc::new(def), ..schedule() }));
+    // An older host noted nothing.
+    let view = ExplainView::of(&schedule());
+    assert!(view.items.len() == 3 && view.items.iter().all(|item| item.origin.is_none()));
 }
 
 #[test]

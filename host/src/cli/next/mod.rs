@@ -120,7 +120,7 @@ fn read(value: &Value, zone: Tz) -> Result<Trigger, String> {
 }
 
 /// Reads an instant: RFC 3339, or a wall time of `zone`.
-fn instant(text: &str, zone: Tz) -> Result<Timestamp, String> {
+pub(super) fn instant(text: &str, zone: Tz) -> Result<Timestamp, String> {
     Timestamp::parse(text).or_else(|_| parse_datetime(text, zone))
 }
 

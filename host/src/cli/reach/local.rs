@@ -51,6 +51,7 @@ impl Local {
             clock: Arc::new(SystemClock),
             catalog: watch::Sender::new(Arc::new(Catalog::default())).subscribe(),
             jobs: Arc::new(JobCache::default()),
+            config: Arc::new(config.clone()),
             status: Arc::new(Status::default()),
             host: String::new(),
             listen,

@@ -112,8 +112,37 @@ impl Reached {
         query: Query<'_>,
         body: &Value,
     ) -> Result<T, Failure> {
+        self.host()?.post(&with_query(path, &query), body)?.read()
+    }
+
+    /// Asks for something to stand there.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::post`].
+    pub fn put<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: Query<'_>,
+        body: &Value,
+    ) -> Result<T, Failure> {
+        self.host()?.put(&with_query(path, &query), body)?.read()
+    }
+
+    /// Asks for something to be gone.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::post`].
+    pub fn delete(&self, path: &str, query: Query<'_>) -> Result<(), Failure> {
+        let answer = self.host()?.delete(&with_query(path, &query))?;
+        if (200..300).contains(&answer.status) { Ok(()) } else { Err(answer.refusal()) }
+    }
+
+    /// The host; a store alone does nothing.
+    fn host(&self) -> Result<&Remote, Failure> {
         match self {
-            Self::Host(remote) => remote.post(&with_query(path, &query), body)?.read(),
+            Self::Host(remote) => Ok(remote),
             Self::Store(_) => Err(Failure::failed("no host is running; start one: `host serve`")),
         }
     }
@@ -129,10 +158,7 @@ impl Reached {
         query: Query<'_>,
         each: impl FnMut(&str) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        match self {
-            Self::Host(remote) => remote.lines(&with_query(path, &query), each),
-            Self::Store(_) => Err(Failure::failed("no host is running; start one: `host serve`")),
-        }
+        self.host()?.lines(&with_query(path, &query), each)
     }
 
     /// The items of a list, fetched a page at a time: all of them, or `limit`.

@@ -73,6 +73,16 @@ impl Remote {
         self.answer(answer)
     }
 
+    pub(super) fn put(&self, path: &str, body: &Value) -> Result<Answer, Failure> {
+        let answer = self.agent.put(format!("{}{path}", self.base)).send_json(body);
+        self.answer(answer)
+    }
+
+    pub(super) fn delete(&self, path: &str) -> Result<Answer, Failure> {
+        let answer = self.agent.delete(format!("{}{path}", self.base)).call();
+        self.answer(answer)
+    }
+
     pub(super) fn lines(
         &self,
         path: &str,

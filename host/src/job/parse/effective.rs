@@ -3,7 +3,7 @@
 use chrono_tz::Tz;
 use serde_json::{Value, json};
 
-use super::super::{Coalesce, Delivery, DirMode, Job, Overlap};
+use super::super::{Coalesce, Delivery, DirMode, Job, Overlap, Retry};
 use crate::table::Entries;
 use crate::table::unit::{show_duration, show_fuel, show_size};
 
@@ -11,7 +11,6 @@ use crate::table::unit::{show_duration, show_fuel, show_size};
 /// with its zone, so that it means the same on every host.
 pub fn effective(job: &Job, trigger: &Value, zone: Tz) -> Value {
     let policy = &job.policy;
-    let grace = policy.misfire_grace_time.map_or_else(|| "none".to_owned(), show_duration);
     json!({
         "plugin": job.plugin,
         "handler": job.handler,
@@ -20,7 +19,7 @@ pub fn effective(job: &Job, trigger: &Value, zone: Tz) -> Value {
         "config": job.config,
         "tags": job.tags,
         "priority": job.priority,
-        "misfire_grace_time": grace,
+        "misfire_grace_time": or_none(policy.misfire_grace_time.map(show_duration)),
         "coalesce": match policy.coalesce {
             Coalesce::Latest => "latest",
             Coalesce::Earliest => "earliest",
@@ -31,7 +30,13 @@ pub fn effective(job: &Job, trigger: &Value, zone: Tz) -> Value {
         "max_instances": policy.max_instances,
         "overlap": match policy.overlap {
             Overlap::Skip => "skip",
+            Overlap::Queue => "queue",
+            Overlap::Replace => "replace",
         },
+        "queue_limit": policy.queue_limit,
+        "retry": retry(&policy.retry),
+        "pause_after_failures": or_none(policy.pause_after_failures),
+        "expires": or_none(policy.expires.map(show_duration)),
         "delivery": match policy.delivery {
             Delivery::AtLeastOnce => "at_least_once",
             Delivery::AtMostOnce => "at_most_once",
@@ -45,6 +50,26 @@ pub fn effective(job: &Job, trigger: &Value, zone: Tz) -> Value {
         "limits": limits(job),
         "capabilities": { "dirs": dirs(job) },
     })
+}
+
+fn retry(retry: &Retry) -> Value {
+    json!({
+        "max_attempts": retry.max_attempts,
+        "backoff": show_duration(retry.backoff),
+        "factor": number(retry.factor),
+        "max_backoff": show_duration(retry.max_backoff),
+        "jitter": retry.jitter,
+    })
+}
+
+/// A number as one writes it: `2`, not `2.0`.
+fn number(value: f64) -> Value {
+    let whole = value as u64;
+    if whole as f64 == value { json!(whole) } else { json!(value) }
+}
+
+fn or_none(value: Option<impl serde::Serialize>) -> Value {
+    value.map_or_else(|| json!("none"), |value| json!(value))
 }
 
 fn limits(job: &Job) -> Value {

@@ -22,19 +22,19 @@ pub const JOB: Keys = Keys {
         "max_catchup",
         "max_instances",
         "overlap",
+        "queue_limit",
+        "retry",
+        "pause_after_failures",
+        "expires",
         "delivery",
         "max_rescues",
         "plugin_wait",
         "history",
         "limits",
-        "retry",
         "capabilities",
     ],
     planned: &[
         ("queue", r#""default""#),
-        ("queue_limit", "1"),
-        ("pause_after_failures", "null"),
-        ("expires", "null"),
         ("smoke", "false"),
         ("rate_limit", "null"),
         ("result", "null"),
@@ -57,14 +57,8 @@ pub const LIMITS: Keys = Keys {
 
 /// The keys of `retry`.
 pub const RETRY: Keys = Keys {
-    built: &[],
-    planned: &[
-        ("max_attempts", "1"),
-        ("backoff", r#""30s""#),
-        ("factor", "2"),
-        ("max_backoff", r#""10m""#),
-        ("jitter", "true"),
-    ],
+    built: &["max_attempts", "backoff", "factor", "max_backoff", "jitter"],
+    planned: &[],
     reserved: &[],
     refused: &[],
 };

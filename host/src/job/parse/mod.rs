@@ -25,7 +25,7 @@ use super::names::{HandlerName, PluginName};
 use super::{Capabilities, Coalesce, Delivery, Job, JobKey, Overlap, Policy};
 use crate::problem::Problem;
 use crate::table::value::{choice, list, name, shown, texts, whole};
-use crate::table::{Entries, Table, not_built, unit};
+use crate::table::{Entries, Table, unit};
 use crate::trigger::Trigger;
 
 /// `max_catchup` at most: what a store makes in one step.
@@ -34,6 +34,14 @@ pub const MAX_CATCHUP: u32 = 1_000;
 pub const MAX_INSTANCES: u32 = 10_000;
 /// `max_rescues` at most.
 pub const MAX_RESCUES: u32 = 100;
+/// `queue_limit` at most.
+pub const MAX_QUEUE: u32 = 10_000;
+/// `retry.max_attempts` at most.
+pub const MAX_ATTEMPTS: u32 = 1_000;
+/// `retry.factor` at most.
+pub const MAX_FACTOR: f64 = 100.0;
+/// `pause_after_failures` at most.
+pub const MAX_FAILURES: u32 = 1_000_000;
 /// `priority` at most.
 pub const MAX_PRIORITY: u64 = 9;
 /// `limits.memory` at least: one page of WebAssembly, in bytes.
@@ -126,6 +134,10 @@ struct Draft {
     max_catchup: Option<NonZeroU32>,
     max_instances: Option<NonZeroU32>,
     overlap: Option<Overlap>,
+    queue_limit: Option<u32>,
+    pause_after_failures: Option<Option<NonZeroU32>>,
+    expires: Option<Option<Duration>>,
+    retry: parts::RetryDraft,
     delivery: Option<Delivery>,
     max_rescues: Option<u32>,
     plugin_wait: Option<Duration>,
@@ -139,6 +151,8 @@ fn read(entries: &Entries, layer: Layer, path: &str, place: Place<'_>) -> (Draft
     let mut table = Table::new(path, entries, &keys::of_layer(layer));
     let delivery =
         [("at_least_once", Delivery::AtLeastOnce), ("at_most_once", Delivery::AtMostOnce)];
+    let overlap =
+        [("skip", Overlap::Skip), ("queue", Overlap::Queue), ("replace", Overlap::Replace)];
     let draft = Draft {
         plugin: table.read("plugin", name),
         handler: table.read("handler", name),
@@ -152,7 +166,14 @@ fn read(entries: &Entries, layer: Layer, path: &str, place: Place<'_>) -> (Draft
         coalesce: table.read("coalesce", read_coalesce),
         max_catchup: table.read("max_catchup", |value| narrow(value, 1, MAX_CATCHUP.into())),
         max_instances: table.read("max_instances", |value| narrow(value, 1, MAX_INSTANCES.into())),
-        overlap: table.read("overlap", read_overlap),
+        overlap: table.read("overlap", choice(&overlap)),
+        queue_limit: table.read("queue_limit", |value| narrow(value, 1, MAX_QUEUE.into())),
+        pause_after_failures: table.read(
+            "pause_after_failures",
+            unit::or_none(|value| narrow(value, 1, MAX_FAILURES.into())),
+        ),
+        expires: table.read("expires", unit::or_none(unit::positive_duration)),
+        retry: parts::retry(&mut table),
         delivery: table.read("delivery", choice(&delivery)),
         max_rescues: table.read("max_rescues", |value| narrow(value, 0, MAX_RESCUES.into())),
         plugin_wait: table.read("plugin_wait", unit::duration),
@@ -160,7 +181,6 @@ fn read(entries: &Entries, layer: Layer, path: &str, place: Place<'_>) -> (Draft
         history: parts::history(&mut table),
         capabilities: parts::capabilities(&mut table, layer, place.base_dir),
     };
-    parts::retry(&mut table);
     (draft, table.finish())
 }
 
@@ -182,6 +202,10 @@ impl Draft {
                 max_catchup: self.max_catchup?,
                 max_instances: self.max_instances?,
                 overlap: self.overlap?,
+                queue_limit: self.queue_limit?,
+                retry: self.retry.finish()?,
+                pause_after_failures: self.pause_after_failures?,
+                expires: self.expires?,
                 delivery: self.delivery?,
                 max_rescues: self.max_rescues?,
                 plugin_wait: self.plugin_wait?,
@@ -220,13 +244,6 @@ fn read_coalesce(value: &Value) -> Result<Coalesce, String> {
             ("all", Coalesce::All),
             ("drop", Coalesce::Drop),
         ])(value),
-    }
-}
-
-fn read_overlap(value: &Value) -> Result<Overlap, String> {
-    match value.as_str() {
-        Some(planned @ ("queue" | "replace")) => Err(not_built(planned)),
-        Some(_) | None => choice(&[("skip", Overlap::Skip)])(value),
     }
 }
 

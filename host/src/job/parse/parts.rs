@@ -1,13 +1,14 @@
 //! The tables inside a job: limits, history, capabilities, retry.
 
+use std::num::NonZeroU32;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
 
 use super::super::merge::Layer;
-use super::super::{Capabilities, DirGrant, DirMode, History, Limits};
-use super::{MAX_DIRS, MAX_KEEP, MAX_TEXT, MIN_MEMORY, keys};
+use super::super::{Capabilities, DirGrant, DirMode, History, Limits, Retry};
+use super::{MAX_ATTEMPTS, MAX_DIRS, MAX_FACTOR, MAX_KEEP, MAX_TEXT, MIN_MEMORY, keys, narrow};
 use crate::problem::{Problem, join};
 use crate::table::value::{choice, flag, list, shown, text, whole};
 use crate::table::{Table, unit};
@@ -85,10 +86,52 @@ pub fn history(job: &mut Table<'_>) -> HistoryDraft {
     draft
 }
 
-/// Looks at `retry` of `job`: only one attempt is built.
-pub fn retry(job: &mut Table<'_>) {
-    if let Some(table) = job.table("retry", &keys::RETRY) {
-        job.absorb(table.finish());
+/// What a layer says about `retry`.
+#[derive(Default)]
+pub struct RetryDraft {
+    max_attempts: Option<NonZeroU32>,
+    backoff: Option<Duration>,
+    factor: Option<f64>,
+    max_backoff: Option<Duration>,
+    jitter: Option<bool>,
+}
+
+impl RetryDraft {
+    /// The rule, when each key has been said.
+    pub fn finish(self) -> Option<Retry> {
+        Some(Retry {
+            max_attempts: self.max_attempts?,
+            backoff: self.backoff?,
+            factor: self.factor?,
+            max_backoff: self.max_backoff?,
+            jitter: self.jitter?,
+        })
+    }
+}
+
+/// Reads `retry` of `job`.
+pub fn retry(job: &mut Table<'_>) -> RetryDraft {
+    let Some(mut table) = job.table("retry", &keys::RETRY) else {
+        return RetryDraft::default();
+    };
+    let draft = RetryDraft {
+        max_attempts: table.read("max_attempts", |value| narrow(value, 1, MAX_ATTEMPTS.into())),
+        backoff: table.read("backoff", unit::positive_duration),
+        factor: table.read("factor", factor),
+        max_backoff: table.read("max_backoff", unit::positive_duration),
+        jitter: table.read("jitter", flag),
+    };
+    job.absorb(table.finish());
+    draft
+}
+
+/// A number by which pauses grow.
+fn factor(value: &Value) -> Result<f64, String> {
+    match value.as_f64() {
+        Some(factor) if (1.0..=MAX_FACTOR).contains(&factor) => Ok(factor),
+        Some(_) | None => {
+            Err(format!("must be a number from 1 to {MAX_FACTOR}, not {}", shown(value)))
+        }
     }
 }
 

@@ -139,17 +139,20 @@ fn every_wrong_value_is_named_with_what_would_be_right() {
             json!({"coalesce": "newest"}),
             "coalesce: must be `latest`, `earliest`, `all` or `drop`, not `newest`",
         ),
-        (json!({"overlap": "queue"}), "overlap: `queue` is not built yet; leave it out"),
         (json!({"overlap": "skipp"}), "overlap: unknown choice `skipp`; did you mean `skip`?"),
+        (json!({"queue_limit": 0}), "queue_limit: must be a whole number from 1 to 10000, not `0`"),
+        (
+            json!({"retry": {"factor": 0.5}}),
+            "retry.factor: must be a number from 1 to 100, not `0.5`",
+        ),
         (
             json!({"delivery": "exactly_once"}),
             "delivery: must be `at_least_once` or `at_most_once`, not `exactly_once`",
         ),
         (json!({"queue": "gpu"}), "queue: `queue` is not built yet; leave it out"),
-        (json!({"queue_limit": 2}), "queue_limit: `queue_limit` is not built yet; leave it out"),
         (
-            json!({"retry": {"max_attempts": 3}}),
-            "retry.max_attempts: `max_attempts` is not built yet; leave it out",
+            json!({"retry": {"max_attempts": 0}}),
+            "retry.max_attempts: must be a whole number from 1 to 1000, not `0`",
         ),
         (
             json!({"limits": {"grace": "5s"}}),

@@ -1,3 +1,5 @@
+mod preview;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -48,6 +50,9 @@ fn kept(new: &NewSchedule, now: &str) -> Schedule {
         pause: None,
         parked: new.parked.clone(),
         max_instances: new.max_instances,
+        history: new.history,
+        rules: crate::record::Rules::default(),
+        failures: 0,
         created_at: utc(now),
         last_run: None,
     }

@@ -1,16 +1,12 @@
 //! Of what is kept, what is not, and for whom.
 
-use std::time::Duration;
-
 use serde_json::json;
 
 use super::world::{
     World, at, ended, intent, job, line, new_run, new_schedule, plan, range, run_key,
 };
 use crate::record::query::{JobFilter, Page, RunFilter};
-use crate::record::step::{
-    AttemptEnd, Conflict, FireIntent, NewRun, NewSchedule, Put, Retention, Started, Trimmed,
-};
+use crate::record::step::{AttemptEnd, Conflict, FireIntent, NewRun, NewSchedule, Put, Started};
 use crate::run::id::RunId;
 use crate::run::outcome::Outcome;
 use crate::run::{RunKey, RunState, Verdict, reason};
@@ -84,65 +80,6 @@ pub(super) async fn i14_a_refused_call_leaves_nothing_behind(world: World) {
     assert!(world.acquire(&session, at(9)).await.is_empty());
     let health = world.store.health().await.unwrap();
     assert_eq!((health.ok, health.schedules, health.live_runs, health.done_runs), (true, 2, 0, 0));
-}
-
-const HOUR: i64 = 3_600;
-const DAY: Duration = Duration::from_hours(24);
-
-pub(super) async fn i18_trimming_spares_what_is_live_new_or_the_last(world: World) {
-    let session = world.attach(at(0)).await;
-    world.put("a", 9).await;
-    world.put("b", 9).await;
-    let old = world.fire_and_claim(&session, "a").await;
-    let last = world.fire_and_claim(&session, "a").await;
-    let live = world.fire_and_claim(&session, "a").await;
-    let only = world.fire_and_claim(&session, "b").await;
-    for claim in [&old, &last, &only] {
-        world.finish(&session, claim, Outcome::Succeeded, at(10)).await;
-    }
-    let keep = Retention { keep_bodies: 0, max_age: Duration::from_secs(1), max_entries: 0 };
-    for (now, records) in [(at(15), 0), (at(HOUR), 1), (at(9 * HOUR), 0)] {
-        let trimmed = world.store.trim(keep, 100, now).await.unwrap();
-        assert_eq!(trimmed.records, records, "at {now}");
-    }
-    for (claim, is_there) in [(&old, false), (&last, true), (&live, true), (&only, true)] {
-        let run = world.store.run(&claim.run.key()).await.unwrap();
-        assert_eq!(run.is_some(), is_there, "{}", claim.run.fire_time);
-    }
-    assert_eq!(
-        world.finish(&session, &live, Outcome::Succeeded, at(HOUR)).await,
-        crate::record::step::Finished::Done
-    );
-}
-
-pub(super) async fn trimming_bounds_entries_and_bodies(world: World) {
-    let session = world.attach(at(0)).await;
-    world.put("a", 1).await;
-    let mut keys: Vec<RunKey> = Vec::new();
-    for second in 0..6 {
-        let claim = world.fire_and_claim(&session, "a").await;
-        let end = AttemptEnd { result: Some(json!(second)), ..ended(Outcome::Succeeded) };
-        let end = AttemptEnd { log: vec![line("said")], ..end };
-        keys.push(claim.run.key());
-        world.store.finish(&session, &claim.run.key(), claim.fence, end, at(second)).await.unwrap();
-    }
-    let keep = Retention { keep_bodies: 2, max_age: DAY, max_entries: 4 };
-    let trimmed = world.store.trim(keep, 100, at(HOUR)).await.unwrap();
-    assert_eq!(trimmed, Trimmed { records: 2, bodies: 2 });
-    assert_eq!(world.store.trim(keep, 100, at(HOUR)).await.unwrap(), Trimmed::default());
-    for (index, key) in keys.iter().enumerate() {
-        let run = world.store.run(key).await.unwrap();
-        assert_eq!(run.is_some(), 2 <= index);
-        if let Some(run) = run {
-            let lines = world.store.log_read(key, 0, 9).await.unwrap().lines.len();
-            assert_eq!((run.result.is_some(), lines == 1), (4 <= index, 4 <= index), "{index}");
-            assert_eq!(run.outcome, Some(Outcome::Succeeded));
-        }
-    }
-    assert_eq!(
-        world.store.trim(Retention { max_entries: 1, ..keep }, 1, at(HOUR)).await.unwrap().records,
-        1
-    );
 }
 
 pub(super) async fn i20_a_tenant_sees_only_its_own(world: World) {

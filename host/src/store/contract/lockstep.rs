@@ -13,7 +13,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::world::{at, ended, job, line, new_run, new_schedule, plan, range};
-use crate::job::PluginKey;
+use crate::job::{History, PluginKey};
 use crate::record::query::{JobFilter, LedgerFilter, Page, RunFilter};
 use crate::record::step::{
     Acquire, AttemptEnd, Claim, Conflict, Disposition, FireIntent, Fired, Hello, LiveRuns, NewRun,
@@ -112,6 +112,8 @@ impl Side {
                 let cursor = Some(now.after(Duration::from_secs(1)));
                 let max_instances = u32::try_from(*job).unwrap() + 1;
                 let new = new_schedule(JOBS[*job], max_instances);
+                let history = History { keep: max_instances, max_age: Duration::from_secs(20) };
+                let new = NewSchedule { history, ..new };
                 let new = NewSchedule { cursor, due_at: cursor, keep_cursor: *keep_cursor, ..new };
                 tell(store.put(new, on, now).await)
             }
@@ -172,8 +174,8 @@ impl Side {
             }
             Op::Count { by } => tell(store.counter_add(&job("a").tenant, "c", *by, Some(5)).await),
             Op::Trim { bodies, hours } => {
-                let max_age = Duration::from_secs(20);
-                let keep = Retention { keep_bodies: *bodies, max_age, max_entries: 6 };
+                let removed = History { keep: *bodies, max_age: Duration::from_secs(9) };
+                let keep = Retention { removed, max_entries: 6 };
                 let now = now.after(Duration::from_hours(*hours));
                 tell(store.trim(keep, 1_000, now).await)
             }

@@ -4,9 +4,11 @@
 //! the same random steps and compares their answers; `sqlite` is about files.
 
 mod fires;
+mod forgetting;
 mod keeping;
 mod lockstep;
 mod papers;
+mod policies;
 mod runs;
 mod sqlite;
 mod world;
@@ -57,10 +59,24 @@ macro_rules! suite {
                 runs::the_schedule_knows_its_last_run_and_success,
                 runs::removing_a_job_cancels_or_leaves_its_runs,
                 runs::changes_are_told_after_they_are_kept,
+                policies::a_run_that_waited_too_long_has_its_verdict_and_never_starts,
+                policies::a_run_that_started_in_time_has_no_deadline_any_more,
+                policies::with_overlap_queue_a_fire_waits_up_to_the_limit,
+                policies::with_overlap_replace_the_oldest_makes_room,
+                policies::a_job_that_fails_too_often_in_a_row_is_paused,
+                policies::a_pause_is_looked_at_when_it_ends_or_an_hour_has_passed,
+                policies::what_waits_by_itself_is_not_bound_by_the_queue_limit,
                 keeping::i13_what_was_acknowledged_is_kept,
                 keeping::i14_a_refused_call_leaves_nothing_behind,
-                keeping::i18_trimming_spares_what_is_live_new_or_the_last,
-                keeping::trimming_bounds_entries_and_bodies,
+                forgetting::i18_trimming_spares_what_is_live_new_or_the_last,
+                forgetting::trimming_bounds_entries_and_bodies,
+                forgetting::a_range_ages_from_when_it_was_noted_and_a_run_from_its_end,
+                forgetting::of_too_many_entries_the_oldest_go,
+                forgetting::each_job_has_a_history_of_its_own,
+                forgetting::of_a_removed_job_all_is_forgotten,
+                forgetting::a_body_that_is_gone_is_an_empty_log,
+                forgetting::a_round_goes_on_where_the_step_before_it_ended,
+                forgetting::a_job_that_grew_much_is_looked_at_out_of_turn,
                 keeping::i20_a_tenant_sees_only_its_own,
                 papers::lists_come_in_pages_that_neither_repeat_nor_leave_out,
                 papers::a_ledger_holds_runs_and_ranges_newest_first,

@@ -305,8 +305,7 @@ pub(super) async fn changes_are_told_after_they_are_kept(world: World) {
         told.push(change);
     }
     let run = Change::Run(key.clone());
-    let job = Change::Job(schedule.key);
-    let expected =
-        [job.clone(), run.clone(), job, Change::Queued, run.clone(), run, Change::Cancel(key)];
+    let (put, fired) = (Change::Job(schedule.key.clone()), Change::Fired(schedule.key));
+    let expected = [put, run.clone(), fired, Change::Queued, run.clone(), run, Change::Cancel(key)];
     assert_eq!(told, expected);
 }

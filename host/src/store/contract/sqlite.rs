@@ -2,13 +2,16 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::world::{World, at, intent, job, new_run, new_schedule, plan};
+use super::world::{HISTORY, World, at, intent, job, new_run, new_schedule, plan, range};
+use crate::job::History;
 use crate::record::query::{JobFilter, LedgerFilter, Page, RunFilter};
-use crate::record::step::Conflict;
+use crate::record::step::{Conflict, NewSchedule, Retention};
+use crate::run::{Verdict, reason};
 use crate::store::embedded::EmbeddedStore;
 use crate::store::embedded::sqlite::file::{APPLICATION_ID, FORMAT};
 use crate::store::error::StoreError;
@@ -122,6 +125,39 @@ async fn after_a_crash_a_running_run_is_taken_again_at_once() {
     assert_eq!((after.run.id, after.run.attempt), (before.run.id, 2));
     assert!(before.fence < after.fence);
     assert_eq!(world.ledger("a").await.len(), 1, "one verdict, two attempts");
+}
+
+#[tokio::test]
+async fn when_a_range_was_noted_and_what_a_job_keeps_outlive_the_process() {
+    let world = World::sqlite();
+    let long_ago = range(Verdict::Misfired, reason::BEFORE_REGISTRATION, -900_000, -900_000);
+    let history = History { keep: 7, max_age: Duration::from_micros(9_000_001) };
+    let new = NewSchedule { ranges: vec![long_ago], history, ..new_schedule("a", 1) };
+    world.store.put(new, Conflict::Fail, at(0)).await.unwrap();
+    let world = world.reopen().unwrap();
+    assert_eq!(world.get("a").await.history, history);
+    let keep = Retention { removed: history, max_entries: 9 };
+    for (second, left) in [(9, 1), (10, 0)] {
+        world.store.trim(keep, 9, at(second)).await.unwrap();
+        assert_eq!(world.ledger("a").await.len(), left, "at second {second}");
+    }
+}
+
+#[tokio::test]
+async fn a_beat_and_a_look_for_what_to_forget_write_nothing() {
+    let world = World::sqlite();
+    let session = world.attach(at(0)).await;
+    world.put("a", 1).await;
+    let wal = world.path().with_file_name("campanile.db-wal");
+    let before = fs::read(&wal).unwrap();
+    for second in 1..20 {
+        world.store.beat(&session, Vec::new(), at(second)).await.unwrap();
+        world.store.due(&session, at(-1), 9).await.unwrap();
+        world.acquire(&session, at(second)).await;
+        let keep = Retention { removed: HISTORY, max_entries: 9 };
+        world.store.trim(keep, 9, at(second)).await.unwrap();
+    }
+    assert!(fs::read(&wal).unwrap() == before);
 }
 
 #[tokio::test]

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::job::{Delivery, JobKey, PluginKey, Source};
+use crate::job::{Delivery, History, JobKey, PluginKey, Source};
 use crate::record::query::{LedgerFilter, LedgerItem, Page};
 use crate::record::step::{
     Acquire, AttemptEnd, Claim, Conflict, Disposition, Finished, FireIntent, Fired, Hello, NewRun,
     NewSchedule, PlannedFire, Put, Reaped, RunSpec, Started,
 };
-use crate::record::{Definition, Durability, Schedule, Session, TriggerState};
+use crate::record::{Definition, Durability, Rules, Schedule, Session, TriggerState};
 use crate::run::id::{RunId, Uid};
 use crate::run::outcome::{Outcome, Usage};
 use crate::run::{Cause, LogLevel, LogLine, LogStream, Range, Run, RunKey, Verdict, reason};
@@ -77,6 +77,15 @@ impl World {
         match self.store.put(new, Conflict::Fail, at(0)).await.unwrap() {
             Put::Created(schedule) => schedule,
             Put::Replaced(_) | Put::Kept(_) => unreachable!("there was none"),
+        }
+    }
+
+    /// The same, with so much of its past kept.
+    pub(super) async fn put_with(&self, name: &str, history: History) -> Schedule {
+        let new = NewSchedule { history, keep_cursor: true, ..new_schedule(name, 9) };
+        match self.store.put(new, Conflict::Replace, at(0)).await.unwrap() {
+            Put::Created(schedule) | Put::Replaced(schedule) => schedule,
+            Put::Kept(_) => unreachable!("it is replaced"),
         }
     }
 
@@ -150,6 +159,10 @@ impl World {
     }
 }
 
+/// What a job keeps of its past unless the test says otherwise.
+pub(super) const HISTORY: History =
+    History { keep: 100, max_age: std::time::Duration::from_hours(30 * 24) };
+
 /// So many seconds after a Sunday in 2001.
 pub(super) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_secs(1_000_000_000 + seconds)
@@ -178,12 +191,15 @@ pub(super) fn new_schedule(name: &str, max_instances: u32) -> NewSchedule {
             digest: "d1".to_owned(),
             config_version: 1,
             origin: "a test".to_owned(),
+            origins: Default::default(),
         },
         cursor: Some(at(0)),
         due_at: Some(at(0)),
         trigger_state: TriggerState { anchor: at(0) },
         keep_cursor: false,
+        rules: Rules::default(),
         max_instances,
+        history: HISTORY,
         parked: None,
         ranges: Vec::new(),
     }
@@ -201,6 +217,7 @@ pub(super) fn spec() -> RunSpec {
 
 pub(super) fn plan(second: Timestamp) -> PlannedFire {
     PlannedFire {
+        start_by: None,
         fire_time: second,
         due_at: second,
         disposition: Disposition::Run,
@@ -236,6 +253,7 @@ pub(super) fn range(verdict: Verdict, reason: &'static str, first: i64, last: i6
 
 pub(super) fn new_run(name: &str, id: u128, now: Timestamp) -> NewRun {
     NewRun {
+        start_by: None,
         job: job(name),
         id: Uid::from_bits(id),
         cause: Cause::Manual,

@@ -8,6 +8,7 @@ use crate::record::step::Change;
 use crate::record::{Doc, Schedule, Session};
 use crate::run::id::{Fence, SessionId, Uid};
 use crate::run::{LogLine, Range, Run, RunKey};
+use crate::time::Timestamp;
 
 /// Everything that one or more steps want done, in order.
 #[derive(Debug, Default)]
@@ -32,7 +33,7 @@ pub enum Write {
     /// A range was opened, or the open one has grown.
     Range(KeptRange),
     /// A range is forgotten, if its last fire time is still this.
-    RangeGone(u64, crate::time::Timestamp),
+    RangeGone(u64, Timestamp),
     /// A session was opened.
     Session(Session),
     /// A session is over.
@@ -69,6 +70,8 @@ pub struct KeptRange {
     pub uid: Uid,
     /// The range.
     pub range: Range,
+    /// When it was opened, or grew last. Its fire times may be of any age.
+    pub noted_at: Timestamp,
 }
 
 /// A document's full name.

@@ -6,13 +6,14 @@ use super::effects::{Effects, Extent, KeptRange, Write};
 use super::live::{Noted, last_run_after};
 use super::schedules::{check_cursor, check_ranges};
 use super::{Core, Place, known};
+use crate::job::Overlap;
 use crate::record::Schedule;
 use crate::record::step::{
     Change, Disposition, FireIntent, Fired, MAX_FIRES_PER_INTENT, PlannedFire,
 };
 use crate::run::id::{RunId, SessionId};
 use crate::run::outcome::Usage;
-use crate::run::{Cause, Range, Run, RunState, Verdict, reason};
+use crate::run::{Cause, Range, Run, RunKey, RunState, Verdict, reason};
 use crate::store::error::StoreError;
 use crate::store::{Result, run_id_of_fire};
 use crate::time::Timestamp;
@@ -24,8 +25,8 @@ enum Fate {
     Slot,
     /// It waits for one.
     Backlog,
-    /// It never becomes a run.
-    Skip,
+    /// It never becomes a run, for this reason.
+    Skip(&'static str),
 }
 
 /// What stands for a fire time, or for a stretch of them.
@@ -83,14 +84,19 @@ impl Core {
             return Fired::Lost;
         }
 
+        self.make_room(&old, &intent.fires, now, fx);
+        let Some(old) = self.schedules.get(&intent.job).map(Arc::clone) else {
+            return Fired::Lost;
+        };
         let (mut runs, mut skipped) = (Vec::new(), Vec::new());
         let mut last_fire = old.last_fire;
         for entry in self.entries(&old, intent.fires, intent.ranges) {
             match entry {
-                Entry::Range(range) => self.add_range(&old, &mut last_fire, range, fx),
-                Entry::Fire(fire, Fate::Skip) => {
+                Entry::Range(range) => self.add_range(&old, &mut last_fire, range, now, fx),
+                Entry::Fire(fire, Fate::Skip(why)) => {
                     skipped.push(fire.fire_time);
-                    self.add_range(&old, &mut last_fire, skipped_range(fire.fire_time), fx);
+                    let range = skipped_range(fire.fire_time, why);
+                    self.add_range(&old, &mut last_fire, range, now, fx);
                 }
                 Entry::Fire(fire, fate) => {
                     last_fire = Some(fire.fire_time);
@@ -120,7 +126,7 @@ impl Core {
             let place = match (is_claimed, fate) {
                 (true, _) => Place::Held(session),
                 (false, Fate::Slot) => Place::Ready,
-                (false, Fate::Backlog | Fate::Skip) => Place::Backlog,
+                (false, Fate::Backlog | Fate::Skip(_)) => Place::Backlog,
             };
             if fate == Fate::Slot {
                 self.queues.take_slot(&run);
@@ -134,13 +140,41 @@ impl Core {
         }
         let schedule = Arc::new(schedule);
         fx.write(Write::Schedule(Arc::clone(&schedule), Extent::Position));
-        fx.tell(Change::Job(intent.job));
+        fx.tell(Change::Fired(intent.job));
         if !queued.is_empty() {
             fx.tell_queued();
         }
         self.set_schedule(schedule);
         let claimed = claimed.into_iter().map(|run| self.claim_of(run)).collect();
         Fired::Done { queued, claimed, skipped }
+    }
+
+    /// With `overlap = "replace"`, ends what stands in the way of a new fire at the limit: what
+    /// waits is over at once, the oldest that runs is asked to stop.
+    fn make_room(
+        &mut self,
+        schedule: &Schedule,
+        fires: &[PlannedFire],
+        now: Timestamp,
+        fx: &mut Effects,
+    ) {
+        let limit = usize::try_from(schedule.max_instances).unwrap_or(usize::MAX);
+        let wants = fires.iter().filter(|fire| fire.disposition == Disposition::Run).count();
+        let missing = (self.queues.taken(schedule.uid) + wants).saturating_sub(limit);
+        if schedule.rules.overlap != Overlap::Replace || missing == 0 {
+            return;
+        }
+        let mut rivals: Vec<_> = self
+            .queues
+            .all(schedule.uid)
+            .filter_map(|run| self.live.get(&RunKey { tenant: schedule.key.tenant.clone(), run }))
+            .filter(|live| live.run.cause == Cause::Schedule && live.run.cancel.is_none())
+            .map(|live| (live.run.verdict.is_some(), live.run.fire_time, live.run.key()))
+            .collect();
+        rivals.sort();
+        for (_, _, key) in rivals.into_iter().take(missing) {
+            self.stop(&key, "a newer fire took its place", reason::REPLACED, now, fx);
+        }
     }
 
     /// What stands for the fire times passed, in order. What was to be coalesced into a run that is
@@ -153,32 +187,38 @@ impl Core {
     ) -> Vec<Entry> {
         let limit = usize::try_from(schedule.max_instances).unwrap_or(usize::MAX);
         let mut free = limit.saturating_sub(self.queues.taken(schedule.uid));
-        let mut skipped: Vec<RunId> = Vec::new();
+        let rules = schedule.rules;
+        let most = usize::try_from(rules.queue_limit).unwrap_or(usize::MAX);
+        let mut waiting = self.queues.waiting(schedule.uid);
+        let mut skipped: Vec<(RunId, &'static str)> = Vec::new();
         let mut entries: Vec<Entry> = Vec::with_capacity(fires.len() + ranges.len());
         for fire in fires {
-            let fate = match (free, fire.disposition) {
-                (0, Disposition::Run) => Fate::Skip,
-                (0, Disposition::Wait) => Fate::Backlog,
-                (_, Disposition::Run | Disposition::Wait) => Fate::Slot,
+            let fate = match (free, fire.disposition, rules.overlap) {
+                (0, Disposition::Run, Overlap::Skip) => Fate::Skip(reason::MAX_INSTANCES),
+                (0, Disposition::Run, Overlap::Queue) if most <= waiting => {
+                    Fate::Skip(reason::QUEUE_LIMIT)
+                }
+                (0, Disposition::Run, Overlap::Queue | Overlap::Replace)
+                | (0, Disposition::Wait, _) => Fate::Backlog,
+                (_, Disposition::Run | Disposition::Wait, _) => Fate::Slot,
             };
             match fate {
                 Fate::Slot => free -= 1,
-                Fate::Backlog => (),
-                Fate::Skip => {
-                    skipped.push(run_id_of_fire(&schedule.key, schedule.uid, fire.fire_time));
+                Fate::Backlog => waiting += 1,
+                Fate::Skip(why) => {
+                    let id = run_id_of_fire(&schedule.key, schedule.uid, fire.fire_time);
+                    skipped.push((id, why));
                 }
             }
             entries.push(Entry::Fire(fire, fate));
         }
         entries.extend(ranges.into_iter().map(|range| {
-            Entry::Range(match range.into {
-                Some(into) if skipped.contains(&into) => Range {
-                    verdict: Verdict::Skipped,
-                    reason: reason::MAX_INSTANCES.into(),
-                    into: None,
-                    ..range
-                },
-                Some(_) | None => range,
+            let skip = skipped.iter().find(|(id, _)| range.into == Some(*id));
+            Entry::Range(match skip {
+                Some((_, why)) => {
+                    Range { verdict: Verdict::Skipped, reason: (*why).into(), into: None, ..range }
+                }
+                None => range,
             })
         }));
         entries.sort_by_key(Entry::first);
@@ -191,6 +231,7 @@ impl Core {
         schedule: &Schedule,
         last_fire: &mut Option<Timestamp>,
         range: Range,
+        now: Timestamp,
         fx: &mut Effects,
     ) {
         let adjacent = *last_fire;
@@ -202,12 +243,15 @@ impl Core {
         {
             open.range.last = range.last;
             open.range.count += range.count;
+            open.noted_at = now;
             fx.write(Write::Range(open.clone()));
             return;
         }
         let id = self.next_range;
         self.next_range += 1;
-        let kept = KeptRange { id, job: schedule.key.clone(), uid: schedule.uid, range };
+        let (job, uid) = (schedule.key.clone(), schedule.uid);
+        self.rounds.grew(&job);
+        let kept = KeptRange { id, job, uid, range, noted_at: now };
         fx.write(Write::Range(kept.clone()));
         self.newest_range.insert(schedule.uid, kept);
     }
@@ -248,10 +292,10 @@ fn check(intent: &FireIntent, now: Timestamp) -> Result<()> {
     Ok(())
 }
 
-fn skipped_range(fire_time: Timestamp) -> Range {
+fn skipped_range(fire_time: Timestamp, why: &'static str) -> Range {
     Range {
         verdict: Verdict::Skipped,
-        reason: reason::MAX_INSTANCES.into(),
+        reason: why.into(),
         first: fire_time,
         last: fire_time,
         count: 1,
@@ -283,6 +327,7 @@ fn queued_run(schedule: &Schedule, fire: PlannedFire, now: Timestamp) -> Run {
         delivery: spec.delivery,
         max_rescues: spec.max_rescues,
         not_before: None,
+        start_by: fire.start_by,
         queued_at: now,
         started_at: None,
         finished_at: None,

@@ -6,10 +6,13 @@ use super::effects::{Effects, Extent, Write};
 use super::{Core, Live, Place};
 use crate::job::JobKey;
 use crate::record::step::{Change, Claim};
-use crate::record::{LastRun, Schedule};
+use crate::record::{LastRun, Pause, Schedule};
 use crate::run::id::{SessionId, Uid};
 use crate::run::outcome::{Outcome, Usage};
-use crate::run::{Attempt, MAX_ATTEMPTS_KEPT, Reason, Run, RunKey, RunState, Verdict, reason};
+use crate::run::{
+    Attempt, MAX_ATTEMPTS_KEPT, Reason, Run, RunKey, RunState, StartBy, Verdict, reason,
+};
+use crate::schedule::pause::due_while_paused;
 use crate::time::Timestamp;
 
 /// Why a run that never started is over.
@@ -22,14 +25,11 @@ impl Core {
     /// Keeps `schedule` and its place among those that are due.
     pub(super) fn set_schedule(&mut self, schedule: Arc<Schedule>) {
         if let Some(before) = self.schedules.get(&schedule.key)
-            && let Some(due_at) = before.due_at
+            && let Some(due_at) = due_key(before)
         {
             self.due.remove(&(due_at, before.key.clone()));
         }
-        if let Some(due_at) = schedule.due_at
-            && schedule.pause.is_none()
-            && schedule.parked.is_none()
-        {
+        if let Some(due_at) = due_key(&schedule) {
             self.due.insert((due_at, schedule.key.clone()));
         }
         self.schedules.insert(schedule.key.clone(), schedule);
@@ -63,6 +63,9 @@ impl Core {
 
     pub(super) fn insert_live(&mut self, run: Arc<Run>, place: Place, lines: u64) {
         let key = run.key();
+        if let Some(deadline) = deadline_of(&run) {
+            self.deadlines.insert((deadline, key.clone()));
+        }
         self.enter(&run, &key, place);
         self.live.insert(key, Live { run, place, lines });
     }
@@ -105,8 +108,20 @@ impl Core {
         }
     }
 
-    /// Lets runs go on whose time has come.
+    /// Lets runs go on whose time has come, and gives up those that should have started.
     pub(super) fn wake(&mut self, now: Timestamp, fx: &mut Effects) {
+        while let Some((deadline, key)) = self.deadlines.first().cloned() {
+            if now <= deadline {
+                break;
+            }
+            self.deadlines.pop_first();
+            let Some(live) = self.live.get(&key) else { continue };
+            let run = Arc::clone(&live.run);
+            if let (None, Some(start_by)) = (run.verdict, run.start_by.clone()) {
+                let StartBy { verdict, reason, .. } = start_by;
+                self.drop_live(&run, Dropped { verdict, reason }, None, now, fx);
+            }
+        }
         while let Some(key) = self.queues.pop_later(now) {
             let Some(live) = self.live.get(&key) else { continue };
             let run = Arc::clone(&live.run);
@@ -136,6 +151,9 @@ impl Core {
         run.started_at = Some(now);
         run.not_before = None;
         if run.verdict.is_none() {
+            if let Some(deadline) = deadline_of(run) {
+                self.deadlines.remove(&(deadline, run.key()));
+            }
             run.verdict = Some(Verdict::Ran);
             if run.reason.as_deref() == Some(reason::NO_PLUGIN) {
                 run.reason = Some(reason::LATE.into());
@@ -199,11 +217,16 @@ impl Core {
         let run = Arc::new(run);
         let key = run.key();
         if let Some(live) = self.live.remove(&key) {
+            if let Some(deadline) = deadline_of(&live.run) {
+                self.deadlines.remove(&(deadline, key.clone()));
+            }
             self.exit(&live.run, &key, live.place);
         }
         self.queues.leave_job(&run);
+        self.rounds.grew(&run.job_key());
         fx.run(&run);
         self.note(&run, Noted::Moved, now, fx);
+        self.count_failures(&run, now, fx);
         self.fill_slots(&run.job_key(), run.uid, fx);
     }
 
@@ -232,6 +255,42 @@ impl Core {
         }
     }
 
+    /// Counts runs in a row that did not succeed, and pauses the job when its rules say so.
+    fn count_failures(&mut self, run: &Run, now: Timestamp, fx: &mut Effects) {
+        let Some(schedule) = self.schedules.get(&run.job_key()) else { return };
+        let failures = match run.outcome {
+            Some(Outcome::Succeeded) => 0,
+            Some(
+                Outcome::Failed
+                | Outcome::TimedOut
+                | Outcome::OutOfFuel
+                | Outcome::OutOfMemory
+                | Outcome::Trapped
+                | Outcome::LimitExceeded
+                | Outcome::Abandoned,
+            ) => schedule.failures.saturating_add(1),
+            Some(Outcome::Cancelled) | None => return,
+        };
+        if schedule.uid != run.uid || schedule.failures == failures {
+            return;
+        }
+        let mut schedule = Schedule::clone(schedule);
+        schedule.failures = failures;
+        let limit = schedule.rules.pause_after_failures;
+        if schedule.pause.is_none() && limit.is_some_and(|limit| limit <= failures) {
+            schedule.version += 1;
+            schedule.pause = Some(Pause {
+                by: "pause_after_failures".to_owned(),
+                why: format!("{failures} runs in a row did not succeed, the last at {now}"),
+                until: None,
+            });
+            fx.tell(Change::Job(schedule.key.clone()));
+        }
+        let schedule = Arc::new(schedule);
+        fx.write(Write::Schedule(Arc::clone(&schedule), Extent::Position));
+        self.set_schedule(schedule);
+    }
+
     /// Tells that the run is to be cancelled and notes it.
     pub(super) fn ask_to_stop(&mut self, run: &Arc<Run>, why: &str, fx: &mut Effects) {
         if run.cancel.is_none() {
@@ -246,6 +305,21 @@ impl Core {
         }
         fx.tell(Change::Cancel(run.key()));
     }
+}
+
+/// When a schedule is to be looked at: when it is due, or during a pause when that is to be
+/// settled or over.
+pub(super) fn due_key(schedule: &Schedule) -> Option<Timestamp> {
+    match (&schedule.parked, &schedule.pause) {
+        (Some(_), _) => None,
+        (None, Some(_)) => due_while_paused(schedule),
+        (None, None) => schedule.due_at,
+    }
+}
+
+/// When a run is given up that has not started.
+fn deadline_of(run: &Run) -> Option<Timestamp> {
+    run.start_by.as_ref().filter(|_| run.verdict.is_none()).map(|start_by| start_by.at)
 }
 
 /// What happened to a run that its schedule should know.

@@ -19,6 +19,7 @@ mod fire;
 mod live;
 pub mod papers;
 mod queues;
+pub mod rounds;
 pub mod runs;
 mod schedules;
 mod sessions;
@@ -35,6 +36,7 @@ use crate::store::error::StoreError;
 use crate::time::Timestamp;
 use effects::{CounterKey, DocKey, KeptRange};
 use queues::Queues;
+use rounds::Rounds;
 
 /// Lines kept of one run's log; further ones are dropped. The engine cuts by bytes long before.
 pub const MAX_LOG_LINES: u64 = 20_000;
@@ -58,10 +60,14 @@ pub struct Core {
     /// Active schedules by when they are due.
     due: BTreeSet<(Timestamp, JobKey)>,
     live: HashMap<RunKey, Live>,
+    /// Runs that have not started, by when they are given up.
+    deadlines: BTreeSet<(Timestamp, RunKey)>,
     queues: Queues,
     sessions: HashMap<SessionId, Holder>,
     /// The newest range of each creation of a job; open while nothing came after it.
     newest_range: HashMap<Uid, KeptRange>,
+    /// Whose past is to be looked at when something may be forgotten.
+    rounds: Rounds,
     fence: Fence,
     next_range: u64,
     generation: u64,
@@ -123,9 +129,11 @@ impl Core {
             schedules: BTreeMap::new(),
             due: BTreeSet::new(),
             live: HashMap::new(),
+            deadlines: BTreeSet::new(),
             queues: Queues::default(),
             sessions: HashMap::new(),
             newest_range: from.newest_ranges.into_iter().map(|kept| (kept.uid, kept)).collect(),
+            rounds: Rounds::default(),
             fence: from.fence,
             next_range: from.last_range + 1,
             generation: from.generation.max(1),

@@ -1,12 +1,13 @@
 //! Steps on documents and counters, and on what is forgotten. None of these is live.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::effects::{CounterKey, DocKey, Effects, Write};
+use super::rounds::{Look, Looked};
 use super::{Core, Past};
 use crate::record::Doc;
 use crate::record::step::Trimmed;
+use crate::run::id::Uid;
 use crate::run::{Run, RunKey};
 use crate::store::Result;
 use crate::store::error::StoreError;
@@ -17,10 +18,23 @@ use crate::time::Timestamp;
 pub struct Victims {
     /// Done runs.
     pub runs: Vec<RunKey>,
-    /// Ranges, with the last fire time they had.
-    pub ranges: Vec<(u64, Timestamp)>,
+    /// Ranges.
+    pub ranges: Vec<RangeMark>,
     /// Done runs that stay without log, arguments and result.
     pub bodies: Vec<RunKey>,
+    /// Whose they are, and who else was looked at.
+    pub looked: Looked,
+}
+
+/// A range as it was when it was found not to be needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RangeMark {
+    /// Its place in the ledger.
+    pub id: u64,
+    /// The creation of its job.
+    pub uid: Uid,
+    /// Its last fire time. Once it has grown, it is needed again.
+    pub last: Timestamp,
 }
 
 impl Core {
@@ -82,6 +96,11 @@ impl Core {
         Ok(Some(sum))
     }
 
+    /// Whose past is to be looked at now, to find what need not be kept.
+    pub fn look(&mut self) -> Look {
+        self.rounds.next()
+    }
+
     /// Forgets what was found not to be needed any longer; whatever is live stays.
     ///
     /// # Errors
@@ -103,7 +122,8 @@ impl Core {
                 bare.push((key, Arc::new(run)));
             }
         }
-        let mut trimmed = Trimmed { records: 0, bodies: bare.len() as u64 };
+        let more = self.rounds.looked(victims.looked);
+        let mut trimmed = Trimmed { records: 0, bodies: bare.len() as u64, more };
         for (key, run) in bare {
             fx.write(Write::LogGone(key));
             fx.write(Write::Run(run));
@@ -114,24 +134,19 @@ impl Core {
                 fx.write(Write::RunGone(key));
             }
         }
-        // A range that is forgotten must not come back by growing.
-        let gone: HashSet<(u64, Timestamp)> = victims.ranges.iter().copied().collect();
-        self.newest_range.retain(|_, kept| !gone.contains(&(kept.id, kept.range.last)));
-        for (id, last) in victims.ranges {
+        for RangeMark { id, uid, last } in victims.ranges {
+            if let Some(newest) = self.newest_range.get(&uid)
+                && newest.id == id
+            {
+                if newest.range.last != last {
+                    continue;
+                }
+                // It must not come back by growing.
+                self.newest_range.remove(&uid);
+            }
             trimmed.records += 1;
             fx.write(Write::RangeGone(id, last));
         }
         Ok(trimmed)
-    }
-}
-
-impl Victims {
-    /// Keeps `budget` of them: records first, since they take their bodies with them.
-    pub fn hold_within(&mut self, budget: usize) {
-        self.runs.truncate(budget);
-        self.ranges.truncate(budget.saturating_sub(self.runs.len()));
-        let gone: HashSet<&RunKey> = self.runs.iter().collect();
-        self.bodies.retain(|run| !gone.contains(run));
-        self.bodies.truncate(budget.saturating_sub(self.runs.len() + self.ranges.len()));
     }
 }

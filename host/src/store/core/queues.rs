@@ -117,6 +117,18 @@ impl Queues {
         self.slots.get(&uid).map_or(0, |slots| slots.taken.len())
     }
 
+    /// How many runs wait for one of those to end.
+    pub(super) fn waiting(&self, uid: Uid) -> usize {
+        self.slots.get(&uid).map_or(0, |slots| slots.backlog.len())
+    }
+
+    /// Those that count as instances and those that wait, in no order.
+    pub(super) fn all(&self, uid: Uid) -> impl Iterator<Item = RunId> + '_ {
+        self.slots.get(&uid).into_iter().flat_map(|slots| {
+            slots.taken.iter().copied().chain(slots.backlog.iter().map(|turn| turn.id))
+        })
+    }
+
     pub(super) fn has_slot(&self, run: &Run) -> bool {
         self.slots.get(&run.uid).is_some_and(|slots| slots.taken.contains(&run.id))
     }

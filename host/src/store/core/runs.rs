@@ -216,7 +216,7 @@ impl Core {
 
     /// Ends a waiting run, or asks that a running one be stopped. Answers whether it is over, or
     /// `None` when it is not live.
-    fn stop(
+    pub(super) fn stop(
         &mut self,
         key: &RunKey,
         why: &str,
@@ -313,6 +313,7 @@ fn made_run(new: NewRun, uid: crate::run::id::Uid, now: Timestamp) -> Run {
         delivery: new.spec.delivery,
         max_rescues: new.spec.max_rescues,
         not_before: new.not_before,
+        start_by: new.start_by,
         queued_at: now,
         started_at: None,
         finished_at: None,

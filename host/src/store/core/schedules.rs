@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::effects::{Effects, Extent, Write};
+use super::live::due_key;
 use super::{Core, known};
 use crate::job::JobKey;
 use crate::record::Schedule;
@@ -76,12 +77,15 @@ impl Core {
             pause: None,
             parked: new.parked,
             max_instances: new.max_instances,
+            rules: new.rules,
+            failures: 0,
+            history: new.history,
             created_at: now,
             last_run: None,
         };
         let mut last_fire = None;
         for range in new.ranges {
-            self.add_range(&schedule, &mut last_fire, range, fx);
+            self.add_range(&schedule, &mut last_fire, range, now, fx);
         }
         self.keep_whole(schedule.clone(), fx);
         Ok(schedule)
@@ -103,6 +107,8 @@ impl Core {
             trigger_state,
             parked: new.parked,
             max_instances: new.max_instances,
+            rules: new.rules,
+            history: new.history,
             ..old.clone()
         };
         self.keep_whole(schedule.clone(), fx);
@@ -152,7 +158,7 @@ impl Core {
         schedule.parked = patch.parked.unwrap_or(schedule.parked);
         let mut last_fire = schedule.last_fire;
         for range in patch.ranges {
-            self.add_range(&schedule, &mut last_fire, range, fx);
+            self.add_range(&schedule, &mut last_fire, range, now, fx);
         }
         schedule.last_fire = last_fire;
         let version = schedule.version;
@@ -181,7 +187,7 @@ impl Core {
         if expect.is_some_and(|version| version != schedule.version) {
             return Err(StoreError::Conflict { current: schedule.version });
         }
-        if let Some(due_at) = schedule.due_at {
+        if let Some(due_at) = due_key(&schedule) {
             self.due.remove(&(due_at, job.clone()));
         }
         self.schedules.remove(job);

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use tokio::sync::broadcast;
 
-use super::EmbeddedStore;
+use super::{EmbeddedStore, aging};
 use crate::job::JobKey;
 use crate::job::names::TenantId;
 use crate::record::query::{JobFilter, LedgerFilter, LedgerItem, LogPage, Page, Paged, RunFilter};
@@ -222,7 +222,8 @@ impl Store for EmbeddedStore {
     }
 
     async fn trim(&self, keep: Retention, budget: usize, now: Timestamp) -> Result<Trimmed> {
-        let victims = self.read(move |kept| kept.victims(keep, budget, now)).await?;
+        let look = self.step(|core, _, _| Ok(core.look())).await?;
+        let victims = self.read(move |kept| aging::victims(kept, &look, keep, budget, now)).await?;
         self.step(move |core, past, fx| core.forget(past, victims, fx)).await
     }
 

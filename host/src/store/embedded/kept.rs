@@ -1,26 +1,23 @@
 //! The reading side of what is kept, and where one page of it ends and the next begins.
 
+use super::aging::Pasts;
 use crate::job::JobKey;
 use crate::job::names::TenantId;
 use crate::record::query::{
     JobFilter, LedgerFilter, LedgerItem, LogPage, MAX_PAGE, Page, Paged, RunFilter,
 };
-use crate::record::step::Retention;
 use crate::record::{Doc, Schedule};
 use crate::run::id::RunId;
 use crate::run::{Range, Run, RunKey};
 use crate::store::Result;
-use crate::store::core::papers::Victims;
 use crate::store::error::StoreError;
 use crate::time::Timestamp;
 
 /// Lines in one piece of a log at most.
 pub const MAX_LOG_PAGE: usize = 10_000;
-/// A done run is kept at least so long: within it, the repeat of a lost call finds it.
-pub const REPEAT_HORIZON: std::time::Duration = std::time::Duration::from_mins(10);
 
 /// What a backend answers from what it has kept.
-pub(super) trait Kept {
+pub(super) trait Kept: Pasts {
     fn schedule(&self, job: &JobKey) -> Result<Option<Schedule>>;
 
     fn schedules(&self, filter: &JobFilter, page: &Page) -> Result<Paged<Schedule>>;
@@ -40,9 +37,6 @@ pub(super) trait Kept {
 
     /// Schedules, live runs, done runs.
     fn counts(&self) -> Result<[u64; 3]>;
-
-    /// What need not be kept any longer, at most `budget` of it.
-    fn victims(&self, keep: Retention, budget: usize, now: Timestamp) -> Result<Victims>;
 }
 
 /// A place in a list that a page can end at, as the text that its reader hands back.

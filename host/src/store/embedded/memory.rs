@@ -2,22 +2,24 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 use std::sync::Arc;
 
+use super::aging::{DoneMark, Pasts};
 use super::kept::{
-    EntryId, Kept, LedgerMark, MAX_LOG_PAGE, Mark, REPEAT_HORIZON, RunMark, cut,
-    ledger_item_of_range, ledger_item_of_run, limit_of, plain,
+    EntryId, Kept, LedgerMark, MAX_LOG_PAGE, Mark, RunMark, cut, ledger_item_of_range,
+    ledger_item_of_run, limit_of, plain,
 };
-use crate::job::JobKey;
 use crate::job::names::TenantId;
+use crate::job::{History, JobKey};
 use crate::record::query::{JobFilter, LedgerFilter, LedgerItem, LogPage, Page, Paged, RunFilter};
-use crate::record::step::Retention;
 use crate::record::{Doc, Schedule};
-use crate::run::{Cause, LogLine, Range, Run, RunKey, RunState};
+use crate::run::id::RunId;
+use crate::run::{Cause, LogLine, Run, RunKey, RunState};
 use crate::store::Result;
 use crate::store::core::Past;
-use crate::store::core::effects::{CounterKey, DocKey, Write};
-use crate::store::core::papers::Victims;
+use crate::store::core::effects::{CounterKey, DocKey, KeptRange, Write};
+use crate::store::core::papers::RangeMark;
 use crate::store::error::StoreError;
 use crate::time::Timestamp;
 
@@ -27,7 +29,7 @@ pub(super) struct Memory {
     schedules: BTreeMap<JobKey, Arc<Schedule>>,
     runs: HashMap<RunKey, Arc<Run>>,
     by_age: BTreeSet<RunMark>,
-    pasts: HashMap<JobKey, JobPast>,
+    pasts: BTreeMap<JobKey, JobPast>,
     /// Whose a range is.
     ranges: HashMap<u64, JobKey>,
     logs: HashMap<RunKey, Vec<LogLine>>,
@@ -41,7 +43,34 @@ struct JobPast {
     runs: BTreeSet<RunMark>,
     /// Fire times of runs with cause `schedule`.
     fires: BTreeSet<LedgerMark>,
-    ranges: BTreeMap<u64, Range>,
+    ranges: BTreeMap<u64, KeptRange>,
+    /// Ranges by when they were noted.
+    noted: BTreeSet<(Timestamp, u64)>,
+    /// Done runs by their end.
+    done: BTreeSet<DoneMark>,
+    /// Those of them that have a body.
+    bodies: BTreeSet<DoneMark>,
+}
+
+impl JobPast {
+    fn put_range(&mut self, kept: KeptRange) {
+        self.noted.insert((kept.noted_at, kept.id));
+        if let Some(old) = self.ranges.insert(kept.id, kept.clone())
+            && old.noted_at != kept.noted_at
+        {
+            self.noted.remove(&(old.noted_at, old.id));
+        }
+    }
+
+    /// Notes that the run is done, and whether it has a body.
+    fn put_done(&mut self, done: DoneMark, has_body: bool) {
+        self.done.insert(done);
+        if has_body {
+            self.bodies.insert(done);
+        } else {
+            self.bodies.remove(&done);
+        }
+    }
 }
 
 impl Memory {
@@ -58,7 +87,7 @@ impl Memory {
             Write::RunGone(run) => self.remove_run(&run),
             Write::Range(kept) => {
                 self.ranges.insert(kept.id, kept.job.clone());
-                self.pasts.entry(kept.job).or_default().ranges.insert(kept.id, kept.range);
+                self.pasts.entry(kept.job.clone()).or_default().put_range(kept);
             }
             Write::RangeGone(id, last) => self.remove_range(id, last),
             Write::Log(run, _, lines) => self.logs.entry(run).or_default().extend(lines),
@@ -79,6 +108,10 @@ impl Memory {
     }
 
     fn put_run(&mut self, run: Arc<Run>) {
+        if let Some(done) = done_mark(&run) {
+            let has_body = self.has_body(&run);
+            self.pasts.entry(run.job_key()).or_default().put_done(done, has_body);
+        }
         if let Some(kept) = self.runs.get_mut(&run.key()) {
             *kept = run;
             return;
@@ -101,27 +134,34 @@ impl Memory {
         if let Some(past) = self.pasts.get_mut(&run.job_key()) {
             past.runs.remove(&mark);
             past.fires.remove(&LedgerMark::of_run(&run));
+            if let Some(done) = done_mark(&run) {
+                past.done.remove(&done);
+                past.bodies.remove(&done);
+            }
         }
+        self.forget_if_empty(&run.job_key());
     }
 
     fn remove_range(&mut self, id: u64, last: Timestamp) {
-        let Some(past) = self.ranges.get(&id).and_then(|job| self.pasts.get_mut(job)) else {
+        let Some(job) = self.ranges.get(&id).cloned() else { return };
+        let Some(past) = self.pasts.get_mut(&job) else { return };
+        let Some(kept) = past.ranges.get(&id).filter(|kept| kept.range.last == last) else {
             return;
         };
-        if past.ranges.get(&id).is_some_and(|range| range.last == last) {
-            past.ranges.remove(&id);
-            self.ranges.remove(&id);
+        past.noted.remove(&(kept.noted_at, id));
+        past.ranges.remove(&id);
+        self.ranges.remove(&id);
+        self.forget_if_empty(&job);
+    }
+
+    fn forget_if_empty(&mut self, job: &JobKey) {
+        if self.pasts.get(job).is_some_and(|past| past.runs.is_empty() && past.ranges.is_empty()) {
+            self.pasts.remove(job);
         }
     }
 
     fn run_at(&self, mark: &RunMark) -> Option<&Arc<Run>> {
         self.runs.get(&RunKey { tenant: mark.tenant.clone(), run: mark.id })
-    }
-
-    /// Done runs of a job, newest first.
-    fn done_runs<'a>(&'a self, past: &'a JobPast) -> impl Iterator<Item = &'a Arc<Run>> {
-        let runs = past.runs.iter().rev().filter_map(|mark| self.run_at(mark));
-        runs.filter(|run| run.state == RunState::Done)
     }
 
     fn has_body(&self, run: &Run) -> bool {
@@ -177,10 +217,10 @@ impl Kept for Memory {
             }
             (_, _) => &self.by_age,
         };
+        let end = before.map_or(Bound::Unbounded, Bound::Excluded);
         let items = of_job
-            .iter()
+            .range((Bound::Unbounded, end))
             .rev()
-            .filter(|mark| before.as_ref().is_none_or(|before| *mark < before))
             .filter_map(|mark| self.run_at(mark))
             .filter(|run| is_wanted(filter, run))
             .take(limit + 1)
@@ -199,24 +239,26 @@ impl Kept for Memory {
         let Some(past) = self.pasts.get(job) else {
             return Ok(Paged { items: Vec::new(), next_cursor: None });
         };
-        let fires = past.fires.iter().filter_map(|mark| match mark.entry {
-            EntryId::Range(_) => None,
-            EntryId::Run(run) => {
-                let run = self.runs.get(&RunKey { tenant: job.tenant.clone(), run })?;
-                Some((*mark, ledger_item_of_run(run)?))
-            }
+        let is_wanted = |item: &LedgerItem| {
+            filter.verdict.is_none_or(|verdict| verdict == item.verdict)
+                && filter.from.is_none_or(|from| from <= item.last)
+                && filter.to.is_none_or(|to| item.first < to)
+        };
+        let end = before.map_or(Bound::Unbounded, Bound::Excluded);
+        let fires = past.fires.range((Bound::Unbounded, end)).rev().filter_map(|mark| {
+            let EntryId::Run(run) = mark.entry else { return None };
+            let run = self.runs.get(&RunKey { tenant: job.tenant.clone(), run })?;
+            Some((*mark, ledger_item_of_run(run)?))
         });
-        let ranges = past.ranges.iter().map(|(id, range)| {
-            let mark = LedgerMark { last: range.last, entry: EntryId::Range(*id) };
-            (mark, ledger_item_of_range(range))
+        let ranges = past.ranges.iter().filter_map(|(id, kept)| {
+            let mark = LedgerMark { last: kept.range.last, entry: EntryId::Range(*id) };
+            let is_older = before.is_none_or(|before| mark < before);
+            is_older.then(|| (mark, ledger_item_of_range(&kept.range)))
         });
-        let mut items: Vec<(LedgerMark, LedgerItem)> = fires
-            .chain(ranges)
-            .filter(|(mark, _)| before.is_none_or(|before| *mark < before))
-            .filter(|(_, item)| filter.verdict.is_none_or(|verdict| verdict == item.verdict))
-            .filter(|(_, item)| filter.from.is_none_or(|from| from <= item.last))
-            .filter(|(_, item)| filter.to.is_none_or(|to| item.first < to))
-            .collect();
+        // Of the fires, which may be many, a page of the newest is enough.
+        let fires = fires.filter(|(_, item)| is_wanted(item)).take(limit + 1);
+        let ranges = ranges.filter(|(_, item)| is_wanted(item));
+        let mut items: Vec<(LedgerMark, LedgerItem)> = fires.chain(ranges).collect();
         items.sort_unstable_by_key(|(mark, _)| Reverse(*mark));
         Ok(plain(cut(items, limit, |(mark, _)| *mark)))
     }
@@ -260,35 +302,62 @@ impl Kept for Memory {
         let live = self.runs.len() - done;
         Ok([self.schedules.len(), live, done].map(|count| count as u64))
     }
+}
 
-    fn victims(&self, keep: Retention, budget: usize, now: Timestamp) -> Result<Victims> {
-        let (too_old, horizon) = (now.before(keep.max_age), now.before(REPEAT_HORIZON));
-        let keep_bodies = usize::try_from(keep.keep_bodies).unwrap_or(usize::MAX);
-        let max_entries = usize::try_from(keep.max_entries).unwrap_or(usize::MAX);
-        let mut victims = Victims::default();
-        for past in self.pasts.values() {
-            let bodies = self.done_runs(past).filter(|run| self.has_body(run)).skip(keep_bodies);
-            victims.bodies.extend(bodies.map(|run| run.key()));
-
-            let excess = (past.runs.len() + past.ranges.len()).saturating_sub(max_entries);
-            let runs = self.done_runs(past).skip(1).filter_map(|run| {
-                let finished_at = run.finished_at.filter(|finished_at| *finished_at < horizon)?;
-                Some((run.fire_time, finished_at, Some(run.key()), 0))
-            });
-            let ranges = past.ranges.iter().map(|(id, range)| (range.last, range.last, None, *id));
-            let mut entries: Vec<_> = runs.chain(ranges).collect();
-            entries.sort_unstable();
-            for (index, (last, age, run, range)) in entries.into_iter().enumerate() {
-                match run {
-                    _ if excess <= index && too_old <= age => (),
-                    Some(run) => victims.runs.push(run),
-                    None => victims.ranges.push((range, last)),
-                }
-            }
-        }
-        victims.hold_within(budget);
-        Ok(victims)
+impl Pasts for Memory {
+    fn names(&self, after: Option<&JobKey>, max: usize) -> Result<Vec<JobKey>> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let names = self.pasts.range::<JobKey, _>((from, Bound::Unbounded));
+        Ok(names.take(max).map(|(job, _)| job.clone()).collect())
     }
+
+    fn history(&self, job: &JobKey) -> Result<Option<History>> {
+        Ok(self.schedules.get(job).map(|schedule| schedule.history))
+    }
+
+    fn entries(&self, job: &JobKey) -> Result<u64> {
+        Ok(self.pasts.get(job).map_or(0, |past| (past.runs.len() + past.ranges.len()) as u64))
+    }
+
+    fn newest_done(&self, job: &JobKey) -> Result<Option<RunId>> {
+        Ok(self.pasts.get(job).and_then(|past| past.done.last()).map(|done| done.id))
+    }
+
+    fn oldest_done(&self, job: &JobKey, before: Timestamp, max: usize) -> Result<Vec<DoneMark>> {
+        let done = self.pasts.get(job).into_iter().flat_map(|past| &past.done);
+        Ok(done.take_while(|done| done.finished_at < before).take(max).copied().collect())
+    }
+
+    fn oldest_ranges(
+        &self,
+        job: &JobKey,
+        before: Timestamp,
+        max: usize,
+    ) -> Result<Vec<(Timestamp, RangeMark)>> {
+        let Some(past) = self.pasts.get(job) else { return Ok(Vec::new()) };
+        let noted = past.noted.iter().take_while(|(noted_at, _)| *noted_at < before).take(max);
+        let marks = noted.filter_map(|(noted_at, id)| {
+            let kept = past.ranges.get(id)?;
+            Some((*noted_at, RangeMark { id: *id, uid: kept.uid, last: kept.range.last }))
+        });
+        Ok(marks.collect())
+    }
+
+    fn bodies(&self, job: &JobKey, keep: u32, max: usize) -> Result<Vec<RunId>> {
+        let keep = usize::try_from(keep).unwrap_or(usize::MAX);
+        let bodies = self.pasts.get(job).into_iter().flat_map(|past| past.bodies.iter().rev());
+        Ok(bodies.skip(keep).take(max).map(|done| done.id).collect())
+    }
+
+    fn lines(&self, run: &RunKey) -> Result<u64> {
+        Ok(self.logs.get(run).map_or(0, |lines| lines.len() as u64))
+    }
+}
+
+/// The place of a done run by its end.
+fn done_mark(run: &Run) -> Option<DoneMark> {
+    let finished_at = run.finished_at.filter(|_| run.state == RunState::Done)?;
+    Some(DoneMark { finished_at, queued_at: run.queued_at, id: run.id })
 }
 
 fn is_wanted(filter: &RunFilter, run: &Run) -> bool {

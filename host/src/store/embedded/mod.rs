@@ -4,6 +4,7 @@
 //! under one mutex; SQLite hands each step to the one thread that writes, which commits many of them
 //! together and only then answers (`sqlite`). One process schedules on such a store.
 
+mod aging;
 mod calls;
 mod kept;
 mod memory;
@@ -86,12 +87,9 @@ impl EmbeddedStore {
         Ok(Self::new(Backend::ReadOnly(readers), caps_of_file(path), changes))
     }
 
-    /// The same store, with ids that a test chooses.
-    #[cfg(test)]
-    pub(in crate::store) fn with_ids(
-        self,
-        fresh_id: impl Fn() -> Id128 + Send + Sync + 'static,
-    ) -> Self {
+    /// The same store, with ids that the caller chooses: for tests and simulations, which are to
+    /// come out the same again.
+    pub fn with_ids(self, fresh_id: impl Fn() -> Id128 + Send + Sync + 'static) -> Self {
         Self { fresh_id: Box::new(fresh_id), ..self }
     }
 

@@ -1,113 +1,157 @@
-//! Which records have been kept long enough.
+//! The past of jobs in the file, by age.
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::types::Type;
+use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 
-use super::super::kept::REPEAT_HORIZON;
-use crate::record::step::Retention;
+use super::super::aging::{DoneMark, Pasts};
+use super::fault::fault;
+use super::reader::Reader;
+use super::rows;
+use crate::job::{History, JobKey};
 use crate::run::RunKey;
 use crate::run::id::RunId;
-use crate::store::core::papers::Victims;
+use crate::store::Result;
+use crate::store::core::papers::RangeMark;
 use crate::time::Timestamp;
 
-/// Done runs but the newest of each job, and those that finished before `?1` only.
-const OLD_RUNS: &str = "state = 'done' AND finished_at < ?1 AND EXISTS (
-    SELECT 1 FROM run AS newer
-    WHERE newer.tenant = run.tenant AND newer.job = run.job AND newer.state = 'done'
-      AND (newer.queued_at, newer.id) > (run.queued_at, run.id))";
+// Each goes to its place in an index: what it costs does not grow with what is kept, but for
+// ENTRIES, which counts.
+const NEXT_WITH_RUN: &str = "SELECT tenant, job FROM run INDEXED BY run_by_job
+    WHERE (tenant, job) > (?1, ?2) ORDER BY tenant, job LIMIT 1";
+const NEXT_WITH_RANGE: &str = "SELECT tenant, job FROM ledger_range INDEXED BY ledger_range_by_age
+    WHERE (tenant, job) > (?1, ?2) ORDER BY tenant, job LIMIT 1";
+const HISTORY: &str = "SELECT keep, max_age FROM definition WHERE tenant = ?1 AND job = ?2";
+const ENTRIES: &str = "SELECT
+    (SELECT count(*) FROM run INDEXED BY run_by_job WHERE tenant = ?1 AND job = ?2) +
+    (SELECT count(*) FROM ledger_range INDEXED BY ledger_range_by_age
+     WHERE tenant = ?1 AND job = ?2)";
+const NEWEST_DONE: &str = "SELECT id FROM run INDEXED BY run_done
+    WHERE tenant = ?1 AND job = ?2 AND state = 'done'
+    ORDER BY finished_at DESC, queued_at DESC, id DESC LIMIT 1";
+const OLDEST_DONE: &str = "SELECT id, finished_at, queued_at FROM run INDEXED BY run_done
+    WHERE tenant = ?1 AND job = ?2 AND state = 'done' AND finished_at < ?3
+    ORDER BY finished_at, queued_at, id LIMIT ?4";
+const OLDEST_RANGES: &str = "SELECT id, uid, last, noted_at
+    FROM ledger_range INDEXED BY ledger_range_by_age
+    WHERE tenant = ?1 AND job = ?2 AND noted_at < ?3 ORDER BY noted_at, id LIMIT ?4";
+const BODIES: &str = "SELECT id FROM run INDEXED BY run_with_body
+    WHERE tenant = ?1 AND job = ?2 AND has_body = 1
+    ORDER BY finished_at DESC, queued_at DESC, id DESC LIMIT ?4 OFFSET ?3";
+/// Lines are numbered from 0 without a gap.
+const LINES: &str = "SELECT max(line) + 1 FROM log WHERE run = ?1 AND tenant = ?2";
 
-/// What need not be kept any longer, oldest first, at most `budget` of it.
-pub(super) fn victims(
-    db: &Connection,
-    keep: Retention,
-    budget: usize,
-    now: Timestamp,
-) -> rusqlite::Result<Victims> {
-    let horizon = now.before(REPEAT_HORIZON);
-    let too_old = now.before(keep.max_age);
-    let budget_cell = i64::try_from(budget).unwrap_or(i64::MAX);
-    let mut victims = Victims::default();
-
-    let sql = format!(
-        "SELECT tenant, id FROM run WHERE queued_at < ?1 AND {OLD_RUNS}
-         ORDER BY queued_at, id LIMIT ?2"
-    );
-    let age = too_old.min(horizon).micros();
-    victims.runs = collect(db, &sql, params![age, budget_cell], read_run_key)?;
-    let sql = "SELECT id, last FROM ledger_range WHERE last < ?1 ORDER BY last LIMIT ?2";
-    victims.ranges = collect(db, sql, params![too_old.micros(), budget_cell], read_range)?;
-    excess(db, keep.max_entries, horizon, &mut victims)?;
-    // By id as well: of two queries, both may have named one record.
-    victims.runs.sort();
-    victims.runs.dedup();
-    victims.ranges.sort_unstable();
-    victims.ranges.dedup();
-
-    let sql = "SELECT tenant, id FROM (
-            SELECT tenant, id, queued_at, row_number() OVER (
-                PARTITION BY tenant, job ORDER BY queued_at DESC, id DESC) AS age
-            FROM run WHERE has_body = 1)
-        WHERE age > ?1 ORDER BY queued_at LIMIT ?2";
-    victims.bodies = collect(db, sql, params![keep.keep_bodies, budget_cell], read_run_key)?;
-    victims.hold_within(budget);
-    Ok(victims)
-}
-
-/// The oldest records of jobs that have more than `max`.
-fn excess(
-    db: &Connection,
-    max: u64,
-    horizon: Timestamp,
-    victims: &mut Victims,
-) -> rusqlite::Result<()> {
-    let max = i64::try_from(max).unwrap_or(i64::MAX);
-    let sql = "SELECT tenant, job, count(*) - ?1 FROM (
-            SELECT tenant, job FROM run UNION ALL SELECT tenant, job FROM ledger_range)
-        GROUP BY tenant, job HAVING count(*) > ?1";
-    let jobs = collect(db, sql, params![max], |row| {
-        Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?))
-    })?;
-    let sql = format!(
-        "SELECT tenant, id, NULL AS range, fire_time AS last, finished_at AS age
-         FROM run WHERE tenant = ?2 AND job = ?3 AND {OLD_RUNS}
-         UNION ALL
-         SELECT tenant, NULL, id, last, last FROM ledger_range WHERE tenant = ?2 AND job = ?3
-         ORDER BY last, age, id, range LIMIT ?4"
-    );
-    for (tenant, job, excess) in jobs {
-        let mut statement = db.prepare_cached(&sql)?;
-        let mut rows = statement.query(params![horizon.micros(), tenant, job, excess])?;
-        while let Some(row) = rows.next()? {
-            match row.get::<_, Option<i64>>(2)? {
-                Some(id) => {
-                    let last = Timestamp::from_micros(row.get(3)?);
-                    victims.ranges.push((id.unsigned_abs(), last));
-                }
-                None => victims.runs.push(read_run_key(row)?),
-            }
+impl Pasts for Reader {
+    fn names(&self, after: Option<&JobKey>, max: usize) -> Result<Vec<JobKey>> {
+        let mut names: Vec<JobKey> = Vec::new();
+        while names.len() < max {
+            let after = names.last().or(after);
+            let after = after.map(|job| [job.tenant.as_str(), job.job.as_str()]);
+            let after = after.unwrap_or_default();
+            let with_run = one(&self.0, NEXT_WITH_RUN, after, read_job)?;
+            let with_range = one(&self.0, NEXT_WITH_RANGE, after, read_job)?;
+            let Some(next) = with_run.into_iter().chain(with_range).min() else { break };
+            names.push(next);
         }
+        Ok(names)
     }
-    Ok(())
+
+    fn history(&self, job: &JobKey) -> Result<Option<History>> {
+        one(&self.0, HISTORY, name(job), |row| rows::history(row, 0))
+    }
+
+    fn entries(&self, job: &JobKey) -> Result<u64> {
+        let entries = one(&self.0, ENTRIES, name(job), |row| row.get::<_, i64>(0))?;
+        Ok(entries.unwrap_or(0).unsigned_abs())
+    }
+
+    fn newest_done(&self, job: &JobKey) -> Result<Option<RunId>> {
+        one(&self.0, NEWEST_DONE, name(job), read_id)
+    }
+
+    fn oldest_done(&self, job: &JobKey, before: Timestamp, max: usize) -> Result<Vec<DoneMark>> {
+        let [tenant, job] = name(job);
+        let params = params![tenant, job, before.micros(), limit(max)];
+        all(&self.0, OLDEST_DONE, params, |row| {
+            Ok(DoneMark { id: read_id(row)?, finished_at: time(row, 1)?, queued_at: time(row, 2)? })
+        })
+    }
+
+    fn oldest_ranges(
+        &self,
+        job: &JobKey,
+        before: Timestamp,
+        max: usize,
+    ) -> Result<Vec<(Timestamp, RangeMark)>> {
+        let [tenant, job] = name(job);
+        let params = params![tenant, job, before.micros(), limit(max)];
+        all(&self.0, OLDEST_RANGES, params, |row| {
+            let uid = row.get::<_, String>(1)?.parse().map_err(|e: String| conversion(1, e))?;
+            let id = row.get::<_, i64>(0)?.unsigned_abs();
+            Ok((time(row, 3)?, RangeMark { id, uid, last: time(row, 2)? }))
+        })
+    }
+
+    fn bodies(&self, job: &JobKey, keep: u32, max: usize) -> Result<Vec<RunId>> {
+        let [tenant, job] = name(job);
+        all(&self.0, BODIES, params![tenant, job, keep, limit(max)], read_id)
+    }
+
+    fn lines(&self, run: &RunKey) -> Result<u64> {
+        let params = [run.run.to_string(), run.tenant.to_string()];
+        let lines = one(&self.0, LINES, params, |row| row.get::<_, Option<i64>>(0))?;
+        Ok(lines.flatten().unwrap_or(0).unsigned_abs())
+    }
 }
 
-fn collect<T>(
+fn one<T>(
     db: &Connection,
     sql: &str,
-    params: impl rusqlite::Params,
+    params: impl Params,
+    read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+) -> Result<Option<T>> {
+    db.prepare_cached(sql)
+        .and_then(|mut statement| statement.query_row(params, read).optional())
+        .map_err(fault)
+}
+
+fn all<T>(
+    db: &Connection,
+    sql: &str,
+    params: impl Params,
     read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
-) -> rusqlite::Result<Vec<T>> {
-    db.prepare_cached(sql)?.query_map(params, read)?.collect()
+) -> Result<Vec<T>> {
+    db.prepare_cached(sql)
+        .and_then(|mut statement| statement.query_map(params, read)?.collect())
+        .map_err(fault)
 }
 
-fn read_run_key(row: &Row<'_>) -> rusqlite::Result<RunKey> {
-    let conversion = |error: Box<dyn std::error::Error + Send + Sync>| {
-        rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, error)
-    };
-    let (tenant, id): (String, String) = (row.get(0)?, row.get(1)?);
-    let tenant = tenant.parse().map_err(|error| conversion(Box::new(error)))?;
-    let run: RunId = id.parse().map_err(|error: String| conversion(error.into()))?;
-    Ok(RunKey { tenant, run })
+fn name(job: &JobKey) -> [&str; 2] {
+    [job.tenant.as_str(), job.job.as_str()]
 }
 
-fn read_range(row: &Row<'_>) -> rusqlite::Result<(u64, Timestamp)> {
-    Ok((row.get::<_, i64>(0)?.unsigned_abs(), Timestamp::from_micros(row.get(1)?)))
+fn limit(max: usize) -> i64 {
+    i64::try_from(max).unwrap_or(i64::MAX)
+}
+
+fn time(row: &Row<'_>, index: usize) -> rusqlite::Result<Timestamp> {
+    row.get(index).map(Timestamp::from_micros)
+}
+
+fn read_id(row: &Row<'_>) -> rusqlite::Result<RunId> {
+    row.get::<_, String>(0)?.parse().map_err(|error: String| conversion(0, error))
+}
+
+fn read_job(row: &Row<'_>) -> rusqlite::Result<JobKey> {
+    let (tenant, job): (String, String) = (row.get(0)?, row.get(1)?);
+    Ok(JobKey {
+        tenant: tenant.parse().map_err(|error| conversion(0, error))?,
+        job: job.parse().map_err(|error| conversion(1, error))?,
+    })
+}
+
+fn conversion(
+    column: usize,
+    error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, Type::Text, error.into())
 }

@@ -10,6 +10,7 @@ use crate::run::Run;
 use crate::store::Result;
 use crate::store::core::Restored;
 use crate::store::core::effects::KeptRange;
+use crate::time::Timestamp;
 
 /// Reads all that is live.
 pub(super) fn load(db: &Connection) -> Result<Restored> {
@@ -29,8 +30,7 @@ fn schedules(db: &Connection) -> Result<Vec<Schedule>> {
     let mut found = statement.query(()).map_err(fault)?;
     let mut schedules = Vec::new();
     while let Some(row) = found.next().map_err(fault)? {
-        let text = |index| row.get::<_, String>(index).map_err(fault);
-        schedules.push(rows::schedule(&text(0)?, &text(1)?)?);
+        schedules.push(rows::schedule(row)?);
     }
     Ok(schedules)
 }
@@ -68,7 +68,8 @@ fn sessions(db: &Connection) -> Result<Vec<Session>> {
 
 /// Of the jobs there are; of others no range can grow.
 fn newest_ranges(db: &Connection) -> Result<Vec<KeptRange>> {
-    let sql = "SELECT id, verdict, reason, first, last, count, into_run, tenant, job, uid
+    let sql = "SELECT id, verdict, reason, first, last, count, into_run, tenant, job, uid,
+            noted_at
         FROM schedule JOIN ledger_range USING (uid, tenant, job)
         WHERE id = (SELECT max(id) FROM ledger_range AS other WHERE other.uid = schedule.uid)";
     let mut statement = db.prepare(sql).map_err(fault)?;
@@ -83,7 +84,8 @@ fn newest_ranges(db: &Connection) -> Result<Vec<KeptRange>> {
             job: text(8)?.parse().map_err(name)?,
         };
         let uid = text(9)?.parse().map_err(|error: String| unreadable("range", error))?;
-        ranges.push(KeptRange { id, job, uid, range });
+        let noted_at = Timestamp::from_micros(row.get(10).map_err(fault)?);
+        ranges.push(KeptRange { id, job, uid, range, noted_at });
     }
     Ok(ranges)
 }

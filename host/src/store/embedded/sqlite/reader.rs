@@ -8,16 +8,14 @@ use super::super::kept::{
     ledger_item_of_run, limit_of, plain,
 };
 use super::fault::{fault, unreadable};
-use super::{age, rows};
+use super::rows;
 use crate::job::JobKey;
 use crate::job::names::TenantId;
 use crate::record::query::{JobFilter, LedgerFilter, LedgerItem, LogPage, Page, Paged, RunFilter};
-use crate::record::step::Retention;
 use crate::record::{Doc, Schedule};
 use crate::run::{LogLine, Range, Run, RunKey, RunState};
 use crate::store::Result;
 use crate::store::core::effects::CounterKey;
-use crate::store::core::papers::Victims;
 use crate::store::error::StoreError;
 use crate::time::Timestamp;
 
@@ -108,7 +106,7 @@ impl Kept for Reader {
         let mut question = Question::new(rows::SCHEDULES);
         question.and("tenant = ?", [cell(&job.tenant)]);
         question.and("job = ?", [cell(&job.job)]);
-        Ok(question.ask(&self.0, read_schedule)?.pop())
+        Ok(question.ask(&self.0, rows::schedule)?.pop())
     }
 
     fn schedules(&self, filter: &JobFilter, page: &Page) -> Result<Paged<Schedule>> {
@@ -121,7 +119,7 @@ impl Kept for Reader {
             question.and("(tenant, job) > (?, ?)", [cell(after.tenant), cell(after.job)]);
         }
         question.end(" ORDER BY tenant, job", limit);
-        let items = question.ask(&self.0, read_schedule)?;
+        let items = question.ask(&self.0, rows::schedule)?;
         Ok(cut(items, limit, |schedule: &Schedule| schedule.key.clone()))
     }
 
@@ -242,10 +240,6 @@ impl Kept for Reader {
             )
             .map_err(fault)
     }
-
-    fn victims(&self, keep: Retention, budget: usize, now: Timestamp) -> Result<Victims> {
-        age::victims(&self.0, keep, budget, now).map_err(fault)
-    }
 }
 
 fn ledger_runs(
@@ -337,11 +331,6 @@ fn json_list(words: &[String]) -> Cell {
 
 fn text(row: &Row<'_>) -> rusqlite::Result<String> {
     row.get(0)
-}
-
-fn read_schedule(row: &Row<'_>) -> Result<Schedule> {
-    let text = |index| row.get_ref(index).and_then(|cell| Ok(cell.as_str()?)).map_err(fault);
-    rows::schedule(text(0)?, text(1)?)
 }
 
 fn read_run(row: &Row<'_>) -> Result<Run> {

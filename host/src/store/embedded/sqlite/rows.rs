@@ -1,16 +1,17 @@
 //! How records become rows and rows become records.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::batch::Batch;
-use super::fault::unreadable;
-use crate::job::{JobKey, Source};
-use crate::record::{LastRun, Pause, Schedule, TriggerState};
+use super::fault::{fault, unreadable};
+use crate::job::{History, JobKey, Source};
+use crate::record::{LastRun, Pause, Rules, Schedule, TriggerState};
 use crate::run::id::Uid;
 use crate::run::{LogLine, Run, RunKey, RunState};
 use crate::store::Result;
@@ -119,8 +120,14 @@ fn put_schedule(db: &Connection, schedule: &Schedule, extent: Extent) -> rusqlit
     match extent {
         Extent::Position => Ok(()),
         Extent::Whole => db
-            .prepare_cached("INSERT OR REPLACE INTO definition VALUES (?1, ?2, ?3)")?
-            .execute(params![tenant, job, json(schedule.def.as_ref())?])
+            .prepare_cached("INSERT OR REPLACE INTO definition VALUES (?1, ?2, ?3, ?4, ?5)")?
+            .execute(params![
+                tenant,
+                job,
+                schedule.history.keep,
+                i64::try_from(schedule.history.max_age.as_micros()).unwrap_or(i64::MAX),
+                json(schedule.def.as_ref())?
+            ])
             .map(drop),
     }
 }
@@ -165,10 +172,10 @@ fn has_log(db: &Connection, id: &str, run: &Run) -> rusqlite::Result<bool> {
 }
 
 fn put_range(db: &Connection, kept: &KeptRange) -> rusqlite::Result<()> {
-    let KeptRange { id, job, uid, range } = kept;
+    let KeptRange { id, job, uid, range, noted_at } = kept;
     db.prepare_cached(
-        "INSERT INTO ledger_range VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
-         ON CONFLICT (id) DO UPDATE SET last = ?8, count = ?9",
+        "INSERT INTO ledger_range VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+         ON CONFLICT (id) DO UPDATE SET last = ?8, count = ?9, noted_at = ?11",
     )?
     .execute(params![
         integer(*id),
@@ -181,6 +188,7 @@ fn put_range(db: &Connection, kept: &KeptRange) -> rusqlite::Result<()> {
         range.last.micros(),
         integer(range.count),
         range.into.map(|run| run.to_string()),
+        noted_at.micros(),
     ])
     .map(drop)
 }
@@ -204,7 +212,7 @@ fn put_lines(db: &Connection, run: &RunKey, from: u64, lines: &[LogLine]) -> rus
     Ok(())
 }
 
-/// A schedule without its definition, which has a table of its own.
+/// A schedule without its definition and history, which have a table of their own.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Position {
     key: JobKey,
@@ -218,6 +226,8 @@ pub(super) struct Position {
     pause: Option<Pause>,
     parked: Option<String>,
     max_instances: u32,
+    rules: Rules,
+    failures: u32,
     created_at: Timestamp,
     last_run: Option<LastRun>,
 }
@@ -236,20 +246,23 @@ impl Position {
             pause: schedule.pause.clone(),
             parked: schedule.parked.clone(),
             max_instances: schedule.max_instances,
+            rules: schedule.rules,
+            failures: schedule.failures,
             created_at: schedule.created_at,
             last_run: schedule.last_run.clone(),
         }
     }
 }
 
-/// All schedules: `record` and `definition`. Conditions may follow.
-pub(super) const SCHEDULES: &str =
-    "SELECT record, definition FROM schedule JOIN definition USING (tenant, job) WHERE TRUE";
+/// All schedules, as [`schedule`] reads them. Conditions may follow.
+pub(super) const SCHEDULES: &str = "SELECT record, definition, keep, max_age
+    FROM schedule JOIN definition USING (tenant, job) WHERE TRUE";
 
-/// The schedule of a `record` and its `definition`.
-pub(super) fn schedule(record: &str, definition: &str) -> Result<Schedule> {
-    let position: Position = read(record, "schedule")?;
-    let def = read(definition, "definition")?;
+/// The schedule in a row.
+pub(super) fn schedule(row: &Row<'_>) -> Result<Schedule> {
+    let text = |index| row.get_ref(index).and_then(|cell| Ok(cell.as_str()?)).map_err(fault);
+    let position: Position = read(text(0)?, "schedule")?;
+    let def = read(text(1)?, "definition")?;
     Ok(Schedule {
         key: position.key,
         uid: position.uid,
@@ -263,9 +276,18 @@ pub(super) fn schedule(record: &str, definition: &str) -> Result<Schedule> {
         pause: position.pause,
         parked: position.parked,
         max_instances: position.max_instances,
+        rules: position.rules,
+        failures: position.failures,
+        history: history(row, 2).map_err(fault)?,
         created_at: position.created_at,
         last_run: position.last_run,
     })
+}
+
+/// How much of a past is kept, of the columns `keep` and `max_age` that begin at `first`.
+pub(super) fn history(row: &Row<'_>, first: usize) -> rusqlite::Result<History> {
+    let max_age = Duration::from_micros(row.get::<_, i64>(first + 1)?.unsigned_abs());
+    Ok(History { keep: row.get(first)?, max_age })
 }
 
 /// A record of its JSON text.

@@ -23,10 +23,13 @@ CREATE TABLE schedule (
     PRIMARY KEY (tenant, job)
 ) STRICT;
 
--- Apart from the schedule, which changes with each fire.
+-- Apart from the schedule, which changes with each fire. `keep` and `max_age`, in microseconds, say how
+-- much of its past is kept.
 CREATE TABLE definition (
     tenant     TEXT NOT NULL,
     job        TEXT NOT NULL,
+    keep       INTEGER NOT NULL,
+    max_age    INTEGER NOT NULL,
     definition TEXT NOT NULL,
     PRIMARY KEY (tenant, job)
 ) STRICT;
@@ -55,7 +58,9 @@ CREATE TABLE run (
 CREATE INDEX run_by_age ON run (queued_at, id, tenant);
 CREATE INDEX run_by_job ON run (tenant, job, queued_at, id);
 CREATE INDEX run_live ON run (state) WHERE state <> 'done';
-CREATE INDEX run_with_body ON run (tenant, job, queued_at, id) WHERE has_body = 1;
+-- By their end: the oldest are forgotten first.
+CREATE INDEX run_done ON run (tenant, job, finished_at, queued_at, id) WHERE state = 'done';
+CREATE INDEX run_with_body ON run (tenant, job, finished_at, queued_at, id) WHERE has_body = 1;
 -- One run for each fire.
 CREATE UNIQUE INDEX run_of_fire ON run (tenant, job, fire_time, uid) WHERE cause = 'schedule';
 
@@ -69,12 +74,14 @@ CREATE TABLE ledger_range (
     first    INTEGER NOT NULL,
     last     INTEGER NOT NULL,
     count    INTEGER NOT NULL,
-    into_run TEXT
+    into_run TEXT,
+    -- When it was opened, or grew last.
+    noted_at INTEGER NOT NULL
 ) STRICT;
 
 CREATE INDEX ledger_range_by_job ON ledger_range (tenant, job, last, id);
 CREATE INDEX ledger_range_by_uid ON ledger_range (uid, id);
-CREATE INDEX ledger_range_by_age ON ledger_range (last);
+CREATE INDEX ledger_range_by_age ON ledger_range (tenant, job, noted_at, id);
 
 CREATE TABLE session (
     id         TEXT PRIMARY KEY,

@@ -1,0 +1,76 @@
+//! What a pause does to fire times: those that pass meanwhile are `paused` (semantics A18).
+//!
+//! The cursor of a paused job stays where it is and is settled now and then, so that a long pause
+//! is one range in the ledger, counted by the trigger and never walked.
+
+use std::time::Duration;
+
+use crate::job::Job;
+use crate::record::Schedule;
+use crate::record::step::Patch;
+use crate::run::{Range, Verdict, reason};
+use crate::time::Timestamp;
+
+/// The fire times of a pause are counted this often.
+pub const SETTLE_EVERY: Duration = Duration::from_secs(60 * 60);
+/// The smallest step between two instants.
+const MICRO: Duration = Duration::from_micros(1);
+
+/// What becomes of the fire times that passed during a pause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CatchUp {
+    /// They are `paused`; the job goes on with the next one.
+    No,
+    /// They are due now, and grace and coalescing decide (semantics A5).
+    Yes,
+}
+
+/// When a paused schedule is to be looked at: at the end of its pause, or to be settled.
+pub fn due_while_paused(schedule: &Schedule) -> Option<Timestamp> {
+    let until = schedule.pause.as_ref().and_then(|pause| pause.until);
+    let settle = schedule.cursor.map(|cursor| cursor.after(SETTLE_EVERY));
+    match (until, settle) {
+        (Some(until), Some(settle)) => Some(until.min(settle)),
+        (until, settle) => until.or(settle),
+    }
+}
+
+/// Settles what has passed of a pause, and ends it when its time is over.
+pub fn settle(schedule: &Schedule, job: &Job, now: Timestamp) -> Patch {
+    let until = schedule.pause.as_ref().and_then(|pause| pause.until);
+    if until.is_some_and(|until| until <= now) {
+        return resume(schedule, job, CatchUp::No, now);
+    }
+    skip(schedule, job, now)
+}
+
+/// Ends a pause.
+pub fn resume(schedule: &Schedule, job: &Job, catch_up: CatchUp, now: Timestamp) -> Patch {
+    let patch = match catch_up {
+        CatchUp::Yes => Patch::default(),
+        CatchUp::No => skip(schedule, job, now),
+    };
+    Patch { pause: Some(None), ..patch }
+}
+
+/// Moves the cursor past `now` and accounts for what it passes.
+fn skip(schedule: &Schedule, job: &Job, now: Timestamp) -> Patch {
+    let Some((trigger, first)) = job.trigger.as_ref().zip(schedule.cursor) else {
+        return Patch::default();
+    };
+    if first > now {
+        return Patch::default();
+    }
+    let anchor = schedule.trigger_state.anchor;
+    let last = trigger.prev_before(anchor, now.after(MICRO)).unwrap_or(first).max(first);
+    let next = trigger.next_after(anchor, last);
+    let range = Range {
+        verdict: Verdict::Paused,
+        reason: reason::PAUSED.into(),
+        first,
+        last,
+        count: trigger.count(anchor, first, last.after(MICRO)).max(1),
+        into: None,
+    };
+    Patch { cursor: Some((next, next)), ranges: vec![range], ..Patch::default() }
+}
