@@ -18,7 +18,7 @@ const FLOORS: [&[&str]; 8] = [
     &["config", "schedule"],
     &["clock", "engine", "status", "store"],
     &["catalog"],
-    &["api", "executor", "reloader", "scheduler"],
+    &["api", "auditor", "executor", "reloader", "scheduler"],
     &["cli", "runtime", "simulate"],
 ];
 

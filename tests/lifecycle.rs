@@ -87,24 +87,27 @@ fn what_is_no_plugin_is_refused_and_everything_else_runs_on() {
 
 #[test]
 fn nothing_is_lost_and_nothing_runs_twice_when_the_host_is_killed() {
-    let site = Site::new(
-        r#"
-        [jobs.tick]
-        plugin = "behave"
-        handler = "effect"
-        trigger = { type = "interval", seconds = 1 }
-        args = { path = "/out/tick" }
-        coalesce = "all"
-        capabilities = { dirs = [{ host = "out", guest = "/out", mode = "rw" }] }
+    let config = |ms: u32| {
+        format!(
+            r#"
+            [jobs.tick]
+            plugin = "behave"
+            handler = "effect"
+            trigger = {{ type = "interval", seconds = 1 }}
+            args = {{ path = "/out/tick" }}
+            coalesce = "all"
+            capabilities = {{ dirs = [{{ host = "out", guest = "/out", mode = "rw" }}] }}
 
-        [jobs.long]
-        plugin = "behave"
-        handler = "effect"
-        trigger = { type = "interval", hours = 1, start = "now" }
-        args = { path = "/out/long", ms = 3000 }
-        capabilities = { dirs = [{ host = "out", guest = "/out", mode = "rw" }] }
-        "#,
-    );
+            [jobs.long]
+            plugin = "behave"
+            handler = "effect"
+            trigger = {{ type = "interval", hours = 1, start = "now" }}
+            args = {{ path = "/out/long", ms = {ms} }}
+            capabilities = {{ dirs = [{{ host = "out", guest = "/out", mode = "rw" }}] }}
+            "#
+        )
+    };
+    let site = Site::new(&config(60_000));
     std::fs::create_dir(site.path("out")).unwrap();
     site.plugin("behave", "behave");
     let host = site.start();
@@ -116,6 +119,8 @@ fn nothing_is_lost_and_nothing_runs_twice_when_the_host_is_killed() {
     let long = runs_of(&host, "long").remove(0);
     host.kill();
 
+    // The next attempt takes the job as it is defined then.
+    site.configure(&config(10));
     let host = site.start();
     let after = host.item("the long run to end", "/v1/runs?job=long", succeeded);
     assert_eq!(after["id"], long["id"], "it is the same run");
@@ -325,4 +330,66 @@ fn the_store_remembers_what_a_job_was_told_when_files_change() {
     let host = site.start();
     let (_, back) = host.get("/v1/jobs/steady");
     assert_eq!(back["state"], "active");
+}
+
+#[test]
+fn a_ledger_that_was_tampered_with_turns_readyz_red_and_is_named() {
+    let site =
+        Site::new("[jobs.tick]\nplugin = \"behave\"\nhandler = \"ok\"\ntrigger = \"every 1s\"\n");
+    site.plugin("behave", "behave");
+    let host = site.start();
+    let run = eventually("three verdicts", || {
+        let runs = runs_of(&host, "tick");
+        let done: Vec<_> = runs.into_iter().filter(succeeded).collect();
+        (done.len() >= 3).then(|| done[1].clone())
+    });
+    let database = rusqlite::Connection::open(site.path(".campanile/campanile.db")).unwrap();
+    database.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
+    let id = run["id"].as_str().unwrap();
+    assert_eq!(database.execute("DELETE FROM run WHERE id = ?1", [id]), Ok(1));
+    let problems = eventually("a red light", || {
+        let (status, answer) = host.get("/readyz");
+        (status == 503).then(|| answer.to_string())
+    });
+    let fire_time = run["fire_time"].as_str().unwrap();
+    assert!(problems.contains("tick") && problems.contains(fire_time), "{problems}");
+    let why = host.get(&format!("/v1/jobs/tick/why?at={fire_time}"));
+    assert!(why.1.to_string().contains("fault"), "{why:?}");
+}
+
+#[test]
+fn a_run_that_failed_is_tried_again_and_stays_one_run() {
+    let site = Site::new(
+        r#"
+        [jobs.flaky]
+        plugin = "behave"
+        handler = "flaky"
+        args = { succeed_at = 3 }
+        retry = { max_attempts = 3, backoff = "100ms", jitter = false }
+        trigger = { type = "interval", hours = 1, start = "now" }
+
+        [jobs.hopeless]
+        plugin = "behave"
+        handler = "fail_retryable"
+        retry = { max_attempts = 2, backoff = "100ms" }
+        pause_after_failures = 1
+        trigger = { type = "interval", hours = 1, start = "now" }
+        "#,
+    );
+    site.plugin("behave", "behave");
+    let host = site.start();
+    let run = host.item("the third attempt", "/v1/runs?job=flaky", succeeded);
+    let outcomes: Vec<_> = run["attempts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|attempt| attempt["outcome"].as_str().unwrap())
+        .collect();
+    assert_eq!(outcomes, ["failed", "failed", "succeeded"]);
+    assert_eq!(runs_of(&host, "flaky").len(), 1);
+    let run = host.item("the end of hope", "/v1/runs?job=hopeless", |run| run["state"] == "done");
+    assert_eq!((&run["outcome"], &run["attempt"]), (&json!("failed"), &json!(2)));
+    let (_, job) = host.get("/v1/jobs/hopeless");
+    assert_eq!(job["state"], "paused");
+    assert_eq!(job["paused"]["by"], "pause_after_failures");
 }

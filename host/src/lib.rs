@@ -27,6 +27,7 @@ pub mod store;
 pub mod catalog;
 // Floor 6: one task each.
 pub mod api;
+pub mod auditor;
 pub mod executor;
 pub mod reloader;
 pub mod scheduler;

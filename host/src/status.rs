@@ -1,6 +1,7 @@
 //! What the host's tasks say about how they are. Readiness and metrics read it; nothing decides
 //! by it.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -8,12 +9,16 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use crate::job::JobKey;
 use crate::time::Timestamp;
 
 /// A scheduler that has not looked for so long is stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(10);
 /// A fire that has been due for so long without a verdict or a run is an alarm (semantics A8).
 const OVERDUE_AFTER: Duration = Duration::from_secs(5);
+
+/// Jobs whose faults are remembered at most.
+const MAX_FAULTS: usize = 100;
 
 /// Why the whole scheduler is paused. While it is, no fire time is looked at: to what comes due it
 /// is as if the host were down (semantics A18).
@@ -35,6 +40,8 @@ pub struct Status {
     /// Micros of the earliest fire still due after the last pass; 0: none.
     oldest_due: AtomicI64,
     store_error: Mutex<Option<String>>,
+    /// Jobs whose ledger is not sound, and what was found.
+    faults: Mutex<BTreeMap<JobKey, String>>,
     running: AtomicU64,
     /// Asked by the scheduler before each pass.
     paused: watch::Sender<Option<SchedulerPause>>,
@@ -56,6 +63,25 @@ impl Status {
     /// The store did not do what it was asked, or does again.
     pub fn set_store_error(&self, error: Option<String>) {
         *self.store_error.lock().unwrap_or_else(PoisonError::into_inner) = error;
+    }
+
+    /// What is wrong with a job's ledger; `None`: nothing, or nothing any more.
+    pub fn set_fault(&self, job: &JobKey, fault: Option<String>) {
+        let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        match fault {
+            Some(fault) if faults.len() < MAX_FAULTS || faults.contains_key(job) => {
+                faults.insert(job.clone(), fault);
+            }
+            Some(_) => (),
+            None => {
+                faults.remove(job);
+            }
+        }
+    }
+
+    /// What is wrong with a job's ledger.
+    pub fn fault(&self, job: &JobKey) -> Option<String> {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner).get(job).cloned()
     }
 
     /// The host takes no more work.
@@ -98,6 +124,9 @@ impl Status {
         if let Some(error) = error {
             problems.push(format!("store: {error}"));
         }
+        let faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        problems.extend(faults.iter().map(|(job, fault)| format!("ledger of {job}: {fault}")));
+        drop(faults);
         let last_pass = self.last_pass();
         if last_pass.micros() == 0 {
             problems.push("the scheduler has not started yet".to_owned());

@@ -22,9 +22,9 @@ use crate::job::Job;
 use crate::job::names::JobId;
 use crate::problem::Problem;
 use crate::record::Schedule;
+use crate::record::query::{MAX_PAGE, Page, RunFilter};
 use crate::record::step::Started;
 use crate::run::id::RunId;
-use crate::run::outcome::Outcome;
 use crate::run::{Cause, Run, RunState};
 use crate::schedule::why::{Nearest, is_on_grid};
 use crate::table::value::{name, text, whole};
@@ -156,7 +156,7 @@ async fn enqueue(
     let args = asked.args.clone();
     match start(app, schedule, job, asked, now).await? {
         Started::Made(run) => Ok(one(StatusCode::ACCEPTED, &run)),
-        Started::Exists(run) if is_same(&run, &schedule.key.job, args.as_ref()) => {
+        Started::Exists(run) if is_same(app, schedule, &run, args.as_ref()).await? => {
             Ok(one(StatusCode::OK, &run))
         }
         Started::Exists(run) => {
@@ -171,13 +171,32 @@ async fn enqueue(
 }
 
 /// Whether the run is what is asked for again.
-fn is_same(run: &Run, job: &JobId, args: Option<&Value>) -> bool {
-    // Of an old run only the record is kept (`history.keep`), and not what it was asked with.
-    let is_bare = run.state == RunState::Done
-        && run.outcome == Some(Outcome::Succeeded)
-        && run.args.is_none()
-        && run.result.is_none();
-    run.job == *job && (is_bare || run.args.as_ref() == args)
+async fn is_same(
+    app: &App,
+    schedule: &Schedule,
+    run: &Run,
+    args: Option<&Value>,
+) -> Result<bool, ApiError> {
+    if run.job != schedule.key.job {
+        return Ok(false);
+    }
+    Ok(run.args.as_ref() == args || is_bare(app, schedule, run).await?)
+}
+
+/// Whether nobody knows any more what the run was asked with: of an old one only the record is
+/// kept (`history.keep`).
+async fn is_bare(app: &App, schedule: &Schedule, run: &Run) -> Result<bool, ApiError> {
+    if run.state != RunState::Done || run.args.is_some() || run.result.is_some() {
+        return Ok(false);
+    }
+    let keep = usize::try_from(schedule.history.keep).unwrap_or(MAX_PAGE).min(MAX_PAGE);
+    let filter = RunFilter {
+        tenant: Some(schedule.key.tenant.clone()),
+        job: Some(schedule.key.job.clone()),
+        ..RunFilter::default()
+    };
+    let newest = app.context.store.runs(filter, Page { limit: keep, cursor: None }).await?;
+    Ok(keep == 0 || newest.items.iter().all(|newer| newer.id != run.id))
 }
 
 async fn backfill(

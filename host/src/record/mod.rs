@@ -73,6 +73,10 @@ pub struct Schedule {
     pub trigger_state: TriggerState,
     /// The newest fire time that has a verdict or a run. The cursor never goes back to it.
     pub last_fire: Option<Timestamp>,
+    /// From here to the cursor every fire time of the trigger has a verdict or a live run; `None`:
+    /// nothing is promised yet. Moves when the cursor is put elsewhere.
+    #[serde(default)]
+    pub accounted_from: Option<Timestamp>,
     /// Set while it is paused.
     pub pause: Option<Pause>,
     /// Set while it is not scheduled for another reason.

@@ -28,6 +28,7 @@ use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use crate::api;
+use crate::auditor::Auditor;
 use crate::catalog::Catalog;
 use crate::catalog::jobs::JobCache;
 use crate::clock::{SharedClock, SystemClock};
@@ -237,6 +238,13 @@ impl Host {
                     Err(error) => warn!(%error, "the API failed"),
                 }
             });
+            let auditor = Auditor {
+                store: Arc::clone(&store),
+                clock: Arc::clone(&clock),
+                jobs: Arc::clone(&jobs),
+                status: Arc::clone(&status),
+            };
+            runtime.spawn(auditor.run(stop_api.subscribe()));
             runtime.spawn(wake_on_change(Arc::clone(&store), status.pauses(), Arc::clone(&wake)));
         }
 

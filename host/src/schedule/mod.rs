@@ -1,5 +1,6 @@
 //! The rules of scheduling, as pure functions: all of them take `now` and none of them waits.
 
+pub mod audit;
 pub mod pause;
 pub mod plan;
 pub mod preview;

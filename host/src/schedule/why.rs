@@ -164,7 +164,7 @@ impl Facts<'_> {
             Standing::BeforeRegistration
         } else if at.after(schedule.history.max_age) < now {
             Standing::Forgotten
-        } else if schedule.last_fire < Some(at) {
+        } else if schedule.accounted_from.map_or(schedule.last_fire < Some(at), |from| at < from) {
             if schedule.parked.is_some() { Standing::Parked } else { Standing::Unscheduled }
         } else if self.older || is_first() {
             Standing::Fault
@@ -217,6 +217,7 @@ mod tests {
             max_instances: 1,
             rules: Rules::default(),
             failures: 0,
+            accounted_from: None,
             history: History { keep: 1, max_age: Duration::from_hours(3) },
             created_at: utc("10:00:00"),
             last_run: None,

@@ -23,7 +23,6 @@ use crate::record::step::Retention;
 use crate::run::{Run, RunState, Verdict, reason};
 use crate::schedule::waiting::plugin_deadline;
 use crate::store::{Result, Store};
-use crate::time::Timestamp;
 
 /// How often runs that wait for a plugin are looked at.
 const WAITING_EVERY: Duration = Duration::from_secs(1);
@@ -135,8 +134,7 @@ async fn drop_unserved(keeper: &Keeper) -> Result<()> {
     for _ in 0..MAX_PAGES {
         let paged = keeper.store.runs(filter.clone(), page).await?;
         for run in &paged.items {
-            let now = keeper.clock.now();
-            drop_if_unserved(keeper.store.as_ref(), &keeper.jobs, run, &classes, now).await?;
+            drop_if_unserved(keeper, run, &classes).await?;
         }
         let Some(cursor) = paged.next_cursor else { return Ok(()) };
         page = Page { limit: MAX_PAGE, cursor: Some(cursor) };
@@ -144,25 +142,18 @@ async fn drop_unserved(keeper: &Keeper) -> Result<()> {
     Ok(())
 }
 
-/// Does so for one run, if it has waited for too long at `now`.
-///
-/// # Errors
-///
-/// The store failed.
-pub async fn drop_if_unserved(
-    store: &dyn Store,
-    jobs: &JobCache,
-    run: &Run,
-    classes: &BTreeSet<PluginKey>,
-    now: Timestamp,
-) -> Result<()> {
+async fn drop_if_unserved(keeper: &Keeper, run: &Run, classes: &BTreeSet<PluginKey>) -> Result<()> {
     if classes.contains(&run.plugin_key()) {
         return Ok(());
     }
-    let Some(schedule) = store.get(&run.job_key()).await? else { return Ok(()) };
-    let Ok(job) = jobs.get(&schedule) else { return Ok(()) };
+    let Some(schedule) = keeper.store.get(&run.job_key()).await? else { return Ok(()) };
+    let Ok(job) = keeper.jobs.get(&schedule) else { return Ok(()) };
+    let now = keeper.clock.now();
     if plugin_deadline(&job.policy, run).is_some_and(|deadline| deadline <= now)
-        && store.drop_run(&run.key(), Verdict::NoPlugin, reason::NO_PLUGIN.into(), now).await?
+        && keeper
+            .store
+            .drop_run(&run.key(), Verdict::NoPlugin, reason::NO_PLUGIN.into(), now)
+            .await?
     {
         warn!(job = %run.job_key(), run = %run.id, plugin = %run.plugin,
             "no plugin came in time; the run is given up");

@@ -1,6 +1,6 @@
 //! The clock's jumps, and what a host does at each: ends runs, fires, takes what is queued.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -20,9 +20,7 @@ use crate::record::Session;
 use crate::record::query::{MAX_PAGE, Page, RunFilter};
 use crate::record::step::{Acquire, Change, Hello, MAX_ACQUIRE};
 use crate::run::{Run, RunKey, RunState};
-use crate::schedule::waiting::plugin_deadline;
 use crate::scheduler::Scheduler;
-use crate::scheduler::housekeeping::drop_if_unserved;
 use crate::scheduler::wake::Wake;
 use crate::status::Status;
 use crate::store::embedded::EmbeddedStore;
@@ -40,8 +38,8 @@ pub(super) struct World<'a> {
     jobs: Arc<JobCache>,
     catalog: watch::Receiver<Arc<Catalog>>,
     news: broadcast::Receiver<Change>,
-    /// Queued runs that something happens to by itself, by when.
-    waiting: BTreeMap<Timestamp, Vec<RunKey>>,
+    /// When something happens to runs that wait: a back-off ends, a deadline passes.
+    looks: BTreeSet<Timestamp>,
     tally: Tally,
     life: Life,
 }
@@ -79,8 +77,8 @@ impl<'a> World<'a> {
             stop: Arc::new(AtomicBool::new(false)),
         };
         let life = Life { scheduler, claims, under_way: UnderWay::default() };
-        let (waiting, tally) = (BTreeMap::new(), Tally::new(scenario.zone));
-        Ok(Self { scenario, store, clock, jobs, catalog, news, waiting, tally, life })
+        let (looks, tally) = (BTreeSet::new(), Tally::new(scenario.zone));
+        Ok(Self { scenario, store, clock, jobs, catalog, news, looks, tally, life })
     }
 
     /// Goes from event to event until the scenario's end.
@@ -95,7 +93,6 @@ impl<'a> World<'a> {
                 }
                 continue;
             }
-            self.clock.set(now);
             let next = self.instant(now).await?;
             let next = [next, down.peek().map(|down| down.from)].into_iter().flatten().min();
             now = next.unwrap_or(self.scenario.to);
@@ -108,7 +105,7 @@ impl<'a> World<'a> {
     }
 
     /// The host is back: what it held when it died is rescued or abandoned.
-    async fn restart(&mut self, now: Timestamp) -> Result<()> {
+    pub(super) async fn restart(&mut self, now: Timestamp) -> Result<()> {
         self.clock.set(now);
         // Their slots are free again.
         self.life.under_way = UnderWay::default();
@@ -117,11 +114,14 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    /// Does all that is to be done at `now`. Answers when the next thing happens.
-    async fn instant(&mut self, now: Timestamp) -> Result<Option<Timestamp>> {
+    /// Jumps to `now` and does all that is to be done then. Answers when the next thing happens.
+    pub(super) async fn instant(&mut self, now: Timestamp) -> Result<Option<Timestamp>> {
+        self.clock.set(now);
         loop {
             self.end_runs(now).await?;
-            self.give_up(now).await?;
+            while self.looks.first().is_some_and(|look| *look <= now) {
+                self.looks.pop_first();
+            }
             let next_due = self.life.scheduler.pass().await?;
             while let Ok(claimed) = self.life.claims.try_recv() {
                 self.begin_run(claimed, now);
@@ -129,8 +129,8 @@ impl<'a> World<'a> {
             self.take_queued(now).await?;
             self.hear(now).await?;
             let next_end = self.life.under_way.next_end();
-            let next_wait = self.waiting.first_key_value().map(|(at, _)| *at);
-            let next = [next_due, next_end, next_wait].into_iter().flatten().min();
+            let next_look = self.looks.first().copied();
+            let next = [next_due, next_end, next_look].into_iter().flatten().min();
             if next.is_none_or(|next| now < next) {
                 return Ok(next);
             }
@@ -148,9 +148,7 @@ impl<'a> World<'a> {
         let Attempt { claim, end, .. } = &attempt;
         let (session, run) = (&self.life.scheduler.session, claim.run.key());
         self.tally.ended(&claim.run.job_key());
-        if let Some(retry_at) = end.retry_at {
-            self.waiting.entry(retry_at).or_default().push(run.clone());
-        }
+        self.looks.extend(end.retry_at);
         self.store.finish(session, &run, claim.fence, end.clone(), now).await.map(drop)
     }
 
@@ -202,7 +200,7 @@ impl<'a> World<'a> {
         if is_queued || is_missed {
             for run in runs {
                 if let Some(run) = self.store.run(&run).await? {
-                    self.note_deadlines(&run, now);
+                    self.note_deadline(&run);
                 }
             }
         }
@@ -210,7 +208,7 @@ impl<'a> World<'a> {
             if let Some(attempt) = self.life.under_way.pop_cancelled(&run) {
                 self.end_run(attempt, now).await?;
                 // Its slot may be another's now.
-                self.waiting.entry(now).or_default();
+                self.looks.insert(now);
             }
         }
         Ok(())
@@ -230,33 +228,11 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Notes when something happens to a run that waits, if nobody takes it before.
-    fn note_deadlines(&mut self, run: &Run, now: Timestamp) {
-        if run.state != RunState::Queued || run.verdict.is_some() {
-            return;
+    /// Notes when a run that waits is given up, if nobody takes it before.
+    fn note_deadline(&mut self, run: &Run) {
+        if run.state == RunState::Queued && run.verdict.is_none() {
+            self.looks.extend(run.start_by.as_ref().map(|start_by| start_by.at.after(MICRO)));
         }
-        let start_by = run.start_by.as_ref().map(|start_by| start_by.at.after(MICRO));
-        let is_absent = self.scenario.absent.contains(&run.plugin_key());
-        let job = self.scenario.jobs.iter().find(|resolved| resolved.job.key == run.job_key());
-        let no_plugin = job
-            .filter(|_| is_absent)
-            .and_then(|resolved| plugin_deadline(&resolved.job.policy, run));
-        for at in [start_by, no_plugin].into_iter().flatten().filter(|at| now < *at) {
-            self.waiting.entry(at).or_default().push(run.key());
-        }
-    }
-
-    /// Gives up runs that waited for their plugin for too long, as the housekeeping does.
-    async fn give_up(&mut self, now: Timestamp) -> Result<()> {
-        while let Some(entry) = self.waiting.first_entry().filter(|entry| *entry.key() <= now) {
-            let classes = self.catalog.borrow().classes();
-            for key in entry.remove() {
-                if let Some(run) = self.store.run(&key).await? {
-                    drop_if_unserved(self.store.as_ref(), &self.jobs, &run, &classes, now).await?;
-                }
-            }
-        }
-        Ok(())
     }
 }
 

@@ -24,6 +24,8 @@ use crate::run::outcome::{Outcome, RunError, Usage};
 use crate::run::{Attempt, Cause, LogLevel, LogLine, LogStream, Progress, Run, RunState, Verdict};
 use crate::time::Timestamp;
 
+mod why;
+
 /// Compares a view with its file, and reads the file back to the same view.
 fn check<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(name: &str, view: &T) {
     let file = format!("{}/../tests/data/json/{name}.json", env!("CARGO_MANIFEST_DIR"));
@@ -62,6 +64,7 @@ fn schedule() -> Schedule {
         history: History { keep: 100, max_age: std::time::Duration::from_hours(24) },
         rules: crate::record::Rules::default(),
         failures: 0,
+        accounted_from: None,
         created_at: time("2026-11-01T00:00:00Z"),
         last_run: Some(LastRun {
             run: Id128::from_bits(0xabc),

@@ -221,7 +221,9 @@ fn of_the_verdict(known: &Known<'_>) -> Option<String> {
     }
     if let Some(entry) = entry.filter(|entry| entry.count > 1) {
         let (count, first, last) = (entry.count, entry.first, entry.last);
-        said.push_str(&format!("; so have all {count} fire times from {first} to {last}"));
+        said.push_str(&format!(
+            "; it is one of {count} fire times from {first} to {last} with that"
+        ));
     }
     if let Some(into) = entry.and_then(|entry| entry.into) {
         said.push_str(&format!("; run {into} stands for it"));
@@ -229,7 +231,7 @@ fn of_the_verdict(known: &Known<'_>) -> Option<String> {
     Some(said)
 }
 
-/// The rule behind a reason, with the job's own values.
+/// The rule behind a reason, with the value that the job has for it now.
 fn policy(job: &Job, verdict: Verdict, why: &str) -> Option<String> {
     let policy = &job.policy;
     let grace = policy.misfire_grace_time.map_or_else(|| "none".to_owned(), show_duration);
@@ -238,12 +240,10 @@ fn policy(job: &Job, verdict: Verdict, why: &str) -> Option<String> {
         (Verdict::Ran, reason::LATE) => "it started late, within its grace".to_owned(),
         (Verdict::Ran, reason::CATCH_UP) => "it was overdue, and `coalesce` let it run".to_owned(),
         (Verdict::Misfired, reason::LATE) => {
-            format!("it came due later than `misfire_grace_time` allows, which is {grace}")
+            format!("it came due later than `misfire_grace_time` allows (now {grace})")
         }
         (Verdict::Misfired, reason::QUEUED_TOO_LONG) => {
-            format!(
-                "it waited for a slot longer than `misfire_grace_time` allows, which is {grace}"
-            )
+            format!("it waited for a slot longer than `misfire_grace_time` allows (now {grace})")
         }
         (Verdict::Misfired, reason::BEFORE_REGISTRATION) => {
             "its time had passed before the job was registered".to_owned()
@@ -258,19 +258,19 @@ fn policy(job: &Job, verdict: Verdict, why: &str) -> Option<String> {
             "it was overdue, and `coalesce = \"earliest\"` runs the oldest alone".to_owned()
         }
         (Verdict::Coalesced, reason::MAX_CATCHUP) => {
-            format!("more were overdue than `max_catchup` runs, which is {}", policy.max_catchup)
+            format!("more were overdue than `max_catchup` runs (now {})", policy.max_catchup)
         }
         (Verdict::Skipped, reason::MAX_INSTANCES) => format!(
-            "as many runs were live as `max_instances` allows, which is {}",
+            "as many runs were live as `max_instances` allows (now {})",
             policy.max_instances
         ),
         (Verdict::Skipped, reason::QUEUE_LIMIT) => {
-            format!("as many fires waited as `queue_limit` allows, which is {}", policy.queue_limit)
+            format!("as many fires waited as `queue_limit` allows (now {})", policy.queue_limit)
         }
         (Verdict::Expired, reason::EXPIRES) => "it had not started when it expired".to_owned(),
         (Verdict::Paused, reason::PAUSED) => "the job was paused then".to_owned(),
         (Verdict::NoPlugin, reason::NO_PLUGIN) => format!(
-            "plugin `{}` did not come within `plugin_wait`, which is {}",
+            "plugin `{}` did not come within `plugin_wait` (now {})",
             job.plugin,
             show_duration(policy.plugin_wait)
         ),

@@ -147,6 +147,7 @@ mod tests {
             max_instances: new.max_instances,
             rules: new.rules,
             failures: 0,
+            accounted_from: None,
             history: new.history,
             created_at: utc(TEN),
             last_run: None,

@@ -79,17 +79,18 @@ fn the_summary_of_all_is_the_sum_of_its_jobs() {
     scenario.run_times.insert(key("a"), std::time::Duration::from_secs(90 * 60));
     let [a, b, all] = &simulated(&scenario).summaries[..] else { panic!("three") };
     assert_eq!((a.fires, b.fires, all.fires), (9, 9, 18));
-    assert_eq!((a.failed, a.most_at_once), (9, 1), "past the timeout of five minutes");
+    assert_eq!((a.failed, a.most_at_once), (8, 1), "past the timeout of five minutes");
     assert_eq!((b.ran, b.waiting, b.longest_lateness_ms), (8, 1, Some(300_000)));
     assert_eq!((all.ran, all.most_at_once), (17, 1));
     assert_eq!(all.job, None);
 }
 
-/// A decision in few words: `ran +10 on_time @10.9`, with seconds after noon of the first of
-/// January 2026, or `coalesced +10..+40 x4 latest`.
+/// A decision in few words: `j ran +10 on_time @+10.9`, with seconds after noon of the first of
+/// January 2026, or `j coalesced +10..+40 x4 latest`.
 fn shown(decision: &Decision) -> String {
     let verdict = serde_json::to_value(decision.verdict).unwrap();
-    let mut text = format!("{} {}", verdict.as_str().unwrap_or("waiting"), when(decision.first));
+    let verdict = verdict.as_str().unwrap_or("waiting");
+    let mut text = format!("{} {verdict} {}", decision.job, when(decision.first));
     if decision.first != decision.last {
         text.push_str(&format!("..{} x{}", when(decision.last), decision.count));
     }

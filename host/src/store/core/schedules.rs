@@ -74,6 +74,7 @@ impl Core {
             due_at: new.due_at,
             trigger_state: new.trigger_state,
             last_fire: new.ranges.last().map(|range| range.last),
+            accounted_from: new.cursor,
             pause: None,
             parked: new.parked,
             max_instances: new.max_instances,
@@ -98,7 +99,9 @@ impl Core {
             check_cursor(new.cursor, new.due_at, old.last_fire)?;
             (new.cursor, new.due_at, new.trigger_state)
         };
+        let accounted_from = if cursor == old.cursor { old.accounted_from } else { cursor };
         let schedule = Schedule {
+            accounted_from,
             version: old.version + 1,
             source: new.source,
             def: Arc::new(new.def),
@@ -149,6 +152,9 @@ impl Core {
             check_ranges(&patch.ranges, old.cursor..cursor, old.last_fire, now)?;
             let last_fire = patch.ranges.last().map(|range| range.last).max(old.last_fire);
             check_cursor(cursor, due_at, last_fire)?;
+            if patch.ranges.is_empty() && cursor != old.cursor {
+                schedule.accounted_from = cursor;
+            }
             (schedule.cursor, schedule.due_at) = (cursor, due_at);
         } else if !patch.ranges.is_empty() {
             return Err(StoreError::Invalid("ranges without a cursor that passes them".into()));
