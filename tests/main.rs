@@ -11,10 +11,14 @@ mod clock;
 #[cfg(test)]
 mod control;
 #[cfg(test)]
+mod endurance;
+#[cfg(test)]
 mod engine;
 #[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
 mod plan;
+#[cfg(test)]
+mod simulate;
 #[cfg(test)]
 mod support;

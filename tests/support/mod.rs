@@ -1,5 +1,6 @@
 //! What the tests stand on: real components, the real binary, one way to wait.
 
+pub mod faulty;
 pub mod guests;
 pub mod host;
 

@@ -192,6 +192,9 @@ async fn put(
             }
             (Some(schedule), OnConflict::Error) => return Err(exists(&schedule)),
             (Some(schedule), OnConflict::Keep) => Ok(Put::Kept(schedule)),
+            (Some(schedule), OnConflict::Replace) if stands(&resolved, &schedule) => {
+                Ok(Put::Kept(schedule))
+            }
             (Some(schedule), OnConflict::Replace) => {
                 let replacement =
                     asked::replace(&resolved, &schedule, now).map_err(|_| exhausted())?;
@@ -208,6 +211,13 @@ async fn put(
         }
     }
     Err(busy(key.job.as_str()))
+}
+
+/// Whether nothing would change: the same again is no new version.
+fn stands(resolved: &Resolved, schedule: &Schedule) -> bool {
+    schedule.source == resolved.source
+        && schedule.parked.is_none()
+        && schedule.def.digest == resolved.digest
 }
 
 /// Takes both steps of a replacement.

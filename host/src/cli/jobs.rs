@@ -251,9 +251,8 @@ fn put(args: &Put, common: &Common) -> Result<Exit, Failure> {
         print_json(&job)?;
         return Ok(Exit::Done);
     }
-    let done = if job.version == 1 { "made" } else { "changed" };
     let next = job.next_fire_time.map(|next| format!("; it fires next at {next}"));
-    note(format!("job {} is {done}{}", job.id, next.unwrap_or_default()));
+    note(format!("job {} stands as version {}{}", job.id, job.version, next.unwrap_or_default()));
     Ok(Exit::Done)
 }
 

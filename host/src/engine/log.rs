@@ -73,6 +73,13 @@ impl Log {
         std::mem::take(&mut self.lock().head)
     }
 
+    /// Puts back lines that were taken and could not be appended: they are the next to be taken.
+    pub fn put_back(&self, mut lines: Vec<LogLine>) {
+        let mut buffer = self.lock();
+        lines.append(&mut buffer.head);
+        buffer.head = lines;
+    }
+
     /// Takes all that is left, after the guest has ended.
     pub fn take_rest(&self) -> Vec<LogLine> {
         for stream in [LogStream::Stdout, LogStream::Stderr] {

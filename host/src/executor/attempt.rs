@@ -74,11 +74,10 @@ impl Executor {
         }
         let log = Log::new(job.limits.log, Arc::clone(&self.clock));
         let control = Arc::new(Control::new(log));
-        self.live.lock().insert(run.key(), (claim.fence, Arc::clone(&control)));
+        self.live.runs(&run.key(), &control);
         let memory = self.slots.reserve(job.limits.memory).await;
         let report = self.engine.run(&plugin, request(claim, &job), &control).await;
         drop(memory);
-        self.live.lock().remove(&run.key());
         let report = report.unwrap_or_else(|error| Report {
             outcome: Outcome::Failed,
             result: None,

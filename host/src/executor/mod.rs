@@ -10,10 +10,11 @@
 //! run that ended is never forgotten.
 
 pub mod attempt;
+mod beat;
+pub mod live;
 pub mod slots;
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -24,19 +25,17 @@ use crate::catalog::Catalog;
 use crate::catalog::jobs::JobCache;
 use crate::clock::SharedClock;
 use crate::engine::Engine;
-use crate::engine::control::Control;
 use crate::record::Session;
-use crate::record::step::{Acquire, Change, Claim, MAX_ACQUIRE, RunProgress};
-use crate::run::RunKey;
-use crate::run::id::Fence;
+use crate::record::step::{Acquire, Change, Claim, MAX_ACQUIRE};
 use crate::status::Status;
 use crate::store::Store;
+use live::Live;
 use slots::{Slot, Slots};
 
 /// How long the executor waits at most before it looks for work again.
 const POLL: Duration = Duration::from_secs(1);
-/// How often sessions are renewed and logs of running guests appended.
-const BEAT: Duration = Duration::from_secs(1);
+/// Runs that are adopted and not yet started, at most.
+const MAX_ADOPTED: usize = 64;
 
 /// What a host's executor needs. Its fields are its whole surface.
 #[derive(Clone)]
@@ -80,38 +79,13 @@ pub enum Stop {
     Now,
 }
 
-/// The attempts under way on this host.
-#[derive(Default)]
-pub struct Live {
-    attempts: Mutex<HashMap<RunKey, (Fence, Arc<Control>)>>,
-}
-
-impl Live {
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<RunKey, (Fence, Arc<Control>)>> {
-        self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn all(&self) -> Vec<(RunKey, Fence, Arc<Control>)> {
-        let attempts = self.lock();
-        attempts
-            .iter()
-            .map(|(run, (fence, control))| (run.clone(), *fence, control.clone()))
-            .collect()
-    }
-
-    fn cancel(&self, run: &RunKey, why: &str) {
-        if let Some((_, control)) = self.lock().get(run) {
-            control.cancel(why);
-        }
-    }
-}
-
 impl Executor {
     /// Runs until `stop` says so and everything under way has ended.
     pub async fn run(self, mut claims: mpsc::Receiver<Claimed>, mut stop: watch::Receiver<Stop>) {
         let mut attempts = JoinSet::new();
         let mut changes = self.store.watch();
-        let beat = tokio::spawn(self.clone().beat());
+        let (adopt, mut adopted) = mpsc::channel(MAX_ADOPTED);
+        let beat = tokio::spawn(self.clone().beat(adopt));
         let mut drain = false;
         loop {
             if *stop.borrow_and_update() == Stop::Now {
@@ -135,6 +109,7 @@ impl Executor {
                         self.spawn(&mut attempts, claimed);
                     }
                 }
+                Some(claimed) = adopted.recv() => self.spawn(&mut attempts, claimed),
                 () = self.news(&mut changes) => (),
                 () = self.slots.freed() => (),
                 _ = stop.changed() => (),
@@ -180,9 +155,15 @@ impl Executor {
     }
 
     fn spawn(&self, attempts: &mut JoinSet<()>, claimed: Claimed) {
+        let (run, fence) = (claimed.claim.run.key(), claimed.claim.fence);
+        if !self.live.begin(&run, fence) {
+            debug!(%run, "this attempt is under way already");
+            return;
+        }
         let executor = self.clone();
         attempts.spawn(async move {
             executor.attempt(&claimed.claim).await;
+            executor.live.end(&run, fence);
             drop(claimed.slot);
         });
     }
@@ -201,38 +182,8 @@ impl Executor {
     }
 
     fn cancel_all(&self, why: &str) {
-        for (_, _, control) in self.live.all() {
+        for (_, _, control) in self.live.running() {
             control.cancel(why);
-        }
-    }
-
-    /// Renews the session and appends to logs, until it is aborted.
-    async fn beat(self) {
-        loop {
-            tokio::time::sleep(BEAT).await;
-            let live = self.live.all();
-            let mut progress = Vec::new();
-            for (run, fence, control) in &live {
-                if let Some(said) = control.progress() {
-                    progress.push(RunProgress { run: run.clone(), fence: *fence, progress: said });
-                }
-                let lines = control.log().take_ready();
-                if lines.is_empty() {
-                    continue;
-                }
-                if let Err(error) = self.store.log_append(run, *fence, lines).await {
-                    warn!(%run, %error, "lines of a log were lost");
-                }
-            }
-            match self.store.beat(&self.session, progress, self.clock.now()).await {
-                Ok(beat) => {
-                    for (run, why) in beat.cancels {
-                        debug!(%run, "is to be cancelled");
-                        self.live.cancel(&run, &why);
-                    }
-                }
-                Err(error) => warn!(%error, "the store did not take the heartbeat"),
-            }
         }
     }
 }

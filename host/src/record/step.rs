@@ -52,6 +52,9 @@ pub struct RunProgress {
 pub struct Beat {
     /// Runs of this session that somebody wants cancelled, and why.
     pub cancels: Vec<(RunKey, String)>,
+    /// Runs that this session holds, and the fence of each: one that its host does not know of was
+    /// claimed by a call whose answer was lost.
+    pub held: Vec<(RunKey, Fence)>,
     /// Every other session and its counter.
     pub peers: Vec<(Session, u64)>,
 }

@@ -12,7 +12,9 @@
 //! The scheduler has a thread of its own, guests a runtime of their own, one nice level lower, and
 //! the API a third, so that neither a busy guest nor a slow client makes a fire late.
 
+mod failure;
 mod guests;
+mod news;
 mod open;
 pub mod summary;
 
@@ -34,18 +36,18 @@ use crate::catalog::jobs::JobCache;
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::Config;
 use crate::engine::{Engine, Settings};
+use crate::executor::live::Live;
 use crate::executor::slots::Slots;
-use crate::executor::{Executor, Live, Stop};
+use crate::executor::{Executor, Stop};
 use crate::record::Session;
-use crate::record::step::{Change, Hello};
+use crate::record::step::Hello;
 use crate::reloader::Reloader;
 use crate::scheduler::Scheduler;
 use crate::scheduler::wake::Wake;
 use crate::status::{SchedulerPause, Status};
 use crate::store::Store;
+use failure::FailureGuard;
 
-/// Claimed runs that wait to be taken over by the executor.
-const CLAIMS_IN_FLIGHT: usize = 1_024;
 /// How long cancelled runs may take to end.
 const CANCEL_TIME: Duration = Duration::from_secs(10);
 /// Instances that the engine can hold beside those of runs: for plugins that are being loaded.
@@ -166,7 +168,7 @@ impl Host {
         }
         let slots = Slots::new(config.executor.max_running, config.executor.memory);
         let runtimes = Runtimes { guests: Some(guests::runtime()?), api: Some(api_runtime()?) };
-        let (claims_sender, claims) = mpsc::channel(CLAIMS_IN_FLIGHT);
+        let (claims_sender, claims) = mpsc::channel(config.executor.max_running);
         let (stop_executor, executor_stop) = watch::channel(Stop::No);
         let executor = Executor {
             store: Arc::clone(&store),
@@ -245,7 +247,11 @@ impl Host {
                 status: Arc::clone(&status),
             };
             runtime.spawn(auditor.run(stop_api.subscribe()));
-            runtime.spawn(wake_on_change(Arc::clone(&store), status.pauses(), Arc::clone(&wake)));
+            runtime.spawn(news::wake_on_change(
+                Arc::clone(&store),
+                status.pauses(),
+                Arc::clone(&wake),
+            ));
         }
 
         let summary =
@@ -379,24 +385,6 @@ impl Drop for Host {
     }
 }
 
-/// Tells that a task ended, unless that was expected.
-struct FailureGuard {
-    what: &'static str,
-    failed: watch::Sender<Option<String>>,
-}
-
-impl FailureGuard {
-    fn disarm(self) {
-        std::mem::forget(self);
-    }
-}
-
-impl Drop for FailureGuard {
-    fn drop(&mut self) {
-        self.failed.send_replace(Some(self.what.to_owned()));
-    }
-}
-
 fn settings(config: &Config, clock: &SharedClock) -> Settings {
     let running = u32::try_from(config.executor.max_running).unwrap_or(u32::MAX / 2);
     Settings {
@@ -414,33 +402,4 @@ fn api_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .enable_all()
         .build()
         .context("the API's runtime can't start")
-}
-
-/// Wakes the scheduler when a job was put, changed or removed by somebody else, and when it was
-/// paused or goes on itself.
-async fn wake_on_change(
-    store: Arc<dyn Store>,
-    mut pauses: watch::Receiver<Option<SchedulerPause>>,
-    wake: Arc<Wake>,
-) {
-    use tokio::sync::broadcast::error::RecvError;
-    let mut changes = store.watch();
-    loop {
-        let change = tokio::select! {
-            change = changes.recv() => change,
-            paused = pauses.changed() => match paused {
-                Ok(()) => {
-                    wake.call();
-                    continue;
-                }
-                // The host is gone.
-                Err(_) => return,
-            },
-        };
-        match change {
-            Ok(Change::Job(_)) | Err(RecvError::Lagged(_)) => wake.call(),
-            Ok(Change::Fired(_) | Change::Run(_) | Change::Queued | Change::Cancel(_)) => (),
-            Err(RecvError::Closed) => return,
-        }
-    }
 }

@@ -37,9 +37,10 @@ pub fn plugin_start_by(policy: &Policy, due_at: Timestamp, now: Timestamp) -> St
     StartBy { at, verdict: Verdict::NoPlugin, reason: reason::NO_PLUGIN.into() }
 }
 
-/// When a queued run whose plugin has gone away since gets the verdict `no_plugin`. `None` for a
-/// run that has started before: it waits on.
+/// When a queued run whose plugin has gone away since gets the verdict `no_plugin`; a run for later
+/// waits from its earliest start on. `None` for a run that has started before: it waits on.
 pub fn plugin_deadline(policy: &Policy, run: &Run) -> Option<Timestamp> {
     let never_started = run.state == RunState::Queued && run.verdict.is_none();
-    never_started.then(|| run.queued_at.after(policy.plugin_wait))
+    let start = run.not_before.map_or(run.queued_at, |start| start.max(run.queued_at));
+    never_started.then(|| start.after(policy.plugin_wait))
 }

@@ -266,6 +266,37 @@ mod tests {
     }
 
     #[test]
+    fn the_nearest_fire_times_may_lie_before_the_registration() {
+        let start = "2026-01-01T00:30:00Z";
+        for (keys, previous, next) in [
+            (json!("every 1h"), None, Some("2026-01-01T11:00:00Z")),
+            (
+                json!({"type": "interval", "hours": 1, "start_date": start}),
+                Some("2026-01-01T09:30:00Z"),
+                Some("2026-01-01T10:30:00Z"),
+            ),
+            (
+                json!({"type": "interval", "hours": 1, "start_date": "2027-01-01"}),
+                None,
+                Some("2027-01-01T00:00:00Z"),
+            ),
+            (
+                json!({"type": "cron", "month": 2, "day": 29}),
+                Some("2024-02-29T00:00:00Z"),
+                Some("2028-02-29T00:00:00Z"),
+            ),
+            (json!({"type": "cron", "year": 2030}), None, Some("2030-01-01T00:00:00Z")),
+            (json!("at 2026-01-01 09:00:00"), Some("2026-01-01T09:00:00Z"), None),
+        ] {
+            let mut problems = Vec::new();
+            let trigger = Trigger::parse(&keys, "", chrono_tz::Tz::UTC, &mut problems).unwrap();
+            let near = Nearest::of(&trigger, utc("10:00:00"), utc("10:00:00"));
+            let time = |text: Option<&str>| text.map(|text| Timestamp::parse(text).unwrap());
+            assert_eq!((near.previous, near.next), (time(previous), time(next)), "{keys}");
+        }
+    }
+
+    #[test]
     fn the_ledger_knows_fire_times_that_the_trigger_no_longer_has() {
         let entry = LedgerItem {
             verdict: Verdict::Coalesced,

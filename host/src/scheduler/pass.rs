@@ -15,6 +15,7 @@ use crate::run::reason;
 use crate::schedule::pause::settle;
 use crate::schedule::plan::{FirePlan, PlannedRun, plan_fires};
 use crate::schedule::waiting::{plugin_start_by, start_by};
+use crate::store::error::StoreError;
 use crate::store::{Result, run_id_of_fire};
 use crate::time::Timestamp;
 
@@ -76,10 +77,35 @@ impl Scheduler {
                 intents.push(intent);
             }
         }
-        let fired = self.store.fire(&self.session, intents, now).await?;
+        let fired = match self.store.fire(&self.session, intents, now).await {
+            Err(StoreError::Invalid(message)) => {
+                drop(planned);
+                return self.one_by_one(due, &message, now).await;
+            }
+            fired => fired?,
+        };
         let mut moved = set_aside;
         for (fired, (schedule, slots)) in fired.into_iter().zip(planned) {
             moved += self.follow(fired, schedule, slots).await;
+        }
+        Ok(moved)
+    }
+
+    /// A batch was refused: finds the job that is to blame and takes it out, so that it holds up
+    /// nobody else.
+    async fn one_by_one(
+        &self,
+        due: &[Arc<Schedule>],
+        message: &str,
+        now: Timestamp,
+    ) -> Result<usize> {
+        if let [schedule] = due {
+            self.park(schedule, message, now).await?;
+            return Ok(1);
+        }
+        let mut moved = 0;
+        for schedule in due {
+            moved += Box::pin(self.step(std::slice::from_ref(schedule), now)).await?;
         }
         Ok(moved)
     }
@@ -116,7 +142,7 @@ impl Scheduler {
     /// Changes a schedule unless somebody was faster: then the next pass looks again.
     async fn patch(&self, schedule: &Schedule, patch: Patch, now: Timestamp) -> Result<()> {
         match self.store.patch(&schedule.key, Some(schedule.version), patch, now).await {
-            Ok(_) | Err(crate::store::error::StoreError::Conflict { .. }) => Ok(()),
+            Ok(_) | Err(StoreError::Conflict { .. }) => Ok(()),
             Err(error) => Err(error),
         }
     }

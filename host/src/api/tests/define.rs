@@ -116,6 +116,8 @@ async fn put_makes_and_replaces_and_keeps_grid_and_pause_of_the_same_trigger() {
         put(json!({"id": "x", "plugin": "other", "trigger": "every 1h", "priority": 4})).await;
     assert_eq!((status, &same["effective"]["priority"]), (200, &json!(4)));
     assert_eq!((&same["state"], &same["paused"]["why"]), (&json!("paused"), &json!("moving")));
+    let body = json!({"plugin": "other", "priority": 4, "trigger": "every 1h"});
+    assert_eq!(put(body).await, (200, same), "the same again is no new version");
     let times = served.get("/v1/jobs/x/next?n=1&after=2026-12-01T00:00:01Z").await.1;
     assert_eq!(times["items"], json!(["2026-12-01T01:00:00Z"]), "the grid stays");
     let (_, other) = put(json!({"plugin": "other", "trigger": "every 2h"})).await;
@@ -187,7 +189,7 @@ async fn a_stale_version_is_refused_everywhere() {
         ("POST", "/v1/jobs/x/run", "if-match", "\"1\"", empty(), 412),
         ("PUT", "/v1/jobs/new", "if-none-match", "*", body(), 201),
         ("PATCH", "/v1/jobs/x", "if-match", "\"2\"", empty(), 200),
-        ("DELETE", "/v1/jobs/x", "if-match", "\"3\"", None, 204),
+        ("DELETE", "/v1/jobs/x", "if-match", "\"2\"", None, 204),
     ] {
         let (_, got, answer) = served.send(method, path, &[(header, value)], body).await;
         assert_eq!(got, status, "{method} {path} {header}: {value}: {answer}");

@@ -42,8 +42,8 @@ configured zone. What comes due at --to is left out.
 --down C..D: the host dies at C, with what it runs, and is back at D.
 
 First every verdict, when they are few or --verdicts is given, then for each job how many fire times
-ran, misfired and so on, how late the latest run started and how many ran at once, then how many runs
-started in each hour of the day. Slots are counted (executor.max_running), memory is not.")]
+ran, misfired and so on, how late the latest run started and how many ran at once; then how many
+runs started in each hour of the day. Slots are counted (executor.max_running), memory is not.")]
 pub struct Simulate {
     /// Where it begins
     #[arg(long, value_name = "TIME")]

@@ -13,7 +13,6 @@ use crate::cli::table::{Cell, table};
 use crate::run::Verdict;
 use crate::simulate::Simulated;
 use crate::simulate::report::{Decision, Summary};
-use crate::table::unit::show_duration;
 
 /// Verdicts that are printed unasked.
 const FEW: usize = 200;
@@ -123,7 +122,7 @@ fn summary(summary: &Summary) -> [Cell; 12] {
 }
 
 fn millis(millis: u64) -> String {
-    show_duration(Duration::from_millis(millis))
+    humantime::format_duration(Duration::from_millis(millis)).to_string()
 }
 
 /// How many runs start in each hour of the day, as bars.

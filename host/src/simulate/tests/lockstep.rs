@@ -83,8 +83,17 @@ fn the_simulation_and_the_schedulers_thread_give_the_same_verdicts() {
         expected.iter().filter(verdict).count()
     };
     for word in [
-        " ran ", " misfired ", " coalesced ", " skipped ", " no_plugin ", " cancelled ", "queue_limit",
-        "queued_too_long", "abandoned x", "timed_out x2", "cancelled x",
+        " ran ",
+        " misfired ",
+        " coalesced ",
+        " skipped ",
+        " no_plugin ",
+        " cancelled ",
+        "queue_limit",
+        "queued_too_long",
+        "abandoned x",
+        "timed_out x2",
+        "cancelled x",
     ] {
         assert!(0 < of(word), "nothing is {word}");
     }
@@ -215,7 +224,8 @@ impl Tower<'_> {
         while let Ok(change) = self.news.try_recv() {
             let Change::Cancel(key) = change else { continue };
             let life = self.life.as_mut().unwrap();
-            let mut found = life.under_way.extract_if(.., |(_, _, claim, _)| claim.run.key() == key);
+            let mut found =
+                life.under_way.extract_if(.., |(_, _, claim, _)| claim.run.key() == key);
             let Some((_, _, claim, _slot)) = found.next() else { continue };
             drop(found);
             let end = ended(Outcome::Cancelled, None);
@@ -238,9 +248,9 @@ impl Tower<'_> {
 
     async fn end_runs(&mut self, now: Timestamp) {
         let life = self.life.as_mut().unwrap();
-        let mut ended: Vec<_> = life.under_way.extract_if(.., |(end, ..)| *end <= now).collect();
-        ended.sort_by_key(|(end, ..)| *end);
-        for (end, outcome, claim, _slot) in ended {
+        let mut over: Vec<_> = life.under_way.extract_if(.., |(end, ..)| *end <= now).collect();
+        over.sort_by_key(|(end, ..)| *end);
+        for (end, outcome, claim, _slot) in over {
             let job = self.jobs.get(claim.schedule.as_ref().unwrap()).unwrap();
             let run = &claim.run;
             let attempts = run.attempt - run.rescues;

@@ -60,6 +60,8 @@ impl Core {
                 Some((key.clone(), why))
             })
             .collect();
+        let fence = |key: &RunKey| current_fence(&self.live.get(key)?.run);
+        let held = holder.runs.iter().filter_map(|key| Some((key.clone(), fence(key)?))).collect();
         for step in progress {
             self.note_progress(id, step, fx);
         }
@@ -70,7 +72,7 @@ impl Core {
             .map(|holder| (holder.session.clone(), holder.counter))
             .collect();
         peers.sort_by_key(|(session, _)| session.id);
-        Ok(Beat { cancels, peers })
+        Ok(Beat { cancels, held, peers })
     }
 
     /// Progress of a run that is no longer held is let go.

@@ -20,7 +20,10 @@ pub(super) const LEFT_OUT: &[(&str, &str)] = &[
     ("C70", "one host has one store"),
     ("q-h", "what a job takes is the guest's to say: arguments are JSON"),
     ("C30", "there is no call that removes all jobs"),
-    ("R6 T5 asyncio pp", "a job is a component in a sandbox: no pickles, no coroutines, no worker processes"),
+    (
+        "R6 T5 asyncio pp",
+        "a job is a component in a sandbox: no pickles, no coroutines, no worker processes",
+    ),
     ("D11", "there is no such trigger"),
     ("F13", "there is one place for jobs in a configuration"),
     (

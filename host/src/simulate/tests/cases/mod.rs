@@ -8,6 +8,7 @@
 mod checks;
 mod left_out;
 mod table;
+mod zones;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use crate::time::Timestamp;
 use checks::CHECKS;
 use left_out::LEFT_OUT;
 use table::TABLE;
+use zones::ZONES;
 
 /// Every situation of the collection.
 const IDS: &str = "\
@@ -131,8 +133,8 @@ fn secs(secs: f64) -> Timestamp {
 }
 
 #[test]
-fn every_situation_of_the_table_comes_out_as_decided() {
-    TABLE.iter().for_each(Case::prove);
+fn every_situation_of_the_tables_comes_out_as_decided() {
+    TABLE.iter().chain(ZONES).for_each(Case::prove);
 }
 
 #[test]
@@ -148,7 +150,7 @@ fn every_situation_that_needs_a_hand_comes_out_as_decided() {
 fn each_situation_is_proved_or_left_out_with_a_reason() {
     let all: Vec<&str> = IDS.split_whitespace().collect();
     assert_eq!(all.len(), 122);
-    let table = TABLE.iter().flat_map(|case| case.ids.split_whitespace());
+    let table = TABLE.iter().chain(ZONES).flat_map(|case| case.ids.split_whitespace());
     let checks = CHECKS.iter().flat_map(|(ids, _)| ids.split_whitespace());
     let proved: BTreeSet<&str> = table.chain(checks).collect();
     let mut left_out = BTreeSet::new();
