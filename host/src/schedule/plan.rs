@@ -78,23 +78,28 @@ pub fn plan_fires(job: &Job, anchor: Timestamp, cursor: Timestamp, now: Timestam
         return plan;
     };
     let fresh = last.after(OVERDUE_AFTER) >= now;
-    if !fresh {
+    // The newest stands for all that was missed before it, fresh or not.
+    let newest_stands_for_all = job.policy.coalesce == Coalesce::Latest && first < last;
+    if !fresh || newest_stands_for_all {
         plan.catch_up(&grid, job, (first, last));
-    } else {
-        if first < last {
-            plan.catch_up(&grid, job, (first, grid.last_before(last, first)));
-        }
-        plan.fires.push(PlannedRun {
-            fire_time: last,
-            disposition: match trigger {
-                // A one-shot job is never lost to `skip` (semantics A7).
-                Trigger::Date(_) => Disposition::Wait,
-                Trigger::Interval(_) | Trigger::Cron(_) => Disposition::Run,
-            },
-            covers: 1,
-            reason: reason::ON_TIME.into(),
-        });
+        return plan;
     }
+    if first < last {
+        plan.catch_up(&grid, job, (first, grid.last_before(last, first)));
+    }
+    let behind_a_backlog = !plan.fires.is_empty();
+    plan.fires.push(PlannedRun {
+        fire_time: last,
+        disposition: match trigger {
+            // A one-shot job is never lost to `skip` (semantics A7).
+            Trigger::Date(_) => Disposition::Wait,
+            // Nor is a fire to the backlog that is made in the same step.
+            Trigger::Interval(_) | Trigger::Cron(_) if behind_a_backlog => Disposition::Wait,
+            Trigger::Interval(_) | Trigger::Cron(_) => Disposition::Run,
+        },
+        covers: 1,
+        reason: reason::ON_TIME.into(),
+    });
     plan
 }
 

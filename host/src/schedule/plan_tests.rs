@@ -130,17 +130,17 @@ fn of_more_than_max_catchup_the_newest_run_and_the_oldest_of_them_stands_for_the
 }
 
 #[test]
-fn the_newest_fire_time_is_no_backlog_while_it_is_fresh() {
-    for (coalesce, kept) in [
-        ("latest", vec![40, 50]),
-        ("earliest", vec![10, 50]),
-        ("all", vec![10, 20, 30, 40, 50]),
-        ("drop", vec![50]),
+fn a_fresh_fire_behind_a_backlog_stands_for_it_or_waits_its_turn() {
+    for (coalesce, kept, last) in [
+        ("latest", vec![50], ("catch_up", Disposition::Wait)),
+        ("earliest", vec![10, 50], ("on_time", Disposition::Wait)),
+        ("all", vec![10, 20, 30, 40, 50], ("on_time", Disposition::Wait)),
+        ("drop", vec![50], ("on_time", Disposition::Run)),
     ] {
         let plan = plan(json!({"coalesce": coalesce}), "2026-01-01T12:00:51Z");
         assert_eq!(runs(&plan), kept, "{coalesce}");
-        let last = plan.fires.last().unwrap();
-        assert_eq!((last.reason.as_ref(), last.disposition), ("on_time", Disposition::Run));
+        let newest = plan.fires.last().unwrap();
+        assert_eq!((newest.reason.as_ref(), newest.disposition), last, "{coalesce}");
     }
 }
 

@@ -385,7 +385,7 @@ fn a_store_that_fails_loses_nothing() {
         assert_eq!(stage.world.instant(secs(10.0)).await, Err(StoreError::Fenced));
         stage.world.restart(secs(20.0)).await.unwrap();
         stage.at(20.0).await;
-        let expected = ["j ran +10 catch_up @+20", "j skipped +20 max_instances"];
+        let expected = ["j coalesced +10 latest", "j ran +20 catch_up @+20"];
         assert_eq!(stage.ledger().await, expected);
     });
 }
