@@ -150,7 +150,8 @@ pub enum LiveRuns {
 pub struct Due {
     /// Earliest first.
     pub schedules: Vec<Arc<Schedule>>,
-    /// When the next one after these is due; `None` when no schedule waits.
+    /// When to ask again: the next schedule is due, a run's back-off or `eta` is over, or a run that
+    /// has not started is given up; `None` when nothing waits.
     pub next_due: Option<Timestamp>,
 }
 

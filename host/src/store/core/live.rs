@@ -1,6 +1,7 @@
 //! How a live run moves from place to place. Every step that touches a run goes through these.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::effects::{Effects, Extent, Write};
 use super::{Core, Live, Place};
@@ -132,6 +133,15 @@ impl Core {
             };
             self.move_to(run, place);
             fx.tell_queued();
+        }
+    }
+
+    /// When [`wake`](Self::wake) has something to do next.
+    pub(super) fn next_wake(&self) -> Option<Timestamp> {
+        let given_up = self.deadlines.first().map(|(at, _)| at.after(Duration::from_micros(1)));
+        match (self.queues.next_later(), given_up) {
+            (Some(later), Some(given_up)) => Some(later.min(given_up)),
+            (later, given_up) => later.or(given_up),
         }
     }
 

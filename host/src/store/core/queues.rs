@@ -103,6 +103,11 @@ impl Queues {
         self.later.remove(&(not_before, run));
     }
 
+    /// When the first of those comes that wait for a time.
+    pub(super) fn next_later(&self) -> Option<Timestamp> {
+        self.later.first().map(|(not_before, _)| *not_before)
+    }
+
     /// Takes out one run whose time has come.
     pub(super) fn pop_later(&mut self, now: Timestamp) -> Option<RunKey> {
         let (not_before, _) = self.later.first()?;

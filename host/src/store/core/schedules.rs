@@ -222,13 +222,15 @@ impl Core {
         known(&self.sessions, session)?;
         self.wake(now, fx);
         let mut schedules = Vec::new();
+        let mut next_due = self.next_wake();
         for (due_at, key) in &self.due {
             if now < *due_at || max <= schedules.len() {
-                return Ok(Due { schedules, next_due: Some(*due_at) });
+                next_due = Some(next_due.map_or(*due_at, |other| other.min(*due_at)));
+                break;
             }
             schedules.extend(self.schedules.get(key).map(Arc::clone));
         }
-        Ok(Due { schedules, next_due: None })
+        Ok(Due { schedules, next_due })
     }
 
     fn keep_whole(&mut self, schedule: Schedule, fx: &mut Effects) {
