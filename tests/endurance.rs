@@ -176,7 +176,13 @@ async fn a_hundred_thousand_jobs_that_are_due_in_one_second_are_all_fired() {
     assert_eq!(scheduler.pass().await.unwrap(), Some(noon.after(Duration::from_secs(3_600))));
     assert_eq!(store.health().await.unwrap().live_runs, 0);
     clock.set(noon.after(Duration::from_secs(3_600)));
+    // Their plugin is missing: next, in ten minutes, they are given up.
+    let given_up = Duration::from_secs(3_600 + 600) + Duration::from_micros(1);
+    assert_eq!(scheduler.pass().await.unwrap(), Some(noon.after(given_up)));
+    assert_eq!(store.health().await.unwrap().live_runs, JOBS as u64);
+    clock.set(noon.after(given_up));
     let tomorrow = noon.after(Duration::from_secs(25 * 3_600));
     assert_eq!(scheduler.pass().await.unwrap(), Some(tomorrow));
-    assert_eq!(store.health().await.unwrap().live_runs, JOBS as u64);
+    let health = store.health().await.unwrap();
+    assert_eq!((health.live_runs, health.done_runs), (0, JOBS as u64));
 }

@@ -16,6 +16,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::time::Timestamp;
 use crate::trigger::Trigger;
 use names::{HandlerName, JobId, PluginName, TenantId};
 
@@ -82,6 +83,11 @@ impl Job {
     /// The plugin's full name.
     pub fn plugin_key(&self) -> PluginKey {
         PluginKey { tenant: self.key.tenant.clone(), plugin: self.plugin.clone() }
+    }
+
+    /// When the fire at `fire_time` is due: then, or later by its jitter.
+    pub fn due_at(&self, anchor: Timestamp, fire_time: Timestamp) -> Timestamp {
+        self.trigger.as_ref().map_or(fire_time, |it| it.due_at(anchor, &self.key, fire_time))
     }
 }
 

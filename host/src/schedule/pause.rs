@@ -10,9 +10,12 @@ use crate::record::Schedule;
 use crate::record::step::Patch;
 use crate::run::{Range, Verdict, reason};
 use crate::time::Timestamp;
+use crate::trigger::Counted;
 
 /// The fire times of a pause are counted this often.
 pub const SETTLE_EVERY: Duration = Duration::from_secs(60 * 60);
+/// Ranges settled at once; only fires that have to be walked take more than one.
+const MAX_RANGES: usize = 100;
 /// The smallest step between two instants.
 const MICRO: Duration = Duration::from_micros(1);
 
@@ -63,14 +66,23 @@ fn skip(schedule: &Schedule, job: &Job, now: Timestamp) -> Patch {
     }
     let anchor = schedule.trigger_state.anchor;
     let last = trigger.prev_before(anchor, now.after(MICRO)).unwrap_or(first).max(first);
-    let next = trigger.next_after(anchor, last);
-    let range = Range {
-        verdict: Verdict::Paused,
-        reason: reason::PAUSED.into(),
-        first,
-        last,
-        count: trigger.count(anchor, first, last.after(MICRO)).max(1),
-        into: None,
+    let ranges: Vec<Range> = trigger
+        .counted(anchor, (first, last), MAX_RANGES)
+        .into_iter()
+        .map(|Counted { first, last, count }| Range {
+            verdict: Verdict::Paused,
+            reason: reason::PAUSED.into(),
+            first,
+            last,
+            count,
+            into: None,
+        })
+        .collect();
+    let last = ranges.last().map_or(last, |range| range.last);
+    let (next, parked) = match trigger.try_next_after(anchor, last) {
+        Ok(next) => (next, None),
+        Err(gave_up) => (None, Some(Some(gave_up.to_string()))),
     };
-    Patch { cursor: Some((next, next)), ranges: vec![range], ..Patch::default() }
+    let due_at = next.map(|next| job.due_at(anchor, next));
+    Patch { cursor: Some((next, due_at)), ranges, parked, ..Patch::default() }
 }

@@ -9,7 +9,7 @@ use crate::job::{Coalesce, Job};
 use crate::record::step::{Disposition, MAX_FIRES_PER_INTENT};
 use crate::run::{Range, Reason, Verdict, reason};
 use crate::time::Timestamp;
-use crate::trigger::Trigger;
+use crate::trigger::{GaveUp, Trigger};
 
 /// A fire time older than this is overdue, even when no later one is due.
 const OVERDUE_AFTER: Duration = Duration::from_secs(1);
@@ -25,6 +25,8 @@ pub struct FirePlan {
     pub ranges: Vec<PlannedRange>,
     /// The fire time after all of them.
     pub next: Option<Timestamp>,
+    /// Why there is none although the trigger is not exhausted: the job is to be parked.
+    pub gave_up: Option<GaveUp>,
 }
 
 /// One run to make.
@@ -32,6 +34,8 @@ pub struct FirePlan {
 pub struct PlannedRun {
     /// The instant on the grid.
     pub fire_time: Timestamp,
+    /// When it was due: then, or later by its jitter.
+    pub due_at: Timestamp,
     /// Whether `max_instances` may skip it.
     pub disposition: Disposition,
     /// Fire times it stands for.
@@ -57,12 +61,17 @@ pub struct PlannedRange {
     pub into: Option<Timestamp>,
 }
 
-/// Decides about the fire times of `job` from `cursor`, which is one, up to `now`.
+/// Decides about the fire times of `job` from `cursor`, which is one, that are due at `now`.
+///
+/// A jitter never reaches the next fire time, so of several that have passed only the last one may
+/// not be due yet; it is left for later. Of an `and`, whose fires have to be walked, only so many
+/// are decided about as are counted exactly; what is left is due at once, and a backlog of its own.
 ///
 /// `anchor` is where the trigger's grid has its origin when it gives none itself. With
 /// [`Coalesce::All`] no more than `max_catchup` and [`MAX_FIRES_PER_INTENT`] runs are made.
 pub fn plan_fires(job: &Job, anchor: Timestamp, cursor: Timestamp, now: Timestamp) -> FirePlan {
-    let mut plan = FirePlan { fires: Vec::new(), ranges: Vec::new(), next: Some(cursor) };
+    let mut plan =
+        FirePlan { fires: Vec::new(), ranges: Vec::new(), next: Some(cursor), gave_up: None };
     let Some(trigger) = &job.trigger else {
         plan.next = None;
         return plan;
@@ -70,14 +79,18 @@ pub fn plan_fires(job: &Job, anchor: Timestamp, cursor: Timestamp, now: Timestam
     if cursor > now {
         return plan;
     }
-    let grid = Grid { trigger, anchor };
-    let last = grid.last_before(now.after(MICRO), cursor);
-    plan.next = trigger.next_after(anchor, last);
+    let grid = Grid { job, trigger, anchor };
+    let Some(last) = grid.last_due(cursor, now) else { return plan };
+    match trigger.try_next_after(anchor, last) {
+        Ok(next) => plan.next = next,
+        Err(gave_up) => (plan.next, plan.gave_up) = (None, Some(gave_up)),
+    }
     let Some(first) = plan.misfire_late(&grid, job.policy.misfire_grace_time, (cursor, last), now)
     else {
         return plan;
     };
-    let fresh = last.after(OVERDUE_AFTER) >= now;
+    let due_at = grid.due_at(last);
+    let fresh = due_at.after(OVERDUE_AFTER) >= now;
     // The newest stands for all that was missed before it, fresh or not.
     let newest_stands_for_all = job.policy.coalesce == Coalesce::Latest && first < last;
     if !fresh || newest_stands_for_all {
@@ -90,12 +103,12 @@ pub fn plan_fires(job: &Job, anchor: Timestamp, cursor: Timestamp, now: Timestam
     let behind_a_backlog = !plan.fires.is_empty();
     plan.fires.push(PlannedRun {
         fire_time: last,
-        disposition: match trigger {
-            // A one-shot job is never lost to `skip` (semantics A7).
-            Trigger::Date(_) => Disposition::Wait,
-            // Nor is a fire to the backlog that is made in the same step.
-            Trigger::Interval(_) | Trigger::Cron(_) if behind_a_backlog => Disposition::Wait,
-            Trigger::Interval(_) | Trigger::Cron(_) => Disposition::Run,
+        due_at,
+        // A one-shot job is never lost to `skip` (semantics A7), nor is a fire to the backlog that
+        // is made in the same step.
+        disposition: match trigger.is_one_shot() || behind_a_backlog {
+            true => Disposition::Wait,
+            false => Disposition::Run,
         },
         covers: 1,
         reason: reason::ON_TIME.into(),
@@ -103,13 +116,30 @@ pub fn plan_fires(job: &Job, anchor: Timestamp, cursor: Timestamp, now: Timestam
     plan
 }
 
-/// A trigger with its origin.
+/// A job's trigger with its origin.
 struct Grid<'a> {
+    job: &'a Job,
     trigger: &'a Trigger,
     anchor: Timestamp,
 }
 
 impl Grid<'_> {
+    /// When the fire at `fire_time` is due.
+    fn due_at(&self, fire_time: Timestamp) -> Timestamp {
+        self.job.due_at(self.anchor, fire_time)
+    }
+
+    /// The last fire time from `cursor` on to be decided about; `None` when none is due.
+    fn last_due(&self, cursor: Timestamp, now: Timestamp) -> Option<Timestamp> {
+        let last = self.last_before(now.after(MICRO), cursor);
+        let countable = self.trigger.counted(self.anchor, (cursor, last), 1);
+        let last = countable.first().map_or(cursor, |stretch| stretch.last);
+        if self.due_at(last) <= now {
+            return Some(last);
+        }
+        (cursor < last).then(|| self.last_before(last, cursor))
+    }
+
     /// The last fire time before `before`; `floor` is known to be one.
     fn last_before(&self, before: Timestamp, floor: Timestamp) -> Timestamp {
         self.trigger.prev_before(self.anchor, before).map_or(floor, |last| last.max(floor))
@@ -130,11 +160,13 @@ impl FirePlan {
         (first, last): (Timestamp, Timestamp),
         now: Timestamp,
     ) -> Option<Timestamp> {
-        let Some(limit) = grace.map(|grace| now.before(grace)).filter(|limit| first < *limit)
-        else {
-            return Some(first);
-        };
-        let last_late = grid.last_before(limit, first).min(last);
+        let is_late = |fire: Timestamp, limit: Timestamp| grid.due_at(fire) < limit;
+        let limit = grace.map(|grace| now.before(grace)).filter(|limit| is_late(first, *limit));
+        let Some(limit) = limit else { return Some(first) };
+        let mut last_late = grid.last_before(limit, first).min(last);
+        if !is_late(last_late, limit) {
+            last_late = grid.last_before(last_late, first);
+        }
         self.ranges.push(PlannedRange {
             verdict: Verdict::Misfired,
             reason: reason::LATE.into(),
@@ -209,6 +241,7 @@ impl FirePlan {
         }
         self.fires.push(PlannedRun {
             fire_time,
+            due_at: grid.due_at(fire_time),
             disposition: Disposition::Wait,
             covers: count + 1,
             reason: reason::CATCH_UP.into(),

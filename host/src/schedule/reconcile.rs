@@ -15,6 +15,7 @@ use crate::job::{Job, JobKey, Source};
 use crate::record::step::{NewSchedule, Patch};
 use crate::record::{Definition, Rules, Schedule, TriggerState};
 use crate::time::Timestamp;
+use crate::trigger::GaveUp;
 use begin::{Begin, overdue, settle};
 
 pub mod asked;
@@ -107,6 +108,8 @@ pub enum Concern {
     Finished,
     /// Its one fire time had passed before it was registered.
     BeforeRegistration(Timestamp),
+    /// The members of its `and` do not agree on a fire time: it is parked.
+    GaveUp(GaveUp),
     /// Two hosts define it differently (`config_conflict`): theirs stands, with this version.
     ConfigConflict(i64),
     /// REST or a guest made a job of this name, which stays.
@@ -125,6 +128,7 @@ impl fmt::Display for Warning {
                 "job `{job}` is finished: {time} had passed before it was registered; set \
                  `misfire_grace_time` to run it all the same"
             ),
+            Concern::GaveUp(gave_up) => write!(f, "job `{job}` is parked: {gave_up}"),
             Concern::ConfigConflict(version) => write!(
                 f,
                 "job `{job}` stays as another host defines it, with config_version {version}, \
@@ -208,6 +212,7 @@ impl Reconciliation {
         let begin = Begin::new(&resolved.job, now, None, now);
         self.warn(&resolved.job, &begin);
         self.steps.push(Step::Create(NewSchedule {
+            parked: begin.gave_up.map(|gave_up| gave_up.to_string()),
             ranges: begin.misfired.into_iter().collect(),
             ..new_schedule(resolved, begin.cursor, now)
         }));
@@ -267,11 +272,14 @@ impl Reconciliation {
         let mut begin = Begin::new(&resolved.job, anchor, schedule.last_fire, now);
         if schedule.cursor.is_some() && schedule.cursor == begin.run_date(&resolved.job) {
             // The one fire time is the one that was registered, whatever else was rewritten.
-            begin = Begin { cursor: schedule.cursor, misfired: None };
+            begin = Begin::at(schedule.cursor);
         }
         self.warn(&resolved.job, &begin);
         let first = settle(schedule, &begin, now);
-        let schedule = new_schedule(resolved, begin.cursor, anchor);
+        let schedule = NewSchedule {
+            parked: begin.gave_up.map(|gave_up| gave_up.to_string()),
+            ..new_schedule(resolved, begin.cursor, anchor)
+        };
         self.steps.push(Step::Replace(Replacement { first, schedule, expect }));
     }
 
@@ -296,7 +304,7 @@ impl Reconciliation {
                     let patch = Patch {
                         parked: Some(Some(UNDECLARED.to_owned())),
                         cursor: Some((None, None)),
-                        ranges: overdue(schedule, UNDECLARED, None, now).into_iter().collect(),
+                        ranges: overdue(schedule, UNDECLARED, None, now),
                         ..Patch::default()
                     };
                     self.steps.push(Step::Park {
@@ -319,11 +327,13 @@ impl Reconciliation {
 
     /// Warns of a job that begins at its end.
     fn warn(&mut self, job: &Job, begin: &Begin) {
-        match (&begin.misfired, begin.cursor) {
-            (Some(range), _) => self.concern(&job.key, Concern::BeforeRegistration(range.first)),
-            (None, None) if job.trigger.is_some() => self.concern(&job.key, Concern::Finished),
-            (None, Some(_) | None) => (),
-        }
+        let concern = match (&begin.misfired, begin.gave_up) {
+            _ if begin.cursor.is_some() || job.trigger.is_none() => return,
+            (_, Some(gave_up)) => Concern::GaveUp(gave_up),
+            (Some(range), None) => Concern::BeforeRegistration(range.first),
+            (None, None) => Concern::Finished,
+        };
+        self.concern(&job.key, concern);
     }
 }
 
@@ -341,7 +351,7 @@ fn new_schedule(resolved: &Resolved, cursor: Option<Timestamp>, anchor: Timestam
             origins: resolved.origins.clone(),
         },
         cursor,
-        due_at: cursor,
+        due_at: cursor.map(|cursor| resolved.job.due_at(anchor, cursor)),
         trigger_state: TriggerState { anchor },
         keep_cursor: false,
         max_instances: resolved.job.policy.max_instances.get(),

@@ -18,6 +18,7 @@ use crate::schedule::waiting::{plugin_start_by, start_by};
 use crate::store::error::StoreError;
 use crate::store::{Result, run_id_of_fire};
 use crate::time::Timestamp;
+use crate::trigger::GaveUp;
 
 /// Schedules decided about in one step.
 const DUE_BATCH: usize = 200;
@@ -70,10 +71,10 @@ impl Scheduler {
                 set_aside += 1;
                 continue;
             }
-            if let Some(mut intent) = intent(schedule, &job, &classes, now) {
+            if let Some((mut intent, gave_up)) = intent(schedule, &job, &classes, now) {
                 let free = self.slots.take(claimable(&intent));
                 intent.claim = free.len();
-                planned.push((schedule, free));
+                planned.push((schedule, free, gave_up));
                 intents.push(intent);
             }
         }
@@ -85,8 +86,12 @@ impl Scheduler {
             fired => fired?,
         };
         let mut moved = set_aside;
-        for (fired, (schedule, slots)) in fired.into_iter().zip(planned) {
-            moved += self.follow(fired, schedule, slots).await;
+        for (fired, (schedule, slots, gave_up)) in fired.into_iter().zip(planned) {
+            let done = self.follow(fired, schedule, slots).await;
+            moved += done;
+            if let Some(gave_up) = gave_up.filter(|_| 0 < done) {
+                self.park(schedule, &gave_up.to_string(), now).await?;
+            }
         }
         Ok(moved)
     }
@@ -132,9 +137,10 @@ impl Scheduler {
         1
     }
 
-    /// Takes a job that can't be understood out of the schedule, so that it stops being due.
+    /// Takes a job that can't be understood, or has no next fire time that can be found, out of the
+    /// schedule, so that it stops being due.
     async fn park(&self, schedule: &Schedule, message: &str, now: Timestamp) -> Result<()> {
-        error!(job = %schedule.key, %message, "the job's definition can't be used; it is parked");
+        error!(job = %schedule.key, %message, "the job can't be scheduled; it is parked");
         let patch = Patch { parked: Some(Some(message.to_owned())), ..Patch::default() };
         self.patch(schedule, patch, now).await
     }
@@ -158,16 +164,17 @@ fn intent(
     job: &Job,
     classes: &BTreeSet<PluginKey>,
     now: Timestamp,
-) -> Option<FireIntent> {
+) -> Option<(FireIntent, Option<GaveUp>)> {
     let cursor = schedule.cursor?;
-    let plan = plan_fires(job, schedule.trigger_state.anchor, cursor, now);
+    let anchor = schedule.trigger_state.anchor;
+    let plan = plan_fires(job, anchor, cursor, now);
     let id = |fire_time| run_id_of_fire(&schedule.key, schedule.uid, fire_time);
     let here = classes.contains(&job.plugin_key());
     if !here && !plan.fires.is_empty() {
         warn!(job = %schedule.key, plugin = %job.plugin, "no plugin: the run waits for it");
     }
-    let FirePlan { fires, ranges, next } = plan;
-    Some(FireIntent {
+    let FirePlan { fires, ranges, next, gave_up } = plan;
+    let intent = FireIntent {
         job: schedule.key.clone(),
         uid: schedule.uid,
         version: schedule.version,
@@ -175,14 +182,15 @@ fn intent(
         fires: fires.into_iter().map(|run| planned_fire(run, job, here, now)).collect(),
         ranges: ranges.iter().map(|range| range.with_run(id)).collect(),
         new_cursor: next,
-        new_due_at: next,
+        new_due_at: next.map(|next| job.due_at(anchor, next)),
         trigger_state: schedule.trigger_state.clone(),
         claim: 0,
-    })
+    };
+    Some((intent, gave_up))
 }
 
 fn planned_fire(run: PlannedRun, job: &Job, here: bool, now: Timestamp) -> PlannedFire {
-    let due_at = run.fire_time;
+    let due_at = run.due_at;
     let (reason, start_by) = if here {
         (run.reason, start_by(&job.policy, due_at))
     } else {

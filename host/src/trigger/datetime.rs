@@ -21,19 +21,81 @@ use crate::time::Timestamp;
 /// A message that says what a point in time looks like, or which part of it does not exist.
 pub fn parse_datetime(text: &str, zone: Tz) -> Result<Timestamp, String> {
     let written = Written::parse(text).ok_or_else(|| {
-        format!(
-            "`{text}` is not a point in time; write it like `2026-12-01 09:00:00`, \
-             `2026-12-01` or `2026-12-01T09:00:00+01:00`"
-        )
+        let example = "write it like `2026-12-01 09:00:00`, `2026-12-01` or \
+                       `2026-12-01T09:00:00+01:00`";
+        format!("`{text}` is not a point in time; {}", near_or(text, example))
     })?;
     let label = written.label().ok_or_else(|| {
-        format!("`{text}` does not exist; check the day, the time and the offset")
+        let check = "check the day, the time and the offset";
+        format!("`{text}` does not exist; {}", near_or(text, check))
     })?;
     let secs = match written.offset {
         Some(offset) => label - offset.seconds(),
         None => zone::resolve(zone, label),
     };
     Ok(Timestamp::from_micros(secs * 1_000_000 + i64::from(written.micros)))
+}
+
+/// A question for what was most likely meant by `text`, else `otherwise`.
+fn near_or(text: &str, otherwise: &str) -> String {
+    let near = nearest_datetime(text).map(|near| format!("did you mean `{near}`?"));
+    near.unwrap_or_else(|| otherwise.to_owned())
+}
+
+/// The point in time that `text` was most likely meant to be, rightly written.
+fn nearest_datetime(text: &str) -> Option<String> {
+    let text = text.trim().replace('t', "T").replace('z', "Z");
+    let date_end = text.find([' ', 'T', 'Z', '+']).unwrap_or(text.len());
+    let (date, rest) = text.split_at(date_end);
+    let mut date = date.replace(['/', '.'], "-");
+    if date.len() == 8 && date.bytes().all(|byte| byte.is_ascii_digit()) {
+        date = format!("{}-{}-{}", &date[..4], &date[4..6], &date[6..]);
+    }
+    let rest = rest.trim_start_matches([' ', 'T']).trim();
+    let clock_end = rest.find(['Z', '+', '-']).unwrap_or(rest.len());
+    let (clock, offset) = rest.split_at(clock_end);
+    let (clock, fraction) = clock.trim().split_once('.').unwrap_or((clock.trim(), ""));
+    let mut parts: Vec<&str> = clock.split(':').filter(|part| !part.is_empty()).collect();
+    let date_alone = parts.is_empty() && offset.is_empty();
+    parts.resize(3.max(parts.len()), "00");
+    let fraction: String = fraction.chars().take(6).collect();
+    let dot = if fraction.is_empty() { "" } else { "." };
+    let offset = nearest_offset(offset)?;
+    let tail = format!("{dot}{fraction}{offset}");
+    let mut written = Written::parse(&format!("{date} {}{tail}", parts.join(":")))?;
+    if (written.hour, written.minute, written.second) == (24, 0, 0) {
+        (written.hour, written.day) = (0, written.day + 1);
+        if written.label().is_none() {
+            (written.day, written.month) = (1, written.month + 1);
+        }
+    }
+    while written.label().is_none() && 28 < written.day {
+        written.day -= 1;
+    }
+    written.label()?;
+    let Written { year, month, day, hour, minute, second, .. } = written;
+    let date = format!("{year:04}-{month:02}-{day:02}");
+    Some(match date_alone {
+        true => date,
+        false => format!("{date} {hour:02}:{minute:02}:{second:02}{tail}"),
+    })
+}
+
+/// An offset with its colon; `None` when it is nothing like one.
+fn nearest_offset(offset: &str) -> Option<String> {
+    if offset.is_empty() || offset == "Z" {
+        return Some(offset.to_owned());
+    }
+    let (sign, digits) = offset.split_at(1);
+    let digits: String = digits.chars().filter(|c| *c != ':').collect();
+    let digits = match digits.len() {
+        1 => format!("0{digits}00"),
+        2 => format!("{digits}00"),
+        4 => digits,
+        _ => return None,
+    };
+    let (hours, minutes) = digits.split_at_checked(2)?;
+    Some(format!("{sign}{hours}:{minutes}"))
 }
 
 /// The parts as written, of the right form, but perhaps not on any clock or calendar.
@@ -203,6 +265,34 @@ mod tests {
         ] {
             assert!(parse_datetime(text, Tz::UTC).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_nearly_right_is_shown_as_it_should_be() {
+        for (text, near) in [
+            ("2024-01-02 03:04", "2024-01-02 03:04:00"),
+            ("2024-01-02T03", "2024-01-02 03:00:00"),
+            ("20240102", "2024-01-02"),
+            ("2024/01/02 03:04:05", "2024-01-02 03:04:05"),
+            ("2024-01-02T03:04:05+0800", "2024-01-02 03:04:05+08:00"),
+            ("2024-01-02+08:00", "2024-01-02 00:00:00+08:00"),
+            ("2024-01-02T03:04:05z", "2024-01-02 03:04:05Z"),
+            ("2024-01-02 03:04:05.1234567", "2024-01-02 03:04:05.123456"),
+            ("2024-12-30 24:00:00", "2024-12-31 00:00:00"),
+            ("2024-11-30 24:00:00", "2024-12-01 00:00:00"),
+            ("2023-02-29", "2023-02-28"),
+            ("2024-04-31 10:00:00", "2024-04-30 10:00:00"),
+            (" 2024-01-02", "2024-01-02"),
+        ] {
+            let message = parse_datetime(text, Tz::UTC).unwrap_err();
+            assert!(message.ends_with(&format!("did you mean `{near}`?")), "{text}: {message}");
+            assert!(parse_datetime(near, Tz::UTC).is_ok(), "{near}");
+        }
+        assert_eq!(
+            parse_datetime("soon", Tz::UTC).unwrap_err(),
+            "`soon` is not a point in time; write it like `2026-12-01 09:00:00`, `2026-12-01` or \
+             `2026-12-01T09:00:00+01:00`"
+        );
     }
 
     #[test]

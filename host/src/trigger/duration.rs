@@ -2,6 +2,8 @@
 //!
 //! Only whole sums of the units that an interval has; a month is no length of time.
 
+use crate::problem::nearest;
+
 /// Microseconds of each unit, by its names.
 const UNITS: [(&[&str], f64); 6] = [
     (&["ms", "millisecond", "milliseconds"], 1e3),
@@ -20,6 +22,9 @@ const UNITS: [(&[&str], f64); 6] = [
 /// A message that says what a length of time looks like.
 pub(super) fn parse_micros(text: &str) -> Result<f64, String> {
     let bad = || {
+        if let Some(one) = UNITS.iter().find(|(names, _)| names.contains(&text.trim())) {
+            return format!("`{text}` needs a number; did you mean `1{}`?", one.0[0]);
+        }
         format!(
             "`{text}` is not a length of time; write it like `15s`, `1h 30m` or `0.5s`, with the \
              units ms, s, m, h, d, w"
@@ -31,7 +36,10 @@ pub(super) fn parse_micros(text: &str) -> Result<f64, String> {
     }
     let mut total = 0.0;
     while !rest.is_empty() {
-        let number_end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(bad)?;
+        let number_end = rest.find(|c: char| !c.is_ascii_digit() && c != '.');
+        let Some(number_end) = number_end else {
+            return Err(format!("`{rest}` needs a unit; did you mean `{rest}s` or `{rest}m`?"));
+        };
         let (number, after) = rest.split_at(number_end);
         let number: f64 = match number.starts_with('.') || number.ends_with('.') {
             true => return Err(bad()),
@@ -40,11 +48,23 @@ pub(super) fn parse_micros(text: &str) -> Result<f64, String> {
         let after = after.trim_start();
         let unit_end = after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len());
         let (unit, after) = after.split_at(unit_end);
-        let (_, micros) = UNITS.iter().find(|(names, _)| names.contains(&unit)).ok_or_else(bad)?;
+        let found = UNITS.iter().find(|(names, _)| names.contains(&unit));
+        let (_, micros) = found.ok_or_else(|| wrong_unit(unit).unwrap_or_else(bad))?;
         total += number * micros;
         rest = after.trim_start();
     }
     Ok(total)
+}
+
+/// What is said of a unit that there is not, if anything better than that can be said.
+fn wrong_unit(unit: &str) -> Option<String> {
+    if ["month", "months", "year", "years"].contains(&unit) {
+        let instead = "a cron such as `cron 0 0 1 * *` fires once a month";
+        return Some(format!("`{unit}` has no fixed length; {instead}"));
+    }
+    let names: Vec<&str> = UNITS.iter().flat_map(|(names, _)| *names).copied().collect();
+    let near = nearest(unit, &names)?;
+    Some(format!("`{unit}` is not a unit; did you mean `{near}`?"))
 }
 
 #[cfg(test)]

@@ -21,6 +21,8 @@ pub struct Interval {
     pub(super) start: Start,
     /// The last instant that may fire.
     pub(super) end: Option<Timestamp>,
+    /// The start is delayed by up to so many microseconds.
+    pub(super) jitter: i64,
 }
 
 /// The first point of an interval's grid.
@@ -65,6 +67,33 @@ impl Interval {
         u64::try_from(last_step - first_step + 1).unwrap_or(0)
     }
 
+    /// The `start_date`, when there is one.
+    pub(super) fn start_date(&self) -> Option<Timestamp> {
+        match self.start {
+            Start::Date(start) => Some(start),
+            Start::OneLengthOn | Start::Now => None,
+        }
+    }
+
+    /// The first point of the grid; `None` when it lies beyond the year 9999.
+    pub(super) fn grid_start(&self, anchor: Timestamp) -> Option<Timestamp> {
+        self.base(anchor).map(Timestamp::from_micros)
+    }
+
+    /// The first fire from `from` on and the last instant before `to` that may be one, in
+    /// microseconds; `None` when there is no fire.
+    pub(super) fn span(
+        &self,
+        anchor: Timestamp,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Option<(i64, i64)> {
+        let base = self.base(anchor)?;
+        let first = self.on_grid(base, steps_up(from.micros() - base, self.length))?.micros();
+        let last = self.last_allowed(to)?.micros();
+        (first <= last).then_some((first, last))
+    }
+
     /// The first point of the grid, in microseconds; `None` when it lies beyond the year 9999.
     fn base(&self, anchor: Timestamp) -> Option<i64> {
         let base = match self.start {
@@ -105,7 +134,7 @@ mod tests {
     }
 
     fn hourly(start: Start) -> Interval {
-        Interval { length: 3_600_000_000, start, end: Some(utc("2026-01-01T05:00:00Z")) }
+        Interval { length: 3_600_000_000, start, end: Some(utc("2026-01-01T05:00:00Z")), jitter: 0 }
     }
 
     #[test]
@@ -140,7 +169,7 @@ mod tests {
     fn the_edges_of_time_do_not_overflow() {
         for length in [SHORTEST, LONGEST] {
             for start in [Start::OneLengthOn, Start::Now, Start::Date(Timestamp::MIN)] {
-                let trigger = Interval { length, start, end: None };
+                let trigger = Interval { length, start, end: None, jitter: 0 };
                 for anchor in [Timestamp::MIN, Timestamp::MAX] {
                     for at in [Timestamp::MIN, Timestamp::MAX] {
                         let _ = trigger.first(at);

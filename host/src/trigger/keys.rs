@@ -6,6 +6,8 @@ use chrono_tz::Tz;
 use serde_json::{Map, Value};
 
 use super::datetime::parse_datetime;
+use super::jitter::LONGEST_JITTER;
+use super::parse::not_a_number;
 use super::zone::parse_zone;
 use crate::problem::{Problem, join, unknown_key};
 use crate::time::Timestamp;
@@ -47,8 +49,32 @@ pub(super) const CRON: [&str; 15] = [
     "dst",
 ];
 
+/// Keys of an `or`.
+pub(super) const OR: [&str; 3] = ["type", "triggers", "jitter"];
+
+/// Keys of an `and`.
+pub(super) const AND: [&str; 4] = ["type", "triggers", "jitter", "threshold"];
+
+/// The types that can be made.
+pub(super) const TYPE_NAMES: [&str; 5] = ["date", "interval", "cron", "or", "and"];
+
 /// The types and their keys.
-const TYPES: [(&str, &[&str]); 3] = [("date", &DATE), ("interval", &INTERVAL), ("cron", &CRON)];
+const TYPES: [(&str, &[&str]); 5] =
+    [("date", &DATE), ("interval", &INTERVAL), ("cron", &CRON), ("or", &OR), ("and", &AND)];
+
+/// What people write for keys that there are not, and what does the same.
+const FOREIGN: [(&str, &str); 5] = [
+    ("months", "a month has no fixed length; use type `cron` with `day = 1`"),
+    ("years", "a year has no fixed length; use type `cron` with `month = 1`"),
+    ("milliseconds", "write `seconds = 0.25` for 250 ms"),
+    ("microseconds", "write `seconds = 0.25` for 250,000 microseconds"),
+    ("weekday", "did you mean `day_of_week`?"),
+];
+
+/// The types that have `key`.
+pub(super) fn owners(key: &str) -> Vec<&'static str> {
+    TYPES.iter().filter(|(_, keys)| keys.contains(&key)).map(|(owner, _)| *owner).collect()
+}
 
 /// The first and the last instant that may fire.
 #[derive(Clone, Copy)]
@@ -89,9 +115,13 @@ impl<'a> Keys<'a> {
     pub(super) fn only(&mut self, known: &[&str]) {
         let object = self.object;
         for key in object.keys().filter(|key| !known.contains(&key.as_str())) {
-            let mut message = unknown_key(key, known);
-            if let Some((owner, _)) = TYPES.iter().find(|(_, keys)| keys.contains(&key.as_str())) {
-                message.push_str(&format!(" (`{key}` belongs to type `{owner}`)"));
+            let mut message = match FOREIGN.iter().find(|(foreign, _)| foreign == key) {
+                Some((_, instead)) => format!("unknown key `{key}`; {instead}"),
+                None => unknown_key(key, known),
+            };
+            let owners = owners(key);
+            if !owners.is_empty() {
+                message.push_str(&format!(" (`{key}` belongs to type {})", one_of(&owners)));
             }
             self.refuse(key, message);
         }
@@ -133,16 +163,63 @@ impl<'a> Keys<'a> {
         if let (Some(start), Some(end)) = (start, end)
             && end < start
         {
-            self.refuse("end_date", "is before `start_date`");
+            self.refuse("end_date", format!("{end} is before `start_date`, which is {start}"));
         }
         Window { start, end }
     }
 
-    /// Refuses a `jitter` other than 0.
-    pub(super) fn no_jitter(&mut self) {
-        if self.get("jitter").is_some_and(|jitter| jitter.as_f64() != Some(0.0)) {
-            self.refuse("jitter", "`jitter` is not yet built; leave it out, or give 0");
+    /// The `jitter` in microseconds; none when it is left out.
+    pub(super) fn jitter(&mut self) -> i64 {
+        self.seconds("jitter", LONGEST_JITTER).unwrap_or(0)
+    }
+
+    /// The number of seconds under `key`, from 0 to `most` microseconds, in microseconds.
+    pub(super) fn seconds(&mut self, key: &str, most: i64) -> Option<i64> {
+        let value = self.get(key)?;
+        let Value::Number(number) = value else {
+            self.refuse(key, not_a_number(value));
+            return None;
+        };
+        let micros = (number.as_f64().unwrap_or(f64::INFINITY) * 1e6).round_ties_even();
+        if (0.0..=most as f64).contains(&micros) {
+            // Exact: the bound is far below the largest number.
+            return Some(micros as i64);
         }
+        let most = most / 1_000_000;
+        self.refuse(key, format!("must be from 0 to {most} seconds, not {number}"));
+        None
+    }
+
+    /// The text of `key`, which must be one of `words`.
+    pub(super) fn word(&mut self, key: &str, words: &[&'static str]) -> Option<&'static str> {
+        let text = self.text(key, words.first().copied().unwrap_or_default())?;
+        let found = words.iter().find(|word| **word == text);
+        if found.is_none() {
+            let what = if words.len() == 1 { "the only value is" } else { "give" };
+            let message = format!("`{text}` is not understood; {what} {}", one_of(words));
+            self.refuse(key, message);
+        }
+        found.copied()
+    }
+
+    /// The path of `key`.
+    pub(super) fn path_of(&self, key: &str) -> String {
+        join(self.path, key)
+    }
+
+    /// Where problems of triggers inside of this one go.
+    pub(super) fn problems(&mut self) -> &mut Vec<Problem> {
+        self.problems
+    }
+}
+
+/// "`a`, `b` or `c`".
+pub(super) fn one_of(names: &[&str]) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    match quoted.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, others)) => format!("{} or {last}", others.join(", ")),
+        None => String::new(),
     }
 }
 

@@ -95,13 +95,17 @@ fn dirs(job: &Job) -> Vec<Value> {
     dirs.map(|dir| json!({"host": dir.host, "guest": dir.guest, "mode": mode(dir.mode)})).collect()
 }
 
-/// A trigger that says which zone its wall times are in. Texts that have wall times become the
-/// object that they stand for, since a text has no place for a zone.
+/// A trigger that says which zone its wall times are in; of a combination, each member does. Texts
+/// that have wall times become the object that they stand for, since a text has no place for a zone.
 fn with_zone(trigger: &Value, zone: Tz) -> Value {
     match trigger {
         Value::Object(keys) => {
             let mut keys: Entries = keys.clone();
-            if keys.get("timezone").is_none_or(Value::is_null) {
+            if let Some(Value::Array(members)) = keys.get_mut("triggers") {
+                for member in members {
+                    *member = with_zone(member, zone);
+                }
+            } else if keys.get("timezone").is_none_or(Value::is_null) {
                 keys.insert("timezone".to_owned(), json!(zone.name()));
             }
             Value::Object(keys)

@@ -11,10 +11,16 @@ use crate::job::{Job, Source};
 use crate::record::Schedule;
 use crate::record::step::{NewSchedule, Patch};
 use crate::time::Timestamp;
+use crate::trigger::GaveUp;
 
-/// The trigger has no fire time left.
+/// Why a job has no fire time to begin with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Exhausted;
+pub enum NoFire {
+    /// Its trigger has none left.
+    Exhausted,
+    /// The members of its `and` do not agree on one.
+    GaveUp(GaveUp),
+}
 
 /// Whether a job is defined by a file or a plugin, so that calls may steer it and not change it.
 /// One that nobody declares any more is free.
@@ -30,7 +36,7 @@ pub fn is_declared(schedule: &Schedule) -> bool {
 /// # Errors
 ///
 /// It would never fire.
-pub fn create(resolved: &Resolved, now: Timestamp) -> Result<NewSchedule, Exhausted> {
+pub fn create(resolved: &Resolved, now: Timestamp) -> Result<NewSchedule, NoFire> {
     let begin = begin(&resolved.job, now, None, now)?;
     Ok(new_schedule(resolved, begin.cursor, now))
 }
@@ -45,7 +51,7 @@ pub fn replace(
     resolved: &Resolved,
     schedule: &Schedule,
     now: Timestamp,
-) -> Result<Replacement, Exhausted> {
+) -> Result<Replacement, NoFire> {
     let expect = schedule.version;
     let same_trigger = schedule.def.effective.get("trigger") == resolved.effective.get("trigger");
     if same_trigger && !is_undeclared(schedule) {
@@ -72,24 +78,24 @@ fn begin(
     anchor: Timestamp,
     last_fire: Option<Timestamp>,
     now: Timestamp,
-) -> Result<Begin, Exhausted> {
-    let Begin { cursor, misfired } = Begin::new(job, anchor, last_fire, now);
-    let cursor = cursor.or(misfired.map(|range| range.first));
+) -> Result<Begin, NoFire> {
+    let Begin { cursor, misfired, gave_up } = Begin::new(job, anchor, last_fire, now);
+    let cursor = misfired.map(|range| range.first).or(cursor);
     if job.trigger.is_some() && cursor.is_none() {
-        return Err(Exhausted);
+        return Err(gave_up.map_or(NoFire::Exhausted, NoFire::GaveUp));
     }
-    Ok(Begin { cursor, misfired: None })
+    Ok(Begin::at(cursor))
 }
 
 /// The patch with the cursor on the next fire time of the trigger that goes: when nothing follows
 /// it, since the host dies in between, the job is what it was.
 fn going_on(schedule: &Schedule, patch: Patch) -> Patch {
     let job = Job::from_effective(schedule.key.clone(), &schedule.def.effective).ok();
-    let next = job
-        .and_then(|job| job.trigger)
-        .zip(patch.ranges.last())
-        .and_then(|(it, range)| it.next_after(schedule.trigger_state.anchor, range.last));
-    Patch { cursor: Some((next, next)), ..patch }
+    let anchor = schedule.trigger_state.anchor;
+    let after = job.as_ref().and_then(|job| job.trigger.as_ref()).zip(patch.ranges.last());
+    let next = after.and_then(|(trigger, range)| trigger.next_after(anchor, range.last));
+    let due_at = job.zip(next).map(|(job, next)| job.due_at(anchor, next));
+    Patch { cursor: Some((next, due_at)), ..patch }
 }
 
 #[cfg(test)]
@@ -171,7 +177,7 @@ mod tests {
             (json!({}), Ok(None)),
             (
                 json!({"trigger": {"type": "interval", "hours": 1, "end_date": "2025-01-01"}}),
-                Err(Exhausted),
+                Err(NoFire::Exhausted),
             ),
         ] {
             let new = create(&asked(keys.clone()), utc(TEN));
@@ -213,7 +219,11 @@ mod tests {
         let now = utc("2026-01-01T12:30:00Z");
         let stored = Schedule { last_fire: Some(utc("2026-01-01T12:00:00Z")), ..hourly() };
         for date in ["2026-01-01 11:30:00", "2026-01-01 12:00:00"] {
-            assert_eq!(replace(&asked(at(date)), &stored, now).err(), Some(Exhausted), "{date}");
+            assert_eq!(
+                replace(&asked(at(date)), &stored, now).err(),
+                Some(NoFire::Exhausted),
+                "{date}"
+            );
         }
         let later = replace(&asked(at("2026-01-01 12:15:00")), &stored, now).unwrap();
         assert_eq!(later.schedule.cursor, Some(utc("2026-01-01T12:15:00Z")));

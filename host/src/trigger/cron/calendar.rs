@@ -4,8 +4,9 @@
 //! which instants show a label is for `walk`. Every search is bounded by the years 1970 to 9999
 //! and goes month by month, so it never steps through seconds.
 
-use chrono::{Datelike, NaiveDate};
-
+use super::month::{
+    Month, days_in_weeks, every_week, first_day_of, join_time, kind_of_year, split, split_time,
+};
 use super::set::{Values, Years};
 use crate::trigger::zone::DAY;
 
@@ -153,6 +154,31 @@ impl Calendar {
         self.days_between(first_day, last_day) * per_day - early - late
     }
 
+    /// Hands out each minute that has labels from `from` to before `before`: its first second and
+    /// a bit for each of its seconds that is a label.
+    pub(super) fn each_minute(&self, from: i64, before: i64, mut each: impl FnMut(i64, u64)) {
+        let (from, before) = (from.max(FIRST_LABEL), before.min(LABELS_END));
+        if before <= from {
+            return;
+        }
+        let days = from.div_euclid(DAY)..=(before - 1).div_euclid(DAY);
+        for day in days.filter(|day| self.fires_on(*day)) {
+            let minutes = self.hours.iter().flat_map(|hour| {
+                self.minutes.iter().map(move |minute| day * DAY + join_time(hour, minute, 0))
+            });
+            for minute in minutes.filter(|minute| from < minute + 60 && *minute < before) {
+                let mut seconds = self.seconds;
+                if minute < from {
+                    seconds = seconds.and(Values::from_bits(u64::MAX << (from - minute)));
+                }
+                if before < minute + 60 {
+                    seconds = seconds.and(Values::from_bits((1 << (before - minute)) - 1));
+                }
+                each(minute, seconds.bits());
+            }
+        }
+    }
+
     /// Whether some day, in some year, matches at all.
     ///
     /// A year's days depend on three things: whether it is a leap year, the weekday it begins with
@@ -199,12 +225,10 @@ impl Calendar {
 
     /// The days of `month` that match; the month itself is taken to be in the set.
     fn days_in(&self, month: Month) -> Values {
-        let Some(first) = month.first_day() else {
+        let Some((first, length, first_weekday)) = month.shape() else {
             return Values::EMPTY;
         };
-        let length = u32::from(first.num_days_in_month());
         let exist = Values::span(1, length);
-        let first_weekday = first.weekday().num_days_from_monday();
         let by_day = self.days.in_month(length, first_weekday);
         let by_weekday = self.weekdays.map(|weekdays| {
             weekdays.iter().fold(Values::EMPTY, |days, weekday| {
@@ -300,7 +324,7 @@ impl Calendar {
 
 impl Days {
     /// The days of a month of `length` days; some may lie beyond its end.
-    fn in_month(&self, length: u32, first_weekday: u32) -> Values {
+    pub(super) fn in_month(&self, length: u32, first_weekday: u32) -> Values {
         let mut days = if self.last { self.numbers.with(length) } else { self.numbers };
         for Placed { place, weekday } in &self.placed {
             let first = first_day_of(*weekday, first_weekday);
@@ -312,90 +336,4 @@ impl Days {
         }
         days
     }
-}
-
-/// A month of a year; `number` is 1 to 12.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Month {
-    year: u32,
-    number: u32,
-}
-
-impl Month {
-    fn next(self) -> Self {
-        match self.number {
-            12 => Self { year: self.year + 1, number: 1 },
-            number => Self { year: self.year, number: number + 1 },
-        }
-    }
-
-    fn prev(self) -> Self {
-        match self.number {
-            1 => Self { year: self.year.saturating_sub(1), number: 12 },
-            number => Self { year: self.year, number: number - 1 },
-        }
-    }
-
-    fn first_day(self) -> Option<NaiveDate> {
-        NaiveDate::from_ymd_opt(i32::try_from(self.year).ok()?, self.number, 1)
-    }
-
-    /// The label of midnight on `day`; days beyond the end run into the next month.
-    fn midnight(self, day: u32) -> Option<i64> {
-        let first = i64::from(self.first_day()?.to_epoch_days());
-        Some((first + i64::from(day) - 1) * DAY)
-    }
-}
-
-/// The month, the day of the month and the second of the day of `label`.
-fn split(label: i64) -> Option<(Month, u32, i64)> {
-    let days = i32::try_from(label.div_euclid(DAY)).ok()?;
-    let date = NaiveDate::from_epoch_days(days)?;
-    let month = Month { year: u32::try_from(date.year()).ok()?, number: date.month() };
-    Some((month, date.day(), label.rem_euclid(DAY)))
-}
-
-fn split_time(second: i64) -> Option<(u32, u32, u32)> {
-    let second = u32::try_from(second).ok()?;
-    Some((second / 3_600, second / 60 % 60, second % 60))
-}
-
-fn join_time(hour: u32, minute: u32, second: u32) -> i64 {
-    i64::from(hour * 3_600 + minute * 60 + second)
-}
-
-/// The first day with `weekday` in a month that begins with `first_weekday`.
-fn first_day_of(weekday: u32, first_weekday: u32) -> u32 {
-    1 + (weekday + 7 - first_weekday) % 7
-}
-
-/// `first` and the days whole weeks after it.
-fn every_week(first: u32) -> Values {
-    (0..5).fold(Values::EMPTY, |days, week| days.with(first + 7 * week))
-}
-
-/// The days of the month beginning with `first` whose ISO week is one of `weeks`.
-fn days_in_weeks(first: NaiveDate, length: u32, weeks: Values) -> Values {
-    let mut days = Values::EMPTY;
-    let mut day = 1;
-    while day <= length
-        && let Some(date) = first.with_day(day)
-    {
-        let sunday = day + 6 - date.weekday().num_days_from_monday();
-        if weeks.contains(date.iso_week().week()) {
-            days = days.or(Values::span(day, sunday));
-        }
-        day = sunday + 1;
-    }
-    days
-}
-
-/// A number below 28 that two years share only if their days fall alike, weeks included.
-fn kind_of_year(year: u32) -> u32 {
-    let leap = |year: u32| {
-        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
-    };
-    let before = year.saturating_sub(1);
-    let first_weekday = (year + before / 4 - before / 100 + before / 400) % 7;
-    first_weekday * 4 + u32::from(leap(year)) * 2 + u32::from(leap(before))
 }

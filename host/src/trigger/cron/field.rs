@@ -3,6 +3,8 @@
 //! APScheduler's grammar, without what it accepts by accident: the whole text must be understood.
 //! What stands where (`day`'s `last fri`, the defaults) is `fields`'.
 
+use super::mistake::{self, Mistake};
+
 /// A longer expression is refused unread.
 const MAX_LENGTH: usize = 1_000;
 
@@ -83,20 +85,20 @@ impl Run {
     }
 }
 
-/// The items of a list: trimmed, lower-case, none of them empty.
+/// The items of a list: trimmed, none of them empty.
 ///
 /// # Errors
 ///
 /// A message when an item is empty or the text is too long.
-pub(super) fn items(text: &str) -> Result<Vec<String>, String> {
+pub(super) fn items(text: &str) -> Result<Vec<&str>, String> {
     if MAX_LENGTH < text.len() {
         return Err(format!("is too long; an expression has at most {MAX_LENGTH} characters"));
     }
-    let items: Vec<String> = text.split(',').map(|item| item.trim().to_ascii_lowercase()).collect();
-    if items.iter().any(String::is_empty) {
+    let items: Vec<&str> = text.split(',').map(str::trim).collect();
+    if items.iter().any(|item| item.is_empty()) {
         return Err(match text.trim() {
             "" => "is empty; leave it out, or write `*` for every value".to_owned(),
-            list => format!("the list `{list}` has an empty item"),
+            list => mistake::empty_item(list),
         });
     }
     Ok(items)
@@ -111,12 +113,17 @@ pub(super) fn parse(text: &str, unit: Unit) -> Result<Vec<Run>, String> {
     items(text)?.iter().map(|item| parse_item(item, unit)).collect()
 }
 
-/// Reads one item of a list, in lower case: `*`, `*/s`, `a`, `a-b`, `a-b/s`, `a/s` or names.
+/// Reads one item of a list: `*`, `*/s`, `a`, `a-b`, `a-b/s`, `a/s` or names.
 ///
 /// # Errors
 ///
 /// A message that names the item and says what `unit` allows.
 pub(super) fn parse_item(item: &str, unit: Unit) -> Result<Run, String> {
+    read_item(&item.to_ascii_lowercase(), unit).map_err(|mistake| mistake.message(item, unit))
+}
+
+/// What [`parse_item`] does of an item in lower case, without the words for what is wrong.
+pub(super) fn read_item<'a>(item: &'a str, unit: Unit) -> Result<Run, Mistake<'a>> {
     let (base, step) = match item.split_once('/') {
         Some((base, step)) => (base, Some(step)),
         None => (item, None),
@@ -124,19 +131,18 @@ pub(super) fn parse_item(item: &str, unit: Unit) -> Result<Run, String> {
     let mut run = match base.split_once('-') {
         _ if base == "*" => Run::all(unit),
         Some((first, last)) if !first.is_empty() => {
-            let (first, last) = (value(item, first, unit)?, value(item, last, unit)?);
-            range(item, base, first, last, unit)?
+            range(base, value(first, unit)?, value(last, unit)?)?
         }
-        _ => Run::one(value(item, base, unit)?.number()),
+        _ => Run::one(value(base, unit)?.number()),
     };
     if let Some(step) = step {
         if base.starts_with(|first: char| first.is_ascii_alphabetic()) {
-            return Err(format!("`{item}`: a step cannot follow names; write numbers"));
+            return Err(Mistake::StepAfterNames { run, step: step.parse().unwrap_or(1) });
         }
         if !base.contains('-') {
             run.last = unit.max;
         }
-        run.step = parse_step(item, step, run)?;
+        run.step = parse_step(step, run)?;
     }
     Ok(run)
 }
@@ -156,58 +162,38 @@ impl Value {
     }
 }
 
-fn value(item: &str, text: &str, unit: Unit) -> Result<Value, String> {
+fn value(text: &str, unit: Unit) -> Result<Value, Mistake<'_>> {
     if let Some(position) = (unit.min..).zip(unit.names).find(|(_, name)| **name == text) {
         return Ok(Value::Named(position.0));
     }
-    let name = unit.name;
-    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
-        let near = unit.names.iter().find(|name| text.starts_with(**name));
-        return Err(match near {
-            Some(near) => format!("`{item}` is not understood; names have three letters: `{near}`"),
-            None => format!("`{item}` is not understood; `{name}` takes {}", allowed(unit)),
-        });
-    }
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     match text.parse() {
-        Ok(value) if unit.min <= value && value <= unit.max => Ok(Value::Number(value)),
-        _ => Err(format!("`{text}` is out of range; `{name}` takes {}", allowed(unit))),
+        Ok(value) if digits && unit.min <= value && value <= unit.max => Ok(Value::Number(value)),
+        Ok(value) if digits => Err(Mistake::OutOfRange { text, value }),
+        Ok(_) | Err(_) => Err(Mistake::NoValue { text }),
     }
 }
 
-fn range(item: &str, base: &str, first: Value, last: Value, unit: Unit) -> Result<Run, String> {
+fn range(base: &str, first: Value, last: Value) -> Result<Run, Mistake<'_>> {
+    let run = Run { first: first.number(), last: last.number(), step: 1 };
     match (first, last) {
         (Value::Named(_), Value::Number(_)) | (Value::Number(_), Value::Named(_)) => {
-            return Err(format!("`{item}` mixes a name and a number; write two of a kind"));
+            Err(Mistake::Mixed { run })
         }
-        (Value::Named(_), Value::Named(_)) | (Value::Number(_), Value::Number(_)) => (),
+        (Value::Named(_), Value::Named(_)) | (Value::Number(_), Value::Number(_))
+            if run.last < run.first =>
+        {
+            Err(Mistake::Backwards { base, run })
+        }
+        (Value::Named(_), Value::Named(_)) | (Value::Number(_), Value::Number(_)) => Ok(run),
     }
-    let (first, last) = (first.number(), last.number());
-    if last < first {
-        return Err(format!(
-            "`{base}` runs backwards; write two ranges: `{first}-{},{}-{last}`",
-            unit.max, unit.min
-        ));
-    }
-    Ok(Run { first, last, step: 1 })
 }
 
-fn parse_step(item: &str, step: &str, run: Run) -> Result<u32, String> {
-    let span = run.last - run.first;
+fn parse_step(step: &str, run: Run) -> Result<u32, Mistake<'_>> {
     let digits = !step.is_empty() && step.bytes().all(|byte| byte.is_ascii_digit());
     match step.parse() {
-        Ok(step) if digits && 1 <= step && step <= span => Ok(step),
-        _ if span == 0 => Err(format!("`{item}`: a range of one value takes no step")),
-        _ => Err(format!("`{item}`: the step must be a whole number from 1 to {span}")),
-    }
-}
-
-/// The values of `unit` in words.
-fn allowed(unit: Unit) -> String {
-    match (unit.names.first(), unit.names.last()) {
-        (Some(first), Some(last)) => {
-            format!("{} ({first}) to {} ({last}), lists, ranges and steps", unit.min, unit.max)
-        }
-        _ => format!("{} to {}, lists, ranges and steps", unit.min, unit.max),
+        Ok(step) if digits && 1 <= step && step <= run.last - run.first => Ok(step),
+        step => Err(Mistake::WrongStep { run, step: step.ok() }),
     }
 }
 
@@ -248,21 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn common_mistakes_get_a_useful_message() {
-        for (text, unit, message) in [
-            ("24", HOUR, "`24` is out of range; `hour` takes 0 to 23, lists, ranges and steps"),
-            ("monday", DAY_OF_WEEK, "`monday` is not understood; names have three letters: `mon`"),
-            ("22-2", HOUR, "`22-2` runs backwards; write two ranges: `22-23,0-2`"),
-            ("mon-4", DAY_OF_WEEK, "`mon-4` mixes a name and a number; write two of a kind"),
-            ("*/60", MINUTE, "`*/60`: the step must be a whole number from 1 to 59"),
-            ("*/0", MINUTE, "`*/0`: the step must be a whole number from 1 to 59"),
-            ("5-5/1", MINUTE, "`5-5/1`: a range of one value takes no step"),
-            ("mon-fri/2", DAY_OF_WEEK, "`mon-fri/2`: a step cannot follow names; write numbers"),
-            ("1,", MINUTE, "the list `1,` has an empty item"),
-            ("", MINUTE, "is empty; leave it out, or write `*` for every value"),
-        ] {
-            assert_eq!(parse(text, unit), Err(message.to_owned()), "{text}");
-        }
+    fn nothing_else_is_accepted() {
         for text in ["-1", "1-", "+1", "1-2-3", "1/2/3", "*-5", "**", "5*", "1 - 5", "* /5", "5/+2"]
         {
             assert!(parse(text, MINUTE).is_err(), "{text}");

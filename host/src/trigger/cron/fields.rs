@@ -4,6 +4,7 @@
 
 use super::calendar::{Calendar, DayMatch, Days, Place, Placed};
 use super::field::{self, Run, Unit};
+use super::mistake;
 use super::set::{Values, Years};
 
 /// The keys, most significant first.
@@ -11,7 +12,7 @@ pub(in crate::trigger) const KEYS: [&str; 8] =
     ["year", "month", "day", "week", "day_of_week", "hour", "minute", "second"];
 
 /// The places that `day` knows: `2nd tue`, `last fri`.
-const PLACES: [(&str, Place); 6] = [
+pub(super) const PLACES: [(&str, Place); 6] = [
     ("1st", Place::Nth(0)),
     ("2nd", Place::Nth(1)),
     ("3rd", Place::Nth(2)),
@@ -75,13 +76,13 @@ impl Days {
 fn parse_days(text: &str) -> Result<Days, String> {
     let mut days = Days::numbered(Values::EMPTY);
     for item in field::items(text)? {
-        if item == "last" {
+        if item.eq_ignore_ascii_case("last") {
             days.last = true;
-        } else if let Some(placed) = parse_placed(&item)? {
+        } else if let Some(placed) = parse_placed(item)? {
             days.placed.push(placed);
         } else {
-            let run =
-                field::parse_item(&item, field::DAY).map_err(|message| explain(&item, message))?;
+            let run = field::parse_item(item, field::DAY)
+                .map_err(|message| mistake::not_a_day(item, message))?;
             days.numbers = days.numbers.or(Values::from_runs(&[run]));
         }
     }
@@ -90,7 +91,8 @@ fn parse_days(text: &str) -> Result<Days, String> {
 
 /// Reads `2nd tue`; `None` when the item does not begin with a place and a blank.
 fn parse_placed(item: &str) -> Result<Option<Placed>, String> {
-    let Some((place, weekday)) = item.split_once(char::is_whitespace) else {
+    let lower = item.to_ascii_lowercase();
+    let Some((place, weekday)) = lower.split_once(char::is_whitespace) else {
         return Ok(None);
     };
     let Some((_, place)) = PLACES.iter().find(|(name, _)| *name == place) else {
@@ -99,24 +101,6 @@ fn parse_placed(item: &str) -> Result<Option<Placed>, String> {
     let weekday = weekday.trim();
     match (0..).zip(field::WEEKDAY_NAMES).find(|(_, name)| *name == weekday) {
         Some((weekday, _)) => Ok(Some(Placed { place: *place, weekday })),
-        None => Err(format!(
-            "`{item}` is not understood; after the place comes one weekday, as in `2nd tue`"
-        )),
+        None => Err(mistake::not_a_day(item, String::new())),
     }
-}
-
-/// Adds what was probably meant when `item` comes from another dialect.
-fn explain(item: &str, message: String) -> String {
-    if item == "l" {
-        return "`L` is not understood; write `last`".to_owned();
-    }
-    if item == "?" {
-        return "`?` is not understood; leave the field out, or write `*`".to_owned();
-    }
-    if item.contains(char::is_alphabetic) {
-        return format!(
-            "`{item}` is not understood; `day` takes 1 to 31, `last`, or a place as in `2nd tue`"
-        );
-    }
-    message
 }

@@ -1,13 +1,19 @@
 //! A trigger that fires when the wall clock shows certain values.
 //!
 //! Reading comes first: `field` reads one expression, `fields` the eight keys of APScheduler,
-//! `text` a Unix crontab. All three end in a `calendar::Calendar`, which knows no zones, and one
-//! walker, `walk`, finds its fires under either rule for daylight saving. Nothing here looks at
-//! what is past or present: the window and the registration come in as arguments.
+//! `text` a Unix crontab. All three end in a `calendar::Calendar`, which knows no zones; `render`
+//! writes it out again. One walker, `walk`, finds its fires under either rule for daylight saving,
+//! and `miss` says why an instant is none of them. Nothing here looks at what is past or present:
+//! the window and the registration come in as arguments.
 
 pub(super) mod calendar;
 pub(super) mod field;
 pub(super) mod fields;
+mod miss;
+mod mistake;
+mod month;
+mod render;
+pub(super) mod seconds;
 pub(super) mod set;
 pub(super) mod text;
 mod walk;
@@ -33,6 +39,8 @@ pub struct Cron {
     pub(super) start: Option<Timestamp>,
     /// The last instant that may fire.
     pub(super) end: Option<Timestamp>,
+    /// The start is delayed by up to so many microseconds.
+    pub(super) jitter: i64,
 }
 
 /// What a change of the clocks means (A3).
@@ -66,6 +74,16 @@ impl Cron {
     /// How many fires there are from `from` to before `to`.
     pub(super) fn count(&self, from: Timestamp, to: Timestamp) -> u64 {
         self.walker().count(self.hold_start(second_up(from)), self.hold_end(to))
+    }
+
+    /// Marks the fires from `from` to before `to` that lie in the day of `seconds`.
+    pub(super) fn mark(&self, from: Timestamp, to: Timestamp, seconds: &mut seconds::Seconds) {
+        let (day, day_end) = seconds.span();
+        let from = self.hold_start(second_up(from)).max(day);
+        let to = self.hold_end(to).min(day_end);
+        if from < to {
+            self.walker().mark(from, to, seconds);
+        }
     }
 
     fn first_from(&self, second: i64) -> Option<Timestamp> {

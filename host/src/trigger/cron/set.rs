@@ -38,6 +38,11 @@ impl Values {
         Self(self.0 & other.0)
     }
 
+    /// This set without the members of `run`.
+    pub(super) fn without(self, run: &Run) -> Self {
+        Self(self.0 & !Self::from_runs(&[*run]).0)
+    }
+
     pub(super) const fn is_empty(self) -> bool {
         self.0 == 0
     }
@@ -56,6 +61,16 @@ impl Values {
     pub(super) const fn prev(self, to: u32) -> Option<u32> {
         let rest = if to < 63 { self.0 & ((1 << (to + 1)) - 1) } else { self.0 };
         if rest == 0 { None } else { Some(63 - rest.leading_zeros()) }
+    }
+
+    /// The numbers whose bits are set.
+    pub(super) const fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    /// A bit for each member.
+    pub(super) const fn bits(self) -> u64 {
+        self.0
     }
 
     /// How many members there are.
@@ -91,6 +106,15 @@ impl Years {
     /// The years of `runs`.
     pub(super) fn from_runs(runs: Vec<Run>) -> Self {
         Self(runs)
+    }
+
+    /// The runs they were made from.
+    pub(super) fn runs(&self) -> &[Run] {
+        &self.0
+    }
+
+    pub(super) fn contains(&self, year: u32) -> bool {
+        self.next(year) == Some(year)
     }
 
     /// The first year that is `from` or later.

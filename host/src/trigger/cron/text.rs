@@ -11,7 +11,8 @@ use std::str::FromStr;
 use cron::{Schedule, TimeUnitSpec};
 
 use super::calendar::{Calendar, DayMatch, Days};
-use super::field::{self, MONTH_NAMES, Run, WEEKDAY_NAMES};
+use super::field::{self, MONTH_NAMES, Run, Unit, WEEKDAY_NAMES};
+use super::mistake;
 use super::set::{Values, Years};
 use crate::problem::nearest;
 
@@ -20,6 +21,9 @@ const MAX_LENGTH: usize = 2_000;
 
 /// What the fields are called, seconds first.
 const NAMES: [&str; 6] = ["second", "minute", "hour", "day", "month", "weekday"];
+
+/// What the fields before the weekday take.
+const UNITS: [Unit; 5] = [field::SECOND, field::MINUTE, field::HOUR, field::DAY, field::MONTH];
 
 /// The short words and what they stand for.
 const WORDS: [(&str, &str); 5] = [
@@ -50,13 +54,7 @@ pub(in crate::trigger) fn parse(text: &str) -> Result<Calendar, String> {
         [second, minute, hour, day, month, weekday, year] => {
             ([second, minute, hour, day, month, weekday], year)
         }
-        _ => {
-            return Err(format!(
-                "`{text}` has {} fields; a cron text has 5 (minute hour day month weekday), 6 \
-                 (seconds first) or 7 (year last)",
-                written.len()
-            ));
-        }
+        _ => return Err(wrong_length(text, written.len())),
     };
     for (name, text) in NAMES.iter().zip(six) {
         check_characters(text).map_err(|message| format!("{name}: {message}"))?;
@@ -88,6 +86,20 @@ pub(in crate::trigger) fn parse(text: &str) -> Result<Calendar, String> {
     })
 }
 
+/// What is said of a text that has another number of fields.
+fn wrong_length(text: &str, fields: usize) -> String {
+    let names = WORDS.map(|(name, _)| name);
+    let near = if fields == 1 { nearest(&format!("@{text}"), &names) } else { None };
+    match near {
+        Some(near) => format!("`{text}` is not a cron; did you mean `{near}`?"),
+        None => format!(
+            "`{text}` has {fields} field{}; a cron text has 5 (minute hour day month weekday), 6 \
+             (seconds first) or 7 (year last)",
+            if fields == 1 { "" } else { "s" }
+        ),
+    }
+}
+
 /// `text` itself, or what the word stands for.
 fn expand_word(text: &str) -> Result<&str, String> {
     if !text.starts_with('@') {
@@ -106,14 +118,20 @@ fn expand_word(text: &str) -> Result<&str, String> {
 /// Refuses what Unix does not know, and list items that the crate would join with a neighbour.
 fn check_characters(text: &str) -> Result<(), String> {
     if let Some(odd) = text.chars().find(|c| !c.is_ascii_alphanumeric() && !"*,-/".contains(*c)) {
-        let hint = if odd == '?' { "; write `*`" } else { "" };
+        let hint = match odd {
+            '?' => "; write `*`",
+            '#' => "; fields can say it, as in `day = \"2nd mon\"`",
+            _ => "",
+        };
         return Err(format!("`{text}` is not understood: `{odd}` has no meaning here{hint}"));
     }
     let half =
         |item: &str| item.is_empty() || item.starts_with(['-', '/']) || item.ends_with(['-', '/']);
     match text.split(',').find(|item| half(item)) {
-        Some("") => Err(format!("the list `{text}` has an empty item")),
-        Some(item) => Err(format!("`{item}` is not understood; something is missing in it")),
+        Some("") => Err(mistake::empty_item(text)),
+        Some(item) => Err(format!(
+            "`{item}` is not understood; something is missing on one side of `-` or `/`"
+        )),
         None => Ok(()),
     }
 }
@@ -123,7 +141,12 @@ fn weekdays(text: &str) -> Result<String, String> {
     let text = name_ranges(text, &WEEKDAY_NAMES)?;
     let mut items = Vec::new();
     for item in text.split(',') {
-        if item.starts_with(|first: char| first.is_ascii_digit()) {
+        let starts_with_digit = |text: &str| text.starts_with(|first: char| first.is_ascii_digit());
+        let ends = item.split_once('-');
+        if ends.is_some_and(|(first, last)| starts_with_digit(first) != starts_with_digit(last)) {
+            return Err(format!("`{item}` mixes a name and a number; write `mon-fri` or `1-5`"));
+        }
+        if starts_with_digit(item) {
             let days = numbered_weekdays(item)?;
             items.extend(days.values().map(|day| WEEKDAY_NAMES[(day as usize + 6) % 7]));
         } else {
@@ -145,13 +168,18 @@ fn numbered_weekdays(item: &str) -> Result<Run, String> {
         None => (number(base)?, number(base)?),
     };
     if last < first {
+        let name = |day: u32| WEEKDAY_NAMES[(day as usize + 6) % 7];
         return Err(format!(
-            "`{item}` runs backwards; ranges wrap when written in names: `fri-mon`"
+            "`{item}` runs backwards; ranges wrap when written in names: `{}-{}`",
+            name(first),
+            name(last)
         ));
     }
     let step = step.map_or(Ok(1), number)?;
     if step == 0 {
-        return Err(format!("`{item}`: the step must be at least 1"));
+        return Err(format!(
+            "`{item}`: the step must be at least 1; without it `{base}` is enough"
+        ));
     }
     Ok(Run { first, last, step })
 }
@@ -190,21 +218,34 @@ fn read(six: [&str; 6]) -> Result<Schedule, String> {
             whole(alone).is_err()
         });
         match to_blame {
-            Some(at) => format!("{}: `{}` is not understood; {}", NAMES[at], six[at], allowed(at)),
+            Some(at) => format!("{}: {}", NAMES[at], explain(at, six[at])),
             None => format!("`{}` is not understood", six.join(" ")),
         }
     })
 }
 
-/// What the field at this place takes, in words.
-fn allowed(at: usize) -> &'static str {
-    match at {
-        0 | 1 => "it takes 0 to 59, lists, ranges and steps",
-        2 => "it takes 0 to 23, lists, ranges and steps",
-        3 => "it takes 1 to 31, lists, ranges and steps",
-        4 => "it takes 1 to 12 or `jan` to `dec`, lists, ranges and steps",
-        _ => "it takes 0 (Sunday) to 7 (Sunday again) or `sun` to `sat`, lists, ranges and steps",
+/// What is wrong with `text` in the field at this place.
+fn explain(at: usize, text: &str) -> String {
+    if let Some(unit) = UNITS.get(at) {
+        // The fields of APScheduler read the same, but for names that wrap and weekdays.
+        if let Err(message) = field::parse(text, *unit) {
+            let quartz = at == 3 && text.contains(['L', 'W', 'l', 'w']);
+            let hint = if quartz { "; fields can say it, as in `day = \"last\"`" } else { "" };
+            return message + hint;
+        }
+        return format!("`{text}` is not understood");
     }
+    let hint = match mistake::near_weekday(text) {
+        Some(near) => format!("; did you mean `{near}`?"),
+        None if text.contains(['L', 'l']) => {
+            "; fields can say it, as in `day = \"last fri\"`".to_owned()
+        }
+        None => String::new(),
+    };
+    format!(
+        "`{text}` is not understood; `weekday` takes 0 (Sunday) to 7 (Sunday again) or `sun` to \
+         `sat`, lists, ranges and steps{hint}"
+    )
 }
 
 fn values(unit: &impl TimeUnitSpec) -> Values {

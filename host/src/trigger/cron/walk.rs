@@ -17,11 +17,12 @@ use chrono_tz::Tz;
 
 use super::Dst;
 use super::calendar::{Calendar, FIRST_LABEL, LABELS_END};
+use super::seconds::Seconds;
 use crate::trigger::zone::{self, DAY, FARTHEST};
 
 /// How far one look at the zone goes, in seconds. No zone ever turned its clock by so much, so
 /// what happened longer ago than this has no label in common with now.
-const REACH: i64 = 2 * DAY;
+pub(super) const REACH: i64 = 2 * DAY;
 
 /// Finds the instants, in whole seconds, at which the wall clock of a zone shows what a calendar
 /// asks for.
@@ -88,6 +89,20 @@ impl<'a> Walker<'a> {
             return 0;
         }
         self.pieces(from, to).map(|piece| self.count_in(&piece, from, to)).sum()
+    }
+
+    /// Marks the fires from `from` to before `to`, all of one day of UTC.
+    pub(super) fn mark(&self, from: i64, to: i64, seconds: &mut Seconds) {
+        for piece in self.pieces(from, to) {
+            let first = piece.fresh.max(from + piece.offset);
+            let end = piece.end.min(to) + piece.offset;
+            self.calendar.each_minute(first, end, |label, mask| {
+                seconds.mark(label - piece.offset, mask);
+            });
+            if from <= piece.start && self.catches_up(&piece) {
+                seconds.mark(piece.start, 1);
+            }
+        }
     }
 
     /// The pieces that make up `from` to before `to`; under `once` also some before them, to know

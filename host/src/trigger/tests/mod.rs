@@ -1,7 +1,12 @@
 //! Proof: the vectors, the rules worked by hand, and properties over random triggers.
 
+mod combined;
 mod daylight;
+mod every_zone;
+mod explained;
 mod forms;
+mod jitter;
+mod mistakes;
 mod properties;
 mod vectors;
 

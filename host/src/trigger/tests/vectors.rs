@@ -10,6 +10,9 @@ const TRIGGERS: &str =
 const INVALID: &str =
     include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/triggers/invalid.jsonl"));
 
+const HAND: &str =
+    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/triggers/hand.jsonl"));
+
 fn lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
@@ -42,6 +45,30 @@ fn every_vector_gives_its_fires() {
         }
     }
     assert!(wrong.is_empty(), "{} wrong, first:\n{}", wrong.len(), wrong[0]);
+}
+
+#[test]
+fn what_was_worked_out_by_hand_is_what_comes_out() {
+    let mut wrong = Vec::new();
+    let cases = lines(HAND);
+    assert!(130 < cases.len());
+    for case in &cases {
+        let parsed = parse(&case["trigger"]);
+        if case["refuse"] == true {
+            assert!(parsed.is_err(), "{case}");
+            continue;
+        }
+        let trigger = parsed.unwrap_or_else(|problems| panic!("{case}: {problems:?}"));
+        let now = utc(case["after"].as_str().unwrap());
+        let expected = case["expect"].as_array().unwrap();
+        let found = fires(&trigger, now, expected.len() + 1);
+        let ends = found.len() == expected.len();
+        let same = shown(&found).iter().zip(expected).all(|(found, expected)| found == expected);
+        if !same || found.len() < expected.len() || ends != (case["ends"] == true) {
+            wrong.push(format!("{case}\n  gave {:?}", shown(&found)));
+        }
+    }
+    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
 }
 
 #[test]

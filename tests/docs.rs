@@ -1,0 +1,287 @@
+//! `docs/what-happens-when.md`: what it shows is what the real binary prints.
+//!
+//! A section (`## `) is a folder of its own. A `toml` block is its `host.toml`; in a `console` block
+//! the shell runs what follows `$ `, and prints the lines below. A last line `...` stands for
+//! anything after an empty line. Between the blocks comments say what happens meanwhile:
+//!
+//! ```text
+//! <!-- plugin: behave as late -->          a guest is dropped into the plugins folder
+//! <!-- start -->, <!-- kill -->            a host, and kill -9
+//! <!-- wait: JOB is running -->            or queued, or done: TIME is the run's fire time from here on
+//! <!-- wait: 4 fire times of JOB pass -->  TIME is the first of them
+//! <!-- wait: JOB is decided -->            TIME has its verdict, and its run is over
+//! ```
+//!
+//! What a simulation prints is compared as it is. What a host prints is masked first, on both sides:
+//! ids, times and measured numbers.
+
+use std::fs::File;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::support::eventually;
+use crate::support::guests;
+use crate::support::host::{Host, Site, binary};
+
+/// Plugins that are there unless a section drops plugins itself.
+const PLUGIN: &str = "report";
+/// The rest of what is printed, from an empty line on.
+const REST: &str = "...";
+
+/// A section of a page.
+struct Section<'a> {
+    title: &'a str,
+    steps: Vec<Step<'a>>,
+}
+
+/// What is done, in the order of the page.
+enum Step<'a> {
+    Configure(String),
+    Plugin { guest: &'a str, name: &'a str },
+    Start,
+    Kill,
+    Wait(&'a str),
+    Command(Transcript<'a>),
+}
+
+/// A command and what it prints.
+struct Transcript<'a> {
+    command: String,
+    printed: Vec<&'a str>,
+}
+
+/// The page, without carriage returns and the like.
+fn page() -> String {
+    std::fs::read_to_string(guests::root().join("docs/what-happens-when.md")).unwrap()
+}
+
+/// Replays a page; answers with everything that is not as it says.
+fn replay(page: &str) -> Result<(), String> {
+    let sections = sections(page)?;
+    if !sections.iter().any(|section| section.has(|step| matches!(step, Step::Command(_)))) {
+        return Err("the page has no transcript".into());
+    }
+    let wrong: Vec<_> = sections.iter().flat_map(|section| Stage::new().play(section)).collect();
+    if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n\n")) }
+}
+
+fn sections(page: &str) -> Result<Vec<Section<'_>>, String> {
+    let mut sections = vec![Section { title: "the head of the page", steps: Vec::new() }];
+    let mut lines = page.lines();
+    while let Some(line) = lines.next() {
+        if let Some(title) = line.strip_prefix("## ") {
+            sections.push(Section { title, steps: Vec::new() });
+            continue;
+        }
+        let steps = &mut sections.last_mut().unwrap().steps;
+        if let Some(comment) = line.strip_prefix("<!-- ") {
+            let comment = comment.strip_suffix(" -->").unwrap_or(comment);
+            steps.push(directive(comment).ok_or(format!("`{comment}` is no directive"))?);
+        } else if let Some(language) = line.strip_prefix("```") {
+            let block: Vec<_> = lines.by_ref().take_while(|line| *line != "```").collect();
+            match language {
+                "toml" => steps.push(Step::Configure(block.join("\n"))),
+                "console" => steps.extend(transcripts(&block)?.into_iter().map(Step::Command)),
+                _ => return Err(format!("a block is toml or console, not `{language}`")),
+            }
+        }
+    }
+    Ok(sections)
+}
+
+fn directive(text: &str) -> Option<Step<'_>> {
+    match text.split_once(": ") {
+        None if text == "start" => Some(Step::Start),
+        None if text == "kill" => Some(Step::Kill),
+        Some(("plugin", which)) => {
+            which.split_once(" as ").map(|(guest, name)| Step::Plugin { guest, name })
+        }
+        Some(("wait", what)) => Some(Step::Wait(what)),
+        None | Some(_) => None,
+    }
+}
+
+fn transcripts<'a>(block: &[&'a str]) -> Result<Vec<Transcript<'a>>, String> {
+    let mut transcripts: Vec<Transcript<'a>> = Vec::new();
+    for line in block {
+        if let Some(command) = line.strip_prefix("$ ") {
+            if !command.starts_with("host ") {
+                return Err(format!("`{command}` is no command of the host"));
+            }
+            transcripts.push(Transcript { command: command.to_owned(), printed: Vec::new() });
+            continue;
+        }
+        let last = transcripts.last_mut().ok_or("a transcript begins with a command")?;
+        if last.printed.is_empty() && last.command.ends_with('\\') {
+            last.command.push_str(&format!("\n{line}"));
+        } else {
+            last.printed.push(line);
+        }
+    }
+    Ok(transcripts)
+}
+
+impl Section<'_> {
+    fn has(&self, like: impl Fn(&Step<'_>) -> bool) -> bool {
+        self.steps.iter().any(like)
+    }
+}
+
+/// Where a section is played.
+struct Stage {
+    site: Site,
+    host: Option<Host>,
+    /// What TIME stands for in commands.
+    time: String,
+}
+
+impl Stage {
+    fn new() -> Self {
+        Self { site: Site::new(""), host: None, time: "TIME".to_owned() }
+    }
+
+    fn play(mut self, section: &Section<'_>) -> Vec<String> {
+        if !section.has(|step| matches!(step, Step::Plugin { .. })) {
+            self.site.plugin(PLUGIN, PLUGIN);
+        }
+        let mut wrong = Vec::new();
+        for step in &section.steps {
+            match step {
+                Step::Configure(toml) => self.site.configure(toml),
+                Step::Plugin { guest, name } => self.site.plugin(guest, name),
+                Step::Start => self.host = Some(self.site.start()),
+                Step::Kill => self.host.take().expect("a host to kill").kill(),
+                Step::Wait(what) => self.wait(what),
+                Step::Command(transcript) => {
+                    let difference = self.run(transcript).err();
+                    wrong.extend(difference.map(|why| format!("{}: {why}", section.title)));
+                }
+            }
+        }
+        wrong
+    }
+
+    fn wait(&mut self, what: &str) {
+        let host = self.host.as_ref().expect("a host to wait for");
+        match what.split(' ').collect::<Vec<_>>()[..] {
+            [job, "is", "decided"] => {
+                let path = format!("/v1/jobs/{job}/why?at={}", self.time);
+                eventually(what, || {
+                    let why = host.get(&path).1;
+                    let is_over = why["run"].is_null() || why["run"]["state"] == "done";
+                    (why["standing"] == "decided" && is_over).then_some(())
+                });
+            }
+            [job, "is", state] => {
+                let path = format!("/v1/runs?job={job}&cause=schedule&state={state}");
+                let run = host.item(what, &path, |_| true);
+                self.time = text(&run["fire_time"]);
+            }
+            [count, "fire", "times", "of", job, "pass"] => {
+                let times = host.items(&format!("/v1/jobs/{job}/next?n={count}"));
+                let last = text(times.last().expect("a fire time"));
+                eventually(what, || {
+                    let why = host.get(&format!("/v1/jobs/{job}/why?at={last}")).1;
+                    (why["standing"] != "not_yet_due").then_some(())
+                });
+                self.time = text(&times[0]);
+            }
+            _ => panic!("nobody knows how to wait for `{what}`"),
+        }
+    }
+
+    fn run(&self, transcript: &Transcript<'_>) -> Result<(), String> {
+        let Transcript { command, printed } = transcript;
+        let found = self.printed(&command.replace("TIME", &self.time));
+        let (expected, found) = match command.starts_with("host simulate ") {
+            true => (printed.join("\n"), found),
+            false => (masked(&printed.join("\n")), masked(&found)),
+        };
+        compare(&expected, &found).map_err(|why| format!("`{command}`: {why}; it printed\n{found}"))
+    }
+
+    /// What the shell prints, on whichever channel, in the section's folder.
+    fn printed(&self, command: &str) -> String {
+        let file = self.site.path("printed");
+        let (out, err) = {
+            let file = File::create(&file).unwrap();
+            (file.try_clone().unwrap(), file)
+        };
+        let folder = std::path::Path::new(binary()).parent().unwrap();
+        let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap_or_default());
+        let mut shell = Command::new("sh");
+        shell.args(["-c", command]).current_dir(self.site.path(".")).env("PATH", path);
+        match &self.host {
+            Some(host) => shell.env("CAMPANILE_URL", host.url()),
+            None => shell.env_remove("CAMPANILE_URL"),
+        };
+        let status = shell.stdin(Stdio::null()).stdout(out).stderr(err).status().unwrap();
+        let mut printed = std::fs::read_to_string(file).unwrap();
+        if !status.success() {
+            printed.push_str(&format!("[{status}]\n"));
+        }
+        printed
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap().to_owned()
+}
+
+/// Line by line, less blanks at their ends.
+fn compare(expected: &str, found: &str) -> Result<(), String> {
+    let lines =
+        |text: &str| text.trim_end().lines().map(|line| line.trim_end().to_owned()).collect();
+    let (mut expected, mut found): (Vec<String>, Vec<String>) = (lines(expected), lines(found));
+    if expected.last().is_some_and(|last| last == REST) {
+        expected.pop();
+        if found.get(expected.len()).is_none_or(|line| !line.is_empty()) {
+            return Err(format!(
+                "`{REST}` stands for something that does not follow an empty line"
+            ));
+        }
+        found.truncate(expected.len());
+    }
+    if expected == found {
+        return Ok(());
+    }
+    let same =
+        expected.iter().zip(&found).take_while(|(expected, found)| expected == found).count();
+    let line = |lines: &[String]| lines.get(same).cloned().unwrap_or("nothing".into());
+    Err(format!("expected `{}`, not `{}`", line(&expected), line(&found)))
+}
+
+/// With RUN for ids, TIME for times, N for what was measured or counted, HOST for the machine, and
+/// one blank between words.
+fn masked(text: &str) -> String {
+    text.lines().map(|line| masked_line(line) + "\n").collect()
+}
+
+fn masked_line(line: &str) -> String {
+    let words: Vec<_> = line.split_whitespace().collect();
+    let mask = |(number, word): (usize, &&str)| {
+        let core = word.trim_matches(|c| "`.,;:()".contains(c));
+        let next = words.get(number + 1).copied().unwrap_or_default();
+        let mask = if core.len() == 32 && core.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            "RUN"
+        } else if campanile::time::Timestamp::parse(core).is_ok() {
+            "TIME"
+        } else if core.parse::<f64>().is_ok() && ["ms", "ms,", "MiB", "fire"].contains(&next) {
+            "N"
+        } else if words[..number].ends_with(&["on", "host"]) {
+            "HOST"
+        } else {
+            core
+        };
+        if core.is_empty() { (*word).to_owned() } else { word.replacen(core, mask, 1) }
+    };
+    words.iter().enumerate().map(mask).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn every_transcript_of_the_page_is_what_the_host_prints() {
+    if let Err(wrong) = replay(&page()) {
+        panic!("{wrong}");
+    }
+}
