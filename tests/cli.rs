@@ -91,6 +91,23 @@ fn next_answers_every_line_of_a_batch_as_the_vectors_have_it() {
         assert_eq!(answer["id"], wanted["id"]);
         assert_eq!(answer["fires"], wanted["expect"], "{wanted}");
     }
+    let hand = guests::root().join("tests/data/triggers/hand.jsonl");
+    let output = site.cli(&["next", "--batch", hand.to_str().unwrap()]);
+    let wanted = std::fs::read_to_string(&hand).unwrap();
+    assert_eq!(out(&output).lines().count(), wanted.lines().count());
+    for (wanted, answer) in wanted.lines().zip(out(&output).lines()) {
+        let wanted: Value = serde_json::from_str(wanted).unwrap();
+        let answer: Value = serde_json::from_str(answer).unwrap();
+        let refused = answer.get("error").is_some();
+        assert_eq!(json!(refused), json!(wanted["refuse"] == true), "{wanted}: {answer}");
+        if let (Some(expected), Some(fires)) =
+            (wanted["expect"].as_array(), answer["fires"].as_array())
+        {
+            // The others that are printed come after those that were worked out.
+            assert!(fires.starts_with(expected), "{wanted}: {answer}");
+            assert!(wanted["ends"] != true || fires.len() == expected.len(), "{wanted}: {answer}");
+        }
+    }
     let invalid = guests::root().join("tests/data/triggers/invalid.jsonl");
     let output = site.cli(&["next", "--batch", invalid.to_str().unwrap()]);
     let wanted = std::fs::read_to_string(&invalid).unwrap();

@@ -2,12 +2,12 @@
 //!
 //! A section (`## `) is a folder of its own. A `toml` block is its `host.toml`; in a `console` block
 //! the shell runs what follows `$ `, and prints the lines below. A last line `...` stands for
-//! anything after an empty line. Between the blocks comments say what happens meanwhile:
+//! an empty line and all that follows. Between the blocks comments say what happens meanwhile:
 //!
 //! ```text
 //! <!-- plugin: behave as late -->          a guest is dropped into the plugins folder
 //! <!-- start -->, <!-- kill -->            a host, and kill -9
-//! <!-- wait: JOB is running -->            or queued, or done: TIME is the run's fire time from here on
+//! <!-- wait: JOB is running -->            or queued, or done: TIME is its run's fire time
 //! <!-- wait: 4 fire times of JOB pass -->  TIME is the first of them
 //! <!-- wait: JOB is decided -->            TIME has its verdict, and its run is over
 //! ```
@@ -15,9 +15,14 @@
 //! What a simulation prints is compared as it is. What a host prints is masked first, on both sides:
 //! ids, times and measured numbers.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::process::{Command, Stdio};
 
+use campanile::clock::{Clock, SystemClock};
+use campanile::run::Verdict;
+use campanile::run::outcome::Outcome;
+use campanile::schedule::reconcile::{RESCHEDULED, UNDECLARED};
 use serde_json::Value;
 
 use crate::support::eventually;
@@ -26,7 +31,7 @@ use crate::support::host::{Host, Site, binary};
 
 /// Plugins that are there unless a section drops plugins itself.
 const PLUGIN: &str = "report";
-/// The rest of what is printed, from an empty line on.
+/// An empty line and all that follows.
 const REST: &str = "...";
 
 /// A section of a page.
@@ -51,19 +56,19 @@ struct Transcript<'a> {
     printed: Vec<&'a str>,
 }
 
-/// The page, without carriage returns and the like.
+/// The page.
 fn page() -> String {
     std::fs::read_to_string(guests::root().join("docs/what-happens-when.md")).unwrap()
 }
 
 /// Replays a page; answers with everything that is not as it says.
-fn replay(page: &str) -> Result<(), String> {
-    let sections = sections(page)?;
+fn replay(page: &str) -> Result<(), Vec<String>> {
+    let sections = sections(page).map_err(|why| vec![why])?;
     if !sections.iter().any(|section| section.has(|step| matches!(step, Step::Command(_)))) {
-        return Err("the page has no transcript".into());
+        return Err(vec!["the page has no transcript".into()]);
     }
     let wrong: Vec<_> = sections.iter().flat_map(|section| Stage::new().play(section)).collect();
-    if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n\n")) }
+    if wrong.is_empty() { Ok(()) } else { Err(wrong) }
 }
 
 fn sections(page: &str) -> Result<Vec<Section<'_>>, String> {
@@ -179,13 +184,16 @@ impl Stage {
                 self.time = text(&run["fire_time"]);
             }
             [count, "fire", "times", "of", job, "pass"] => {
-                let times = host.items(&format!("/v1/jobs/{job}/next?n={count}"));
-                let last = text(times.last().expect("a fire time"));
-                eventually(what, || {
-                    let why = host.get(&format!("/v1/jobs/{job}/why?at={last}")).1;
-                    (why["standing"] != "not_yet_due").then_some(())
+                // Also of a job that is paused, which has no next fire time.
+                let why = |at: &str| host.get(&format!("/v1/jobs/{job}/why?at={at}")).1;
+                let mut last = SystemClock.now().to_string();
+                let times = (0..count.parse().expect("a number")).map(|_| {
+                    last = text(&why(&last)["next"]);
+                    last.clone()
                 });
-                self.time = text(&times[0]);
+                let times: Vec<_> = times.collect();
+                self.time = times.first().expect("a fire time").clone();
+                eventually(what, || (why(&last)["standing"] != "not_yet_due").then_some(()));
             }
             _ => panic!("nobody knows how to wait for `{what}`"),
         }
@@ -282,6 +290,101 @@ fn masked_line(line: &str) -> String {
 #[test]
 fn every_transcript_of_the_page_is_what_the_host_prints() {
     if let Err(wrong) = replay(&page()) {
-        panic!("{wrong}");
+        panic!("{}", wrong.join("\n\n"));
     }
+}
+
+/// A section of the page, as text.
+fn section(title: &str) -> String {
+    let page = page();
+    let found = page.split("\n## ").find(|section| section.starts_with(title));
+    format!("## {}", found.expect("a section"))
+}
+
+#[test]
+fn a_doctored_transcript_is_rejected() {
+    let section = section("A late start");
+    assert_eq!(replay(&section), Ok(()));
+    for (told, doctored) in [
+        ("misfired  queued_too_long", "skipped   queued_too_long"),
+        ("02:40:00Z  40m", "02:40:00Z  41m"),
+        ("2026-12-01T02:00:00Z  export", "2026-12-01T02:00:01Z  export"),
+        ("poll    1      -    1 ", "poll    1      1    - "),
+        ("\n0     6     12    18\n", "\n"),
+        ("\n0     6     12    18\n", "\n0     6     12    18\nall is well\n"),
+        ("\nJOB     FIRES", "...\n```\n\n```\nJOB     FIRES"),
+        ("export=40m --verdicts", "export=50m --verdicts"),
+        ("misfire_grace_time = \"10m\"", "misfire_grace_time = \"1h\""),
+        ("```console\n$ host simulate", "```console\n$ host simulat"),
+    ] {
+        assert!(section.contains(told), "{told}");
+        assert!(replay(&section.replacen(told, doctored, 1)).is_err(), "{doctored}");
+    }
+}
+
+#[test]
+fn a_doctored_transcript_of_a_host_that_serves_is_rejected() {
+    let doctored = section("Failed and retried")
+        .replacen("attempt 2 of run RUN", "attempt 4 of run RUN", 1)
+        .replacen("run RUN is over: failed", "run RUN is over: succeeded", 1)
+        .replacen("hopeless  paused", "hopeless  active", 1);
+    let wrong = replay(&doctored).unwrap_err();
+    assert_eq!(wrong.len(), 3, "{wrong:#?}");
+    assert!(wrong[0].contains("`attempt 4 of run RUN started"), "{wrong:#?}");
+}
+
+#[test]
+fn a_page_that_nobody_can_replay_is_rejected() {
+    for (page, why) in [
+        ("# Words\nalone\n", "no transcript"),
+        ("<!-- stop -->\n", "no directive"),
+        ("```sh\nhost jobs ls\n```\n", "toml or console"),
+        ("```console\n$ ls\n```\n", "no command of the host"),
+        ("```console\nJOB  STATE\n```\n", "begins with a command"),
+    ] {
+        let wrong = replay(page).unwrap_err();
+        assert!(wrong.join("\n").contains(why), "{wrong:?}");
+    }
+}
+
+#[test]
+fn nothing_is_masked_but_ids_times_and_what_was_measured() {
+    let printed = "run 2521b7aa3cc8e18275c271b8edf693e2 started on host `tower-1` at \
+                   2026-11-20T07:24:44.074813Z, 12 ms after; attempt 2  of 3 failed";
+    let shown = "run RUN started on host `HOST` at TIME, N ms after; attempt 2 of 3 failed\n";
+    assert_eq!(masked(printed), shown);
+    assert_eq!(masked(shown), shown);
+}
+
+/// The words that serde knows for an enum, as its refusal of another word lists them.
+fn words_of<T: serde::de::DeserializeOwned>() -> BTreeSet<String> {
+    let refusal = serde_json::from_str::<T>("\"?\"").err().expect("no such word").to_string();
+    let (_, words) = refusal.split_once("expected one of ").expect("a list");
+    words.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+/// The words in backticks in one column of the page's tables whose first head is this.
+fn column(head: &str, column: usize) -> BTreeSet<String> {
+    let page = page();
+    let head = format!("| {head} |");
+    let rows = page.lines().skip_while(|line| !line.starts_with(&head)).skip(2);
+    rows.take_while(|line| line.starts_with('|'))
+        .filter_map(|row| row.split('|').nth(column)?.trim().strip_prefix('`')?.strip_suffix('`'))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn the_tables_name_every_verdict_every_reason_and_every_outcome() {
+    assert_eq!(column("Verdict", 1), words_of::<Verdict>());
+    assert_eq!(column("Outcome", 1), words_of::<Outcome>());
+    let source = std::fs::read_to_string(guests::root().join("host/src/run/mod.rs")).unwrap();
+    let constants = source.lines().filter_map(|line| line.trim().strip_prefix("pub const "));
+    let mut reasons: BTreeSet<_> = constants
+        .filter_map(|line| line.split_once(": &str = \"")?.1.strip_suffix("\";"))
+        .map(str::to_owned)
+        .collect();
+    assert!(10 < reasons.len(), "{reasons:?}");
+    reasons.extend([RESCHEDULED, UNDECLARED].map(str::to_owned));
+    assert_eq!(column("Verdict", 2), reasons);
 }

@@ -263,7 +263,7 @@ fn lines_that_can_not_be_taken_are_told_and_the_others_are() {
     let output = site.cli(&["import", "crontab", "crontab", "--system"]);
     let said = err(&output);
     assert_eq!(code(&output), 1, "{said}");
-    assert!(said.contains("crontab:1: hour: `25` is not understood"), "{said}");
+    assert!(said.contains("crontab:1: hour: `25` is out of range"), "{said}");
     assert!(said.contains("crontab:3: has no user and command after the time"), "{said}");
     site.configure(&out(&output));
     assert_eq!(out(&site.cli(&["validate"])), "ok: 1 jobs\n");

@@ -50,11 +50,11 @@ impl Faulty {
 
     fn fault(&self) -> Fault {
         let call = self.calls.fetch_add(1, Ordering::Relaxed);
-        if !self.broken.load(Ordering::Relaxed) || call % EVERY != 0 {
+        if !self.broken.load(Ordering::Relaxed) || !call.is_multiple_of(EVERY) {
             return Fault::None;
         }
         self.faults.fetch_add(1, Ordering::Relaxed);
-        if call / EVERY % 2 == 0 { Fault::Before } else { Fault::After }
+        if (call / EVERY).is_multiple_of(2) { Fault::Before } else { Fault::After }
     }
 }
 

@@ -24,7 +24,7 @@ use crate::problem::Problem;
 use crate::record::Schedule;
 use crate::record::step::{Conflict, LiveRuns, NewSchedule, Put};
 use crate::schedule::reconcile::Replacement;
-use crate::schedule::reconcile::asked::{self, is_declared};
+use crate::schedule::reconcile::asked::{self, NoFire, is_declared};
 use crate::store::error::StoreError;
 use crate::table::Entries;
 use crate::table::value::name;
@@ -187,7 +187,7 @@ async fn put(
         let resolved = resolved.map_err(ApiError::invalid)?;
         let done = match (there, on) {
             (None, _) => {
-                let new = asked::create(&resolved, now).map_err(|_| exhausted())?;
+                let new = asked::create(&resolved, now).map_err(no_fire)?;
                 repeat(|| store.put(new.clone(), Conflict::Fail, now)).await
             }
             (Some(schedule), OnConflict::Error) => return Err(exists(&schedule)),
@@ -196,8 +196,7 @@ async fn put(
                 Ok(Put::Kept(schedule))
             }
             (Some(schedule), OnConflict::Replace) => {
-                let replacement =
-                    asked::replace(&resolved, &schedule, now).map_err(|_| exhausted())?;
+                let replacement = asked::replace(&resolved, &schedule, now).map_err(no_fire)?;
                 take_place(app, replacement, now).await
             }
         };
@@ -271,9 +270,15 @@ fn wrong_besides(app: &App, tenant: &TenantId, definition: &Entries) -> Vec<Prob
     resolved(app, &key, definition).err().unwrap_or_default()
 }
 
-fn exhausted() -> ApiError {
-    let message = "has no fire time left: its date or its `end_date` has passed, or has a verdict \
-                   already; give a later one, or no trigger for a job that runs when asked";
+fn no_fire(why: NoFire) -> ApiError {
+    let message = match why {
+        NoFire::Exhausted => {
+            "has no fire time left: its date or its `end_date` has passed, or has a verdict \
+             already; give a later one, or no trigger for a job that runs when asked"
+                .to_owned()
+        }
+        NoFire::GaveUp(gave_up) => gave_up.to_string(),
+    };
     ApiError::invalid(vec![Problem::new("trigger", message)])
 }
 

@@ -12,7 +12,7 @@ pub mod apply;
 pub mod file;
 pub mod folder;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
@@ -45,6 +45,8 @@ pub struct Reloader {
     catalog: watch::Sender<Arc<Catalog>>,
     wake: Arc<Wake>,
     settling: Settling,
+    /// The catalog has changed and the store does not know yet.
+    behind: bool,
 }
 
 /// The reloader's thread; it ends when this is dropped.
@@ -77,7 +79,7 @@ impl Reloader {
         wake: Arc<Wake>,
     ) -> Self {
         let settling = Settling::default();
-        Self { config, engine, store, clock, catalog, wake, settling }
+        Self { config, engine, store, clock, catalog, wake, settling, behind: false }
     }
 
     /// Loads all that lies in the folder, which is made when there is none, and reconciles the
@@ -164,17 +166,30 @@ impl Reloader {
         for path in &found.gone {
             info!(file = %path.display(), "a plugin's file is gone; it goes on until the next start");
         }
-        let mut changed = false;
         for path in &found.settled {
-            changed |= self.load(path).await;
+            self.behind |= self.load(path).await;
         }
-        if changed {
-            if let Err(error) = self.reconcile().await {
-                warn!("jobs of new plugins are not in the store yet: {error:#}");
+        if self.behind {
+            match self.reconcile().await {
+                Ok(unscheduled) => {
+                    self.behind = false;
+                    self.tell_unscheduled(&unscheduled, &found.settled);
+                }
+                Err(error) => warn!("jobs of new plugins are not in the store yet: {error:#}"),
             }
             self.wake.call();
         }
         found.pending
+    }
+
+    /// Says which of the new plugins nothing runs, and what would.
+    fn tell_unscheduled(&self, unscheduled: &[Unscheduled], new: &[PathBuf]) {
+        for Unscheduled { plugin, write } in unscheduled {
+            if new.iter().any(|path| file::plugin_key(path).as_ref() == Ok(plugin)) {
+                let write = write.trim_end().replace('\n', "; ");
+                info!(plugin = %plugin.plugin, "nothing schedules it; to run it, write: {write}");
+            }
+        }
     }
 
     /// Loads a file, unless a plugin of its name is there already. Answers whether the catalog

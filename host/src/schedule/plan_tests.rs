@@ -192,3 +192,58 @@ fn a_clock_stepped_back_plans_nothing() {
     assert_eq!(runs(&plan), [] as [i64; 0]);
     assert_eq!(plan.next, Some(at(FIRST)));
 }
+
+#[test]
+fn with_jitter_a_fire_time_that_has_passed_may_not_be_due_yet() {
+    let trigger = json!({
+        "type": "interval", "seconds": 10, "start_date": "2026-01-01 12:00:00", "jitter": 9
+    });
+    let job = job(json!({"trigger": trigger, "coalesce": "all", "misfire_grace_time": "25s"}));
+    let (anchor, first) = (at("2026-01-01T12:00:00Z"), at(FIRST));
+    let due = |fire: Timestamp| job.due_at(anchor, fire);
+    for fire in (1..40).map(|step| Timestamp::from_secs(anchor.micros() / 1_000_000 + step * 10)) {
+        let early = Timestamp::from_micros(due(fire).micros() - 1);
+        if fire < due(fire) {
+            let plan = plan_fires(&job, anchor, first, early);
+            assert_eq!(plan.next, Some(fire), "{fire} is not due a microsecond before");
+        }
+        let plan = plan_fires(&job, anchor, first, due(fire));
+        let last = plan.fires.last().unwrap();
+        assert_eq!((last.fire_time, last.due_at, &*last.reason), (fire, due(fire), "on_time"));
+        assert_eq!(plan.next, Some(fire.after(Duration::from_secs(10))));
+        // The grace counts from when a fire was due.
+        let kept: Vec<Timestamp> = plan.fires.iter().map(|run| run.fire_time).collect();
+        let limit = due(fire).before(Duration::from_secs(25));
+        let late: u64 = plan.ranges.iter().map(|range| range.count).sum();
+        assert_eq!(late + kept.len() as u64, u64::try_from(secs(fire)).unwrap() / 10);
+        assert!(kept.iter().all(|fire| limit <= due(*fire)), "{plan:?}");
+        assert!(plan.ranges.iter().all(|range| due(range.last) < limit), "{plan:?}");
+    }
+}
+
+#[test]
+fn what_has_to_be_walked_is_planned_in_parts_that_are_counted_exactly() {
+    let seconds = "cron * * * * * *";
+    let and = json!({"type": "and", "triggers": [seconds, seconds], "threshold": 0.5});
+    let job = job(json!({"trigger": and}));
+    let (mut cursor, now) = (at("2026-01-01T12:00:00Z"), at("2026-01-01T18:00:00Z"));
+    let (anchor, mut covered, mut parts) = (cursor, 0, 0);
+    while cursor <= now {
+        let plan = plan_fires(&job, anchor, cursor, now);
+        covered += plan.fires.iter().map(|run| run.covers).sum::<u64>();
+        parts += 1;
+        assert_eq!(plan.gave_up, None);
+        cursor = plan.next.unwrap();
+    }
+    assert_eq!((covered, parts), (6 * 3_600 + 1, 3));
+}
+
+#[test]
+fn a_search_that_gives_up_is_told_beside_what_is_due() {
+    let once = |minute: u32| json!({"type": "or", "triggers": ["at 2026-01-01 12:00:10", format!("cron {minute} * * * *")]});
+    let and = json!({"type": "and", "triggers": [once(0), once(30)]});
+    let plan =
+        plan_fires(&job(json!({"trigger": and})), at("2026-01-01T12:00:00Z"), at(FIRST), at(FIRST));
+    assert_eq!((runs(&plan), plan.next), (vec![10], None));
+    assert!(plan.gave_up.unwrap().to_string().contains("10000 steps"));
+}

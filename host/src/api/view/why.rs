@@ -142,8 +142,9 @@ fn of_the_grid(known: &Known<'_>) -> String {
         return format!("{at} is a fire time of job `{id}` (trigger: {})", trigger.kind());
     }
     let anchor = known.facts.schedule.trigger_state.anchor;
+    let why = trigger.explain(anchor, at).why;
     let near = Nearest::of(trigger, anchor, at);
-    format!("{at} is no fire time of job `{id}` (trigger: {}); {near}", trigger.kind())
+    format!("{at} is no fire time of job `{id}` (trigger: {}): {why}; {near}", trigger.kind())
 }
 
 /// What keeps it from having a verdict.

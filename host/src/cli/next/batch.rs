@@ -83,7 +83,10 @@ fn answer(line: &[u8], zone: Tz, now: Timestamp, count: usize) -> Answer {
         None => Err("trigger: is missing".to_owned()),
     };
     match (trigger, after) {
-        (Ok(trigger), Ok(after)) => Answer::Fires { id, fires: fires(&trigger, after, count) },
+        (Ok(trigger), Ok(after)) => match fires(&trigger, after, count) {
+            Ok(fires) => Answer::Fires { id, fires },
+            Err(error) => Answer::Error { id, error },
+        },
         (Err(error), Ok(_)) | (Ok(_), Err(error)) => Answer::Error { id, error },
         (Err(error), Err(other)) => Answer::Error { id, error: format!("{error}; {other}") },
     }
@@ -123,6 +126,11 @@ mod tests {
         for (line, id, part) in [
             (r#"{"id":"b","trigger":{"type":"cron","hour":25}}"#, r#""b""#, "trigger.hour"),
             (r#"{"id":"c"}"#, r#""c""#, "trigger: is missing"),
+            (
+                r#"{"id":"e","trigger":{"type":"and","triggers":["cron 0 * * * *","cron 30 * * * *"]}}"#,
+                r#""e""#,
+                "did not agree on a fire time",
+            ),
             (r#"{"id":"d","trigger":"every 1h","after":5}"#, r#""d""#, "after: "),
             ("nonsense", "null", "not JSON"),
             ("", "null", "not JSON"),

@@ -90,7 +90,7 @@ fn of_trigger(
         None => SystemClock.now(),
     };
     let trigger = read(&written(text)?, zone).map_err(Failure::usage)?;
-    Ok(fires(&trigger, after, count))
+    fires(&trigger, after, count).map_err(Failure::failed)
 }
 
 /// The trigger on the command line: JSON when it looks like it, else text.
@@ -125,7 +125,11 @@ pub(super) fn instant(text: &str, zone: Tz) -> Result<Timestamp, String> {
 }
 
 /// The first fire times of a trigger that is registered at `after`.
-fn fires(trigger: &Trigger, after: Timestamp, count: usize) -> Vec<Timestamp> {
-    let first = trigger.first(after);
-    successors(first, |last| trigger.next_after(after, *last)).take(count).collect()
+///
+/// # Errors
+///
+/// The members of an `and` agree on none that could be found.
+fn fires(trigger: &Trigger, after: Timestamp, count: usize) -> Result<Vec<Timestamp>, String> {
+    let first = trigger.try_first(after).map_err(|gave_up| gave_up.to_string())?;
+    Ok(successors(first, |last| trigger.next_after(after, *last)).take(count).collect())
 }

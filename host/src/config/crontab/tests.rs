@@ -100,7 +100,7 @@ fn broken_lines_are_told_by_number_and_the_others_are_taken() {
         imported.faults.iter().map(|it| format!("{}: {}", it.line, it.message)).collect();
     for (fault, part) in faults.iter().zip([
         "1: `0 2 * *` has 4 of the five fields",
-        "2: hour: `25` is not understood; it takes 0 to 23",
+        "2: hour: `25` is out of range; `hour` takes 0 to 23",
         "4: can never fire",
         "5: unknown word `@fortnightly`",
         "6: CRON_TZ: unknown time zone `Mars`",

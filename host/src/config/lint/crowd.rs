@@ -14,6 +14,8 @@ const CROWD: usize = 10;
 const NAMED: usize = 3;
 /// Fire times looked at, of all jobs together.
 const FIRES: usize = 500_000;
+/// The smallest step between two instants.
+const MICRO: std::time::Duration = std::time::Duration::from_micros(1);
 /// Fire times of one job looked at, at least and at most.
 const FIRES_OF_ONE: (usize, usize) = (24, 2_000);
 
@@ -27,7 +29,11 @@ pub(super) fn lint(jobs: &[(&JobId, &Trigger)], now: Timestamp) -> Option<Lint> 
     let end = now.after(DAY);
     let mut due: BTreeMap<i64, Vec<&JobId>> = BTreeMap::new();
     for (job, trigger) in jobs {
-        let first = trigger.first(now).filter(|first| now <= *first);
+        let first = match trigger.first(now) {
+            // A past date; an `or` goes on after it.
+            Some(past) if past < now => trigger.next_after(now, now.before(MICRO)),
+            first => first,
+        };
         let fires = successors(first, |last| trigger.next_after(now, *last));
         for fire in fires.take_while(|fire| *fire < end).take(each) {
             let there = due.entry(fire.micros().div_euclid(1_000_000)).or_default();

@@ -89,7 +89,16 @@ impl Linter {
 
     /// Whether the trigger has no fire time left, which makes all else idle.
     fn is_over(&mut self, job: &Job, trigger: &Trigger) -> bool {
-        let first = trigger.first(self.now);
+        let first = match trigger.try_first(self.now) {
+            Ok(first) => first,
+            Err(gave_up) => {
+                self.warn(&job.key.job, "trigger", format!("{gave_up}: the job will be parked"));
+                return true;
+            }
+        };
+        if trigger.next_after(self.now, self.now.before(Duration::from_micros(1))).is_some() {
+            return false;
+        }
         let grace = job.policy.misfire_grace_time.unwrap_or_default();
         if first.is_some_and(|first| self.now <= first.after(grace)) {
             return false;

@@ -65,6 +65,11 @@ fn what_is_written_out_whole_reads_back_to_the_same_job_anywhere() {
                 "log": 0, "result": "1KiB", "args": "2KiB"},
             "capabilities": {"dirs": [{"host": "./data/../x", "guest": "/data/"}]},
         }),
+        json!({"plugin": "p", "trigger": {"type": "or", "jitter": 5, "triggers": [
+            "at 2026-07-01 09:00:00",
+            {"type": "and", "threshold": 2, "triggers": ["cron 0 9 * * 1", {"type": "cron", "day": 1}]},
+            "every 90m",
+        ]}}),
     ] {
         let (job, effective) = made(value.clone());
         assert_eq!(Job::from_effective(key(), &effective), Ok(job), "{value} {effective}");

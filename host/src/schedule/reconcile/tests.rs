@@ -338,3 +338,42 @@ fn steps_stand_in_order_of_the_jobs_names() {
         .collect();
     assert_eq!(names, ["a", "b", "c"]);
 }
+
+#[test]
+fn a_past_date_of_an_or_is_misfired_and_the_others_go_on() {
+    let keys = "trigger = { type = 'or', triggers = \
+                ['at 2026-01-01 08:00:00', 'at 2026-01-01 09:00:00', 'cron 0 */4 * * *'] }";
+    for (grace, cursor, misfired) in [
+        ("", "2026-01-01T12:00:00Z", 2),
+        ("misfire_grace_time = '90m'", "2026-01-01T09:00:00Z", 1),
+        ("misfire_grace_time = '2h'", "2026-01-01T08:00:00Z", 0),
+    ] {
+        let all = run(&job(&format!("{keys}\n{grace}")), &[], TEN);
+        let [Step::Create(new)] = all.steps.as_slice() else { panic!("{all:?}") };
+        assert_eq!((new.cursor, all.warnings.len()), (Some(utc(cursor)), 0), "{grace}");
+        let counted: u64 = new.ranges.iter().map(|range| range.count).sum();
+        assert_eq!(counted, misfired, "{grace}");
+    }
+}
+
+#[test]
+fn a_trigger_that_gives_up_parks_its_job_with_a_warning() {
+    let keys = "trigger = { type = 'and', triggers = ['cron 0 * * * *', 'cron 30 * * * *'] }";
+    let all = run(&job(keys), &[], TEN);
+    let [Step::Create(new)] = all.steps.as_slice() else { panic!("{all:?}") };
+    assert_eq!((new.cursor, state(&kept(new, TEN))), (None, JobState::Parked));
+    assert!(all.warnings[0].to_string().starts_with("job `x` is parked: the members"));
+    // So does one that is rewritten to it; what was overdue has its verdict.
+    let all = run(&job(keys), &[stored(&job(HOURLY), EIGHT)], TEN);
+    assert!(replacement(&all).schedule.parked.is_some());
+    assert_eq!(replacement(&all).first.as_ref().unwrap().ranges[0].count, 2);
+}
+
+#[test]
+fn with_jitter_a_job_is_due_after_its_first_fire_time() {
+    let desired = job("trigger = { type = 'interval', hours = 1, jitter = 600 }");
+    let schedule = stored(&desired, EIGHT);
+    let (cursor, due_at) = (schedule.cursor.unwrap(), schedule.due_at.unwrap());
+    assert_eq!(cursor, utc("2026-01-01T09:00:00Z"));
+    assert!(cursor < due_at && due_at < utc("2026-01-01T09:10:00Z"), "{due_at}");
+}

@@ -61,6 +61,7 @@ fn what_was_worked_out_by_hand_is_what_comes_out() {
         let trigger = parsed.unwrap_or_else(|problems| panic!("{case}: {problems:?}"));
         let now = utc(case["after"].as_str().unwrap());
         let expected = case["expect"].as_array().unwrap();
+        assert!(trigger.try_first(now).is_ok(), "{case}");
         let found = fires(&trigger, now, expected.len() + 1);
         let ends = found.len() == expected.len();
         let same = shown(&found).iter().zip(expected).all(|(found, expected)| found == expected);

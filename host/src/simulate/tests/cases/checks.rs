@@ -28,6 +28,9 @@ pub(super) const CHECKS: &[(&str, fn())] = &[
     ("q-a", an_unknown_key_of_a_trigger_is_refused),
     ("q-j", ids_are_words),
     ("C66", what_is_due_starts_by_time_then_name),
+    ("C67 C67b C67c", jitter_delays_the_start_and_leaves_the_grid),
+    ("T4", an_and_whose_members_disagree_holds_up_nobody),
+    ("D9 D10", an_or_has_the_fires_of_all_its_members),
     ("C68", a_clock_that_is_set_back_fires_nothing_twice),
     ("C21", a_run_by_hand_leaves_the_grid_alone),
     ("C22b", a_backlog_waits_for_the_run_before_it),
@@ -254,6 +257,75 @@ fn created(keys: &str, second: f64) -> NewSchedule {
         Some(Step::Create(schedule)) => schedule,
         step => panic!("{step:?}"),
     }
+}
+
+fn jitter_delays_the_start_and_leaves_the_grid() {
+    for (keys, ends) in [
+        ("{ type = 'interval', seconds = 10, jitter = 4 }", false),
+        (
+            "{ type = 'cron', second = '*/10', jitter = 25, start_date = '2026-01-01 12:00:10' }",
+            false,
+        ),
+        ("{ type = 'interval', seconds = 10, jitter = 8, end_date = '2026-01-01 12:00:15' }", true),
+    ] {
+        on_stage(&format!("trigger = {keys}"), 0, async |stage| {
+            let due = stage.schedule().await.due_at.unwrap();
+            assert!(secs(10.0) < due && due < secs(if ends { 15.0 } else { 20.0 }), "{due}");
+            assert_eq!(stage.at(10.0).await, Some(due), "it has passed and is not due");
+            assert!(stage.ledger().await.is_empty());
+            let after = due.micros() - secs(0.0).micros();
+            stage.at(after as f64 / 1e6).await;
+            let schedule = stage.schedule().await;
+            assert_eq!((schedule.last_fire, schedule.cursor.is_none()), (Some(secs(10.0)), ends));
+            let runs = stage.runs().await;
+            assert_eq!((runs[0].fire_time, runs[0].due_at), (secs(10.0), due));
+            assert!(ends || schedule.cursor == Some(secs(20.0)), "{keys}: the grid stays");
+        });
+    }
+}
+
+fn an_and_whose_members_disagree_holds_up_nobody() {
+    let every =
+        "trigger = { type = 'and', triggers = ['cron */2 * * * * *', 'cron */3 * * * * *'] }";
+    on_stage(every, 0, async |stage| {
+        for second in [0.0, 2.0, 6.0] {
+            assert_eq!(stage.schedule().await.cursor, Some(secs(second)));
+            stage.at(second).await;
+        }
+    });
+    // They meet once. Then the job is parked and says why.
+    let once = |minute: u32| {
+        format!("{{ type = 'or', triggers = ['at 2026-01-01 12:00:10', 'cron {minute} * * * *'] }}")
+    };
+    let keys = format!("trigger = {{ type = 'and', triggers = [{}, {}] }}", once(0), once(30));
+    on_stage(&keys, 0, async |stage| {
+        assert_eq!(stage.at(10.0).await, None);
+        assert_eq!(stage.ledger().await, ["j ran +10 on_time @+10"]);
+        let schedule = stage.schedule().await;
+        assert_eq!((state(&schedule), schedule.cursor), (JobState::Parked, None));
+        assert!(schedule.parked.unwrap().contains("did not agree on a fire time"));
+        // Another trigger takes it out again.
+        stage.declare("trigger = 'every 10s'", 15.0).await;
+        assert_eq!(state(&stage.schedule().await), JobState::Active);
+    });
+    let never = "trigger = { type = 'and', triggers = ['cron 0 * * * *', 'cron 30 * * * *'] }";
+    on_stage(never, 0, async |stage| {
+        assert_eq!(state(&stage.schedule().await), JobState::Parked);
+        assert_eq!(stage.at(9_000.0).await, None);
+    });
+}
+
+fn an_or_has_the_fires_of_all_its_members() {
+    let keys = "trigger = { type = 'or', triggers = \
+                ['at 2026-01-01 12:00:05', 'cron */20 * * * * *', 'every 15s'] }";
+    on_stage(keys, 0, async |stage| {
+        let mut found = Vec::new();
+        while let Some(cursor) = stage.schedule().await.cursor.filter(|it| *it < secs(61.0)) {
+            found.push((cursor.micros() - secs(0.0).micros()) / 1_000_000);
+            stage.at((cursor.micros() - secs(0.0).micros()) as f64 / 1e6).await;
+        }
+        assert_eq!(found, [0, 5, 15, 20, 30, 40, 45, 60]);
+    });
 }
 
 fn a_name_that_is_taken_is_refused_or_replaced() {
