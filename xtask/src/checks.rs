@@ -39,13 +39,16 @@ pub fn ci(house: &House, progress: &Progress) -> Result<()> {
     Ok(())
 }
 
-/// Runs the benchmark.
+/// Runs the benchmark. What it is compared with may lack: then it says so.
 ///
 /// # Errors
 ///
 /// A tool is missing, something does not build, the benchmark ends with an error.
 pub fn bench(house: &House, progress: &Progress, args: &[String]) -> Result<()> {
     tools::ensure(progress, &[Need::Guests, Need::Host])?;
+    if let Err(error) = tools::ensure(progress, &[Need::Rivals]) {
+        progress.note(format_args!("measuring without a comparison: {error:#}"));
+    }
     plugins::build(house, progress, Wanted::ExamplesAndGuests)?;
     progress.note("compiling with optimization; the first time takes several minutes");
     progress.step("benchmark", || {

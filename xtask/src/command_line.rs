@@ -18,11 +18,11 @@ Commands:
   test [ARGS...]        build plugins and test guests, then run every test; ARGS
                         go to `cargo test --workspace`, and only that runs then
   ci                    format, lints, then all that `test` does
-  bench [ARGS...]       measure; ARGS go to the benchmark, as --check does
+  bench [ARGS...]       measure; ARGS go to the benchmark: --check, names of sections
 
 What is missing for a command (a Rust target, a C compiler) is installed when that can be
 done without asking: by rustup, and as root on Debian or Ubuntu by apt-get. Elsewhere the
-command to run is printed.
+command to run is printed. What the benchmark compares with is put into target/venv by pip.
 
 Examples:
   cargo xtask demo
@@ -30,6 +30,7 @@ Examples:
   cargo xtask test scheduler
   cargo xtask test --test it -- --nocapture
   cargo xtask bench --check
+  cargo xtask bench lateness burst
 ";
 
 /// One thing to do.

@@ -20,6 +20,8 @@ pub enum Need {
     Host,
     /// Format and lints are looked at.
     Lints,
+    /// The benchmark compares with others; without them it says so.
+    Rivals,
 }
 
 /// Something that is not part of the repository.
@@ -42,6 +44,8 @@ enum Found {
     Program { name: &'static str, variable: &'static str },
     /// Cargo knows the command.
     CargoCommand(&'static str),
+    /// The program understands these words.
+    Answers(&'static str, &'static [&'static str]),
 }
 
 /// Where a tool comes from.
@@ -51,9 +55,16 @@ enum Source {
     Rustup(&'static [&'static str]),
     /// From the packages of Debian and Ubuntu; the hint is for other systems.
     Apt { packages: &'static [&'static str], hint: &'static str },
+    /// From the Python Package Index, into [`VENV`].
+    Pip(&'static str),
 }
 
-const TOOLS: [Tool; 4] = [
+/// Where Python packages go, in the checkout that this program was built in.
+const VENV: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/venv");
+/// The Python that knows them.
+const VENV_PYTHON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/venv/bin/python");
+
+const TOOLS: [Tool; 6] = [
     Tool {
         name: "the Rust target `wasm32-wasip2`",
         why: "to build plugins",
@@ -85,6 +96,26 @@ const TOOLS: [Tool; 4] = [
         need: Need::Lints,
         found: Found::CargoCommand("clippy"),
         source: Source::Rustup(&["component", "add", "clippy"]),
+    },
+    Tool {
+        name: "Python 3 with `venv`",
+        why: "for APScheduler",
+        need: Need::Rivals,
+        found: Found::Answers("python3", &["-c", "import ensurepip, venv"]),
+        source: Source::Apt {
+            packages: &["python3", "python3-venv"],
+            hint: "install a Python 3 that is called `python3` and has the module `venv`",
+        },
+    },
+    Tool {
+        name: "APScheduler 3.11",
+        why: "to compare the benchmark with",
+        need: Need::Rivals,
+        found: Found::Answers(
+            VENV_PYTHON,
+            &["-c", "import apscheduler; assert apscheduler.version.startswith('3.11.')"],
+        ),
+        source: Source::Pip("apscheduler==3.11.*"),
     },
 ];
 
@@ -148,6 +179,7 @@ enum Plan {
 fn plan(lacking: &[&Tool], machine: Machine) -> Plan {
     let mut commands = Vec::new();
     let mut packages = Vec::new();
+    let mut wheels = Vec::new();
     let mut by_hand = Vec::new();
     for tool in lacking {
         match &tool.source {
@@ -164,12 +196,18 @@ fn plan(lacking: &[&Tool], machine: Machine) -> Plan {
                 }
             }
             Source::Apt { hint, .. } => by_hand.push((*hint).to_owned()),
+            Source::Pip(wheel) => wheels.push(*wheel),
         }
     }
     if !packages.is_empty() {
         commands.push(vec!["apt-get", "update"]);
         let options = ["apt-get", "install", "-y", "--no-install-recommends"];
         commands.push([&options[..], &packages].concat());
+    }
+    if !wheels.is_empty() {
+        commands.push(vec!["python3", "-m", "venv", VENV]);
+        let options = [VENV_PYTHON, "-m", "pip", "install", "--quiet"];
+        commands.push([&options[..], &wheels].concat());
     }
     if by_hand.is_empty() {
         return Plan::Install(commands);
@@ -221,6 +259,7 @@ impl Found {
                 named || starts(name, &["--version"])
             }
             Self::CargoCommand(command) => starts("cargo", &[command, "--version"]),
+            Self::Answers(program, words) => starts(program, words),
         }
     }
 }
@@ -241,7 +280,7 @@ mod tests {
 
     /// The tools whose names contain one of `names`.
     fn lacking(names: &[&str]) -> Vec<&'static Tool> {
-        static ALL: [Tool; 4] = TOOLS;
+        static ALL: [Tool; 6] = TOOLS;
         ALL.iter().filter(|tool| names.iter().any(|name| tool.name.contains(name))).collect()
     }
 
@@ -287,6 +326,15 @@ mod tests {
         let message = told(&["rustfmt", "Clippy"], Machine { rustup: false, ..SERVER });
         assert_eq!(message.matches("install rustup").count(), 1, "{message}");
         assert!(message.ends_with("rustup component add clippy"), "{message}");
+    }
+
+    #[test]
+    fn a_python_package_comes_after_the_python_that_gets_it() {
+        let Plan::Install(commands) = plan(&lacking(&["APScheduler", "Python"]), SERVER) else {
+            panic!("as root on a server all can be installed");
+        };
+        let programs: Vec<&str> = commands.iter().map(|words| words[0]).collect();
+        assert_eq!(programs, ["apt-get", "apt-get", "python3", VENV_PYTHON]);
     }
 
     #[test]

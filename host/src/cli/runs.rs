@@ -10,6 +10,7 @@ use super::screen::{Tone, note, print, print_json};
 use super::table::{Cell, pairs, table};
 use crate::api::view::run::RunView;
 use crate::run::id::RunId;
+use crate::run::outcome::Outcome;
 use crate::run::{RunState, Verdict};
 
 /// Runs that are listed for a person who gives no number.
@@ -226,6 +227,22 @@ fn show(args: &Show, common: &Common) -> Result<Exit, Failure> {
         rows.push(("result", result.to_string().into()));
     }
     print(pairs(&rows))?;
+    if run.attempts.len() > 1 {
+        let attempts: Vec<_> = run
+            .attempts
+            .iter()
+            .map(|attempt| {
+                [
+                    attempt.attempt.to_string().into(),
+                    attempt.started_at.to_string().into(),
+                    Cell::or_dash(attempt.outcome.map(Outcome::as_str)),
+                    attempt.host.clone().into(),
+                    Cell::or_dash(attempt.error.as_ref().map(|error| error.message.clone())),
+                ]
+            })
+            .collect();
+        print(table(["ATTEMPT", "STARTED", "END", "HOST", "ERROR"], &attempts))?;
+    }
     if let Some(outcome) = run.outcome {
         print(ending(outcome, run.error.as_ref(), &run.usage))?;
     }

@@ -4,6 +4,10 @@ use anyhow::Context as _;
 
 /// So much nicer than the rest of the host are the threads of guests.
 const NICE: i32 = 1;
+/// After so many polls of its own tasks a thread looks for those that others woke: the store's
+/// answers, the scheduler's claims. Guests that compute are a thread's own tasks and take a
+/// millisecond for each poll.
+const LOOK_FOR_OTHERS_EVERY: u32 = 1;
 
 /// Builds it.
 ///
@@ -13,6 +17,7 @@ const NICE: i32 = 1;
 pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .thread_name("guests")
+        .global_queue_interval(LOOK_FOR_OTHERS_EVERY)
         .on_thread_start(lower_priority)
         .enable_all()
         .build()

@@ -1,7 +1,7 @@
 //! What a pause does to fire times: those that pass meanwhile are `paused` (semantics A18).
 //!
-//! The cursor of a paused job stays where it is and is settled now and then, so that a long pause
-//! is one range in the ledger, counted by the trigger and never walked.
+//! The cursor of a paused job stays where it is, so that whoever resumes it can still choose to
+//! catch up. Then a long pause is one range in the ledger, counted by the trigger and never walked.
 
 use std::time::Duration;
 
@@ -12,8 +12,6 @@ use crate::run::{Range, Verdict, reason};
 use crate::time::Timestamp;
 use crate::trigger::Counted;
 
-/// The fire times of a pause are counted this often.
-pub const SETTLE_EVERY: Duration = Duration::from_secs(60 * 60);
 /// Ranges settled at once; only fires that have to be walked take more than one.
 const MAX_RANGES: usize = 100;
 /// The smallest step between two instants.
@@ -28,23 +26,9 @@ pub enum CatchUp {
     Yes,
 }
 
-/// When a paused schedule is to be looked at: at the end of its pause, or to be settled.
+/// When a paused schedule is to be looked at: at the end of its pause, if that is known.
 pub fn due_while_paused(schedule: &Schedule) -> Option<Timestamp> {
-    let until = schedule.pause.as_ref().and_then(|pause| pause.until);
-    let settle = schedule.cursor.map(|cursor| cursor.after(SETTLE_EVERY));
-    match (until, settle) {
-        (Some(until), Some(settle)) => Some(until.min(settle)),
-        (until, settle) => until.or(settle),
-    }
-}
-
-/// Settles what has passed of a pause, and ends it when its time is over.
-pub fn settle(schedule: &Schedule, job: &Job, now: Timestamp) -> Patch {
-    let until = schedule.pause.as_ref().and_then(|pause| pause.until);
-    if until.is_some_and(|until| until <= now) {
-        return resume(schedule, job, CatchUp::No, now);
-    }
-    skip(schedule, job, now)
+    schedule.pause.as_ref().and_then(|pause| pause.until)
 }
 
 /// Ends a pause.

@@ -12,7 +12,7 @@ use crate::job::{Job, PluginKey};
 use crate::record::Schedule;
 use crate::record::step::{FireIntent, Fired, Patch, PlannedFire, RunSpec};
 use crate::run::reason;
-use crate::schedule::pause::settle;
+use crate::schedule::pause::{CatchUp, resume};
 use crate::schedule::plan::{FirePlan, PlannedRun, plan_fires};
 use crate::schedule::waiting::{plugin_start_by, start_by};
 use crate::store::error::StoreError;
@@ -67,7 +67,7 @@ impl Scheduler {
                 }
             };
             if schedule.pause.is_some() {
-                self.patch(schedule, settle(schedule, &job, now), now).await?;
+                self.patch(schedule, resume(schedule, &job, CatchUp::No, now), now).await?;
                 set_aside += 1;
                 continue;
             }

@@ -64,7 +64,7 @@ macro_rules! suite {
                 policies::with_overlap_queue_a_fire_waits_up_to_the_limit,
                 policies::with_overlap_replace_the_oldest_makes_room,
                 policies::a_job_that_fails_too_often_in_a_row_is_paused,
-                policies::a_pause_is_looked_at_when_it_ends_or_an_hour_has_passed,
+                policies::a_pause_is_looked_at_when_it_ends_and_is_one_range,
                 policies::what_waits_by_itself_is_not_bound_by_the_queue_limit,
                 keeping::i13_what_was_acknowledged_is_kept,
                 keeping::i14_a_refused_call_leaves_nothing_behind,

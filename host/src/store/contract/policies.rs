@@ -1,7 +1,5 @@
 //! Of what a store does by itself: deadlines, overlaps, pauses after failures.
 
-use std::time::Duration;
-
 use super::world::{World, at, intent, new_run, new_schedule, plan, range};
 use crate::job::Overlap;
 use crate::record::step::{
@@ -130,7 +128,7 @@ pub(super) async fn a_job_that_fails_too_often_in_a_row_is_paused(world: World) 
     assert!(world.store.due(&session, at(60), 9).await.unwrap().schedules.is_empty());
 }
 
-pub(super) async fn a_pause_is_looked_at_when_it_ends_or_an_hour_has_passed(world: World) {
+pub(super) async fn a_pause_is_looked_at_when_it_ends_and_is_one_range(world: World) {
     let session = world.attach(at(0)).await;
     let schedule = world.put("a", 1).await;
     let pause = |until| Pause { by: "me".into(), why: "night".into(), until };
@@ -141,21 +139,15 @@ pub(super) async fn a_pause_is_looked_at_when_it_ends_or_an_hour_has_passed(worl
     assert_eq!(world.store.due(&session, at(30), 9).await.unwrap().schedules.len(), 1);
     let patch = Patch { pause: Some(Some(pause(None))), ..Patch::default() };
     world.store.patch(&schedule.key, None, patch, at(31)).await.unwrap();
-    let hour = at(0).after(Duration::from_secs(3_600));
-    let due = world.store.due(&session, at(31), 9).await.unwrap();
-    assert_eq!((due.schedules.len(), due.next_due), (0, Some(hour)));
-    let settled = Patch {
-        cursor: Some((Some(at(40)), Some(at(40)))),
-        ranges: vec![range(Verdict::Paused, reason::PAUSED, 0, 39)],
-        ..Patch::default()
-    };
-    world.store.patch(&schedule.key, None, settled, at(39)).await.unwrap();
-    let more = Patch {
+    let due = world.store.due(&session, at(99_999), 9).await.unwrap();
+    assert_eq!((due.schedules.len(), due.next_due), (0, None), "it has no end of its own");
+    let resumed = Patch {
+        pause: Some(None),
         cursor: Some((Some(at(50)), Some(at(50)))),
-        ranges: vec![range(Verdict::Paused, reason::PAUSED, 40, 49)],
+        ranges: vec![range(Verdict::Paused, reason::PAUSED, 0, 49)],
         ..Patch::default()
     };
-    world.store.patch(&schedule.key, None, more, at(49)).await.unwrap();
+    world.store.patch(&schedule.key, None, resumed, at(49)).await.unwrap();
     let ledger = world.ledger("a").await;
     assert_eq!((ledger.len(), ledger[0].count), (1, 50), "a pause is one range: {ledger:?}");
 }

@@ -16,6 +16,9 @@ use crate::run::{
 use crate::schedule::pause::due_while_paused;
 use crate::time::Timestamp;
 
+/// A run that starts later than this after it was due is late, whatever was planned.
+const LATE_AFTER: Duration = Duration::from_secs(1);
+
 /// Why a run that never started is over.
 pub(super) struct Dropped {
     pub(super) verdict: Verdict,
@@ -165,7 +168,13 @@ impl Core {
                 self.deadlines.remove(&(deadline, run.key()));
             }
             run.verdict = Some(Verdict::Ran);
-            if run.reason.as_deref() == Some(reason::NO_PLUGIN) {
+            let late = run.due_at.after(LATE_AFTER) < now;
+            let waited = match run.reason.as_deref() {
+                Some(reason::NO_PLUGIN) => true,
+                Some(reason::ON_TIME) => late,
+                Some(_) | None => false,
+            };
+            if waited {
                 run.reason = Some(reason::LATE.into());
             }
         }

@@ -234,7 +234,7 @@ fn a_one_shot_job_waits_for_a_slot() {
         stage.at(5.0).await;
         assert_eq!(stage.ledger().await, ["j waiting +5 on_time"]);
         stage.at(10.0).await;
-        assert_eq!(stage.ledger().await, ["j ran +5 on_time @+10"]);
+        assert_eq!(stage.ledger().await, ["j ran +5 late @+10"]);
     });
 }
 

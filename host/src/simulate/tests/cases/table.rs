@@ -276,7 +276,7 @@ pub(super) const TABLE: &[Case] = &[
         span: Secs(0.0, 35.0),
         ledger: Verdicts(&[
             "j ran +0 on_time @+0",
-            "j ran +10 on_time @+25",
+            "j ran +10 late @+25",
             "j skipped +20 queue_limit",
             "j waiting +30 on_time",
         ]),

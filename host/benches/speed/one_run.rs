@@ -1,0 +1,129 @@
+//! What one run costs beside what wasmtime alone takes for it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use campanile::clock::SharedClock;
+use campanile::engine::Engine;
+use campanile::engine::control::Control;
+use campanile::engine::log::Log;
+use campanile::engine::plugin::Plugin;
+use campanile::engine::run::Request;
+use campanile::job::Limits;
+use campanile::run::Cause;
+use campanile::time::Timestamp;
+
+use crate::findings::{Aim, Findings, RATIO_SLACK};
+use crate::rig::Rig;
+use crate::sample::{Sample, micros};
+
+/// Cycles before anything is measured.
+const WARM_UP: usize = 2_000;
+/// Cycles of each kind that are measured, in turns.
+const CYCLES: usize = 20_000;
+/// Our whole run may take so many times what wasmtime alone takes.
+const AIM: Aim = Aim::AtMost(1.3);
+/// Tasks for each thread, when all threads are busy.
+const TASKS_PER_THREAD: usize = 4;
+
+/// What a cycle consists of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cycle {
+    /// Store, WASI context, instance, call.
+    Bare,
+    /// Limits, log, outcome and usage as well.
+    Ours,
+}
+
+pub fn measure(rig: &Rig, findings: &mut Findings) {
+    let parts = (Arc::clone(&rig.engine), Arc::clone(&rig.noop), Arc::clone(&rig.clock));
+    let compared = rig.runtime.block_on(async { tokio::spawn(in_turns(parts)).await });
+    let (bare, ours) = compared.expect("the comparison");
+    let (bare, ours) = (bare.median(), ours.median());
+    findings.figure("wasmtime alone: store, WASI context, instance, call", micros(bare), "us");
+    findings.figure("our whole run: limits, log, outcome, usage as well", micros(ours), "us");
+    let ratio = ours.as_secs_f64() / bare.as_secs_f64();
+    findings.aim("our run to wasmtime alone, medians", ratio, "times", AIM, RATIO_SLACK);
+    let bare = on_all_threads(rig, Cycle::Bare, CYCLES);
+    let ours = on_all_threads(rig, Cycle::Ours, CYCLES);
+    let threads = rig.threads();
+    findings.figure(&format!("wasmtime alone on {threads} threads"), bare, "a second");
+    findings.figure(&format!("our whole run on {threads} threads"), ours, "a second");
+}
+
+/// Cycles a second when every thread of the runtime is busy with `cycles` for each task.
+pub fn on_all_threads(rig: &Rig, cycle: Cycle, cycles: usize) -> f64 {
+    let tasks = rig.threads() * TASKS_PER_THREAD;
+    let start = Instant::now();
+    rig.runtime.block_on(async {
+        let spawned: Vec<_> = (0..tasks)
+            .map(|_| {
+                let (engine, plugin) = (Arc::clone(&rig.engine), Arc::clone(&rig.noop));
+                let clock = Arc::clone(&rig.clock);
+                tokio::spawn(async move {
+                    for _ in 0..cycles {
+                        once(&engine, &plugin, &clock, cycle).await;
+                    }
+                })
+            })
+            .collect();
+        for task in spawned {
+            task.await.expect("a task");
+        }
+    });
+    (tasks * cycles) as f64 / start.elapsed().as_secs_f64()
+}
+
+/// Bare cycles and whole runs in turns.
+async fn in_turns(
+    (engine, plugin, clock): (Arc<Engine>, Arc<Plugin>, SharedClock),
+) -> (Sample, Sample) {
+    let (mut bare, mut ours) = (Vec::with_capacity(CYCLES), Vec::with_capacity(CYCLES));
+    for cycle in 0..WARM_UP + CYCLES {
+        let start = Instant::now();
+        once(&engine, &plugin, &clock, Cycle::Bare).await;
+        let middle = Instant::now();
+        once(&engine, &plugin, &clock, Cycle::Ours).await;
+        let end = Instant::now();
+        if cycle >= WARM_UP {
+            bare.push(middle - start);
+            ours.push(end - middle);
+        }
+    }
+    (Sample::new(bare), Sample::new(ours))
+}
+
+async fn once(engine: &Engine, plugin: &Plugin, clock: &SharedClock, cycle: Cycle) {
+    let control = Arc::new(Control::new(Log::new(64 * 1024, Arc::clone(clock))));
+    match cycle {
+        Cycle::Bare => drop(engine.bare_cycle(plugin, request(), &control).await.expect("a cycle")),
+        Cycle::Ours => drop(engine.run(plugin, request(), &control).await.expect("a run")),
+    }
+}
+
+fn request() -> Request {
+    Request {
+        tenant: "default".into(),
+        job: "bench".into(),
+        run: "0".repeat(32),
+        handler: "run".into(),
+        cause: Cause::Manual,
+        fire_time: Timestamp::from_secs(0),
+        previous_success: None,
+        attempt: 1,
+        fence: 1,
+        covers: 1,
+        args: "null".into(),
+        limits: Limits {
+            timeout: Duration::from_secs(300),
+            memory: 64 << 20,
+            fuel: None,
+            meter: false,
+            log: 64 * 1024,
+            result: 64 * 1024,
+            args: 1 << 20,
+        },
+        dirs: Vec::new(),
+        config: Arc::default(),
+    }
+}

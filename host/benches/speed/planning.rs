@@ -1,0 +1,234 @@
+//! What planning costs with many jobs, of which few are due, and what an idle job weighs.
+//!
+//! The scheduler's own pass on a memory store, driven by a clock that is moved by hand; claimed runs
+//! are ended between two passes. In each second a thousand jobs are due, however many there are.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use campanile::catalog::Catalog;
+use campanile::catalog::jobs::JobCache;
+use campanile::clock::{ManualClock, SharedClock};
+use campanile::executor::Claimed;
+use campanile::executor::slots::Slots;
+use campanile::record::Schedule;
+use campanile::record::query::{JobFilter, Page};
+use campanile::record::step::{AttemptEnd, Hello};
+use campanile::run::outcome::{Outcome, Usage};
+use campanile::scheduler::Scheduler;
+use campanile::scheduler::wake::Wake;
+use campanile::status::Status;
+use campanile::store::Store;
+use campanile::store::embedded::EmbeddedStore;
+use campanile::time::Timestamp;
+use tokio::runtime::Runtime;
+use tokio::sync::{mpsc, watch};
+
+use crate::findings::{Aim, Findings, NO_SLACK, RATIO_SLACK};
+use crate::heap::bytes_kept;
+use crate::jobs;
+use crate::rig::noop_key;
+use crate::sample::{Sample, micros};
+
+const SIZES: [usize; 4] = [1_000, 10_000, 100_000, 1_000_000];
+/// Jobs due in each pass.
+const DUE: usize = 1_000;
+/// Passes that are measured.
+const PASSES: usize = 100;
+/// Passes before them at most: each job was due once, or the cache of parsed jobs is full.
+const MOST_WARM_UP: usize = 200;
+const SECOND: Duration = Duration::from_secs(1);
+/// The start of 2026.
+const START: Timestamp = Timestamp::from_secs(1_767_225_600);
+/// The slowest size may take so many times what the fastest takes.
+const FLAT: Aim = Aim::AtMost(1.5);
+const IDLE_BYTES: Aim = Aim::AtMost(500.0);
+/// Of the memory that is free this much may be used.
+const MEMORY_SHARE: f64 = 0.7;
+
+pub fn measure(findings: &mut Findings) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let mut times = Vec::new();
+    let mut weight = 0.0;
+    for size in SIZES {
+        let needed = weight * size as f64;
+        if available_bytes().is_some_and(|free| free * MEMORY_SHARE < needed) {
+            findings.note(&format!("{size} jobs: not measured, they need {needed:.0} bytes"));
+            continue;
+        }
+        let world = World::new(&runtime, size);
+        weight = world.bytes as f64 / size as f64;
+        let time = world.time_for_one(&runtime);
+        let bare = bare_heap(size);
+        findings.figure(
+            &format!("{size:>9} jobs: one that is due; a bare heap: {:.3} us", micros(bare)),
+            micros(time),
+            "us",
+        );
+        times.push(time.as_secs_f64());
+    }
+    let fastest = times.iter().copied().fold(f64::INFINITY, f64::min);
+    let slowest = times.iter().copied().fold(0.0, f64::max);
+    findings.aim("the slowest size to the fastest", slowest / fastest, "times", FLAT, RATIO_SLACK);
+    findings.aim("an idle job in the memory store", weight, "bytes", IDLE_BYTES, NO_SLACK);
+    weigh_parts(&runtime, findings, weight);
+}
+
+/// A memory store with jobs, and a scheduler that nobody starts.
+struct World {
+    size: usize,
+    clock: Arc<ManualClock>,
+    scheduler: Scheduler,
+    claims: mpsc::Receiver<Claimed>,
+    /// What the jobs have left allocated.
+    bytes: i64,
+}
+
+impl World {
+    fn new(runtime: &Runtime, size: usize) -> Self {
+        let store = Arc::new(EmbeddedStore::memory());
+        let ((), bytes) = bytes_kept(|| runtime.block_on(fill(store.as_ref(), size)));
+        let clock = Arc::new(ManualClock::at(START));
+        let hello = Hello { host: "bench".into(), version: "0".into() };
+        let attached = runtime.block_on(store.attach(hello, START)).expect("a session");
+        let (claims_sender, claims) = mpsc::channel(2 * DUE);
+        let shared: SharedClock = Arc::<ManualClock>::clone(&clock);
+        let scheduler = Scheduler {
+            store,
+            session: attached.session,
+            clock: shared,
+            jobs: Arc::new(JobCache::default()),
+            catalog: watch::channel(Arc::new(Catalog::of_classes([noop_key()]))).1,
+            slots: Slots::new(2 * DUE, 0),
+            claims: claims_sender,
+            status: Arc::new(Status::default()),
+            wake: Arc::new(Wake::default()),
+            stop: Arc::new(AtomicBool::new(false)),
+        };
+        Self { size, clock, scheduler, claims, bytes }
+    }
+
+    /// What a pass takes for each job that is due; the median pass.
+    fn time_for_one(mut self, runtime: &Runtime) -> Duration {
+        let period = period(self.size);
+        let warm_up = usize::try_from(period).expect("small").min(MOST_WARM_UP);
+        let first = START.after(SECOND * period);
+        let mut times = Vec::with_capacity(PASSES);
+        for pass in 0..warm_up + PASSES {
+            let now = first.after(SECOND * u32::try_from(pass).expect("small"));
+            self.clock.set(now);
+            let start = Instant::now();
+            runtime.block_on(self.scheduler.pass()).expect("a pass");
+            if warm_up <= pass {
+                times.push(start.elapsed());
+            }
+            let ended = runtime.block_on(self.end_claimed(now));
+            assert_eq!(ended, DUE, "runs in pass {pass}");
+        }
+        Sample::new(times).median() / u32::try_from(DUE).expect("small")
+    }
+
+    async fn end_claimed(&mut self, now: Timestamp) -> usize {
+        let mut ended = 0;
+        while let Ok(Claimed { claim, .. }) = self.claims.try_recv() {
+            let (store, session) = (&self.scheduler.store, &self.scheduler.session);
+            let run = claim.run.key();
+            let finished = store.finish(session, &run, claim.fence, success(), now).await;
+            finished.expect("the end of a run");
+            ended += 1;
+        }
+        ended
+    }
+}
+
+/// Seconds after which a job is due again.
+fn period(size: usize) -> u32 {
+    u32::try_from(size / DUE).expect("small")
+}
+
+async fn fill(store: &dyn Store, size: usize) {
+    let period = period(size);
+    let pattern = jobs::pattern(&format!("trigger = \"every {period}s\""), START);
+    let later = |number: usize| SECOND * (u32::try_from(number).expect("small") % period);
+    let copies = (0..size).map(|number| jobs::copy(&pattern, number, later(number)));
+    jobs::put(store, copies, START).await;
+}
+
+fn success() -> AttemptEnd {
+    AttemptEnd {
+        outcome: Outcome::Succeeded,
+        result: None,
+        error: None,
+        usage: Usage::default(),
+        digest: None,
+        progress: None,
+        log: Vec::new(),
+        retry_at: None,
+    }
+}
+
+/// The least there is to do: a heap of that many due times, from which each is taken and put back.
+fn bare_heap(size: usize) -> Duration {
+    let period = i64::from(period(size));
+    let mut heap: BinaryHeap<_> =
+        (0..size as i64).map(|number| Reverse((number % period, number))).collect();
+    let start = Instant::now();
+    let rounds = PASSES * DUE;
+    for _ in 0..rounds {
+        if let Some(mut first) = heap.peek_mut() {
+            first.0.0 += period;
+        }
+    }
+    start.elapsed() / u32::try_from(rounds).expect("small")
+}
+
+/// Says what the weight of a job consists of.
+fn weigh_parts(runtime: &Runtime, findings: &Findings, whole: f64) {
+    let store = EmbeddedStore::memory();
+    runtime.block_on(fill(&store, DUE));
+    let page = Page { limit: DUE, cursor: None };
+    let listed = runtime.block_on(store.list(JobFilter::default(), page)).expect("a list");
+    let mean = |part: fn(&Schedule)| {
+        let ((), bytes) = bytes_kept(|| listed.items.iter().for_each(part));
+        bytes as f64 / listed.items.len() as f64
+    };
+    // Leaked, so that it stays allocated while it is counted.
+    let text = listed.items.first().map_or(0, |schedule| schedule.def.effective.to_string().len());
+    let written = mean(|schedule| std::mem::forget(schedule.def.definition.clone()));
+    let effective = mean(|schedule| std::mem::forget(schedule.def.effective.clone()));
+    let definition = mean(|schedule| std::mem::forget(schedule.def.as_ref().clone()));
+    let def = size_of::<campanile::record::Definition>() as f64;
+    let record = size_of::<Schedule>() as f64;
+    let cache = JobCache::default();
+    let ((), parsed) = bytes_kept(|| {
+        for schedule in &listed.items {
+            cache.get(schedule).expect("a job");
+        }
+    });
+    let parsed = parsed as f64 / listed.items.len() as f64;
+    findings.figure(
+        &format!("  its definition as it works, a tree of JSON ({text} as text)"),
+        effective,
+        "bytes",
+    );
+    findings.figure("  its definition as it was written", written, "bytes");
+    findings.figure(
+        "  digest, origins, the record of all these",
+        definition - effective - written + def,
+        "bytes",
+    );
+    findings.figure("  its schedule: cursor, policy, last run", record, "bytes");
+    findings.figure("  names, and its places in indexes", whole - definition - def - record, "bytes");
+    findings.figure("beside the store, once it was due: the parsed job", parsed, "bytes");
+}
+
+/// What the system says is free, in bytes.
+fn available_bytes() -> Option<f64> {
+    let meminfo = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = meminfo.lines().find(|line| line.starts_with("MemAvailable:"))?;
+    let kib: f64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kib * 1024.0)
+}
