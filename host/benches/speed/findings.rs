@@ -57,10 +57,7 @@ impl Findings {
         let missed_by = aim.missed_by(value);
         let is_met = missed_by <= 1.0;
         let word = if is_met { "" } else { "  MISSED" };
-        println!(
-            "  {what:<58} {:>10} {unit:<9} aim: {aim}{word}",
-            Number(value).to_string()
-        );
+        println!("  {what:<58} {:>10} {unit:<9} aim: {aim}{word}", Number(value).to_string());
         self.aims += 1;
         if !is_met {
             let line = format!("{what}: {} {unit}, aim {aim}", Number(value));

@@ -221,7 +221,11 @@ fn weigh_parts(runtime: &Runtime, findings: &Findings, whole: f64) {
         "bytes",
     );
     findings.figure("  its schedule: cursor, policy, last run", record, "bytes");
-    findings.figure("  names, and its places in indexes", whole - definition - def - record, "bytes");
+    findings.figure(
+        "  names, and its places in indexes",
+        whole - definition - def - record,
+        "bytes",
+    );
     findings.figure("beside the store, once it was due: the parsed job", parsed, "bytes");
 }
 
