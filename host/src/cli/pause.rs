@@ -9,6 +9,7 @@ use super::screen::{note, print_json};
 use super::{jobs, reach};
 use crate::api::view::job::JobView;
 use crate::api::view::scheduler::SchedulerView;
+use crate::clock::{Clock, SystemClock};
 use crate::table::unit::duration;
 
 /// What is paused.
@@ -133,6 +134,9 @@ fn told_of_job(job: &JobView) -> String {
         (Some(pause), _) => {
             let until = pause.until.map(|until| format!(" until {until}")).unwrap_or_default();
             format!("job {} is paused{until}", job.id)
+        }
+        (None, Some(next)) if next <= SystemClock.now() => {
+            format!("job {} goes on; what has passed is due now, from {next} on", job.id)
         }
         (None, Some(next)) => format!("job {} goes on; it fires next at {next}", job.id),
         (None, None) => format!("job {} is not paused; it has no next fire time", job.id),

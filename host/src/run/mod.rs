@@ -216,6 +216,12 @@ impl Run {
         JobKey { tenant: self.tenant.clone(), job: self.job.clone() }
     }
 
+    /// Why it has its verdict; while it has none, what it waits for when that is not just a slot.
+    pub fn shown_reason(&self) -> Option<&Reason> {
+        let waits_for = |reason: &&Reason| self.verdict.is_some() || *reason == reason::NO_PLUGIN;
+        self.reason.as_ref().filter(waits_for)
+    }
+
     /// The class of host that it needs.
     pub fn plugin_key(&self) -> PluginKey {
         PluginKey { tenant: self.tenant.clone(), plugin: self.plugin.clone() }

@@ -155,7 +155,7 @@ fn still_waiting(run: &Run) -> Decision {
     Decision {
         job: run.job.clone(),
         verdict: None,
-        reason: run.reason.clone(),
+        reason: run.shown_reason().cloned(),
         first: run.fire_time,
         last: run.fire_time,
         count: 1,

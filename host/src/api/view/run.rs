@@ -107,7 +107,7 @@ impl RunView {
             due_at: run.due_at,
             state: run.state,
             verdict: run.verdict,
-            reason: run.reason.clone(),
+            reason: run.shown_reason().cloned(),
             outcome: run.outcome,
             covers: run.covers,
             attempt: run.attempt,

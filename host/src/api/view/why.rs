@@ -104,7 +104,7 @@ impl WhyView {
             verdict: facts.run.and_then(|run| run.verdict).or(entry.map(|entry| entry.verdict)),
             reason: facts
                 .run
-                .and_then(|run| run.reason.clone())
+                .and_then(|run| run.shown_reason().cloned())
                 .or_else(|| entry.map(|entry| entry.reason.clone())),
             entry: entry.map(LedgerView::of),
             run: run.map(RunView::of),
@@ -238,7 +238,7 @@ fn policy(job: &Job, verdict: Verdict, why: &str) -> Option<String> {
     let grace = policy.misfire_grace_time.map_or_else(|| "none".to_owned(), show_duration);
     Some(match (verdict, why) {
         (Verdict::Ran, reason::ON_TIME) => "it started within a second of its time".to_owned(),
-        (Verdict::Ran, reason::LATE) => "it started late, within its grace".to_owned(),
+        (Verdict::Ran, reason::LATE) => "it started more than a second after its time: no slot was free, or its plugin came late".to_owned(),
         (Verdict::Ran, reason::CATCH_UP) => "it was overdue, and `coalesce` let it run".to_owned(),
         (Verdict::Misfired, reason::LATE) => {
             format!("it came due later than `misfire_grace_time` allows (now {grace})")

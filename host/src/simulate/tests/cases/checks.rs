@@ -232,7 +232,7 @@ fn a_one_shot_job_waits_for_a_slot() {
         stage.start(0.0).await;
         stage.at(0.0).await;
         stage.at(5.0).await;
-        assert_eq!(stage.ledger().await, ["j waiting +5 on_time"]);
+        assert_eq!(stage.ledger().await, ["j waiting +5 -"]);
         stage.at(10.0).await;
         assert_eq!(stage.ledger().await, ["j ran +5 late @+10"]);
     });

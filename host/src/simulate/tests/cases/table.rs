@@ -278,7 +278,7 @@ pub(super) const TABLE: &[Case] = &[
             "j ran +0 on_time @+0",
             "j ran +10 late @+25",
             "j skipped +20 queue_limit",
-            "j waiting +30 on_time",
+            "j waiting +30 -",
         ]),
         ..NOON
     },
