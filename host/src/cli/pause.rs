@@ -1,5 +1,7 @@
 //! `host pause` and `host resume`: of a job, or of the whole scheduler.
 
+use std::time::Duration;
+
 use clap::{ArgGroup, Args};
 use serde_json::{Map, Value, json};
 
@@ -11,6 +13,9 @@ use crate::api::view::job::JobView;
 use crate::api::view::scheduler::SchedulerView;
 use crate::clock::{Clock, SystemClock};
 use crate::table::unit::duration;
+
+/// A fire time that is older than this when it is told of was meant to be caught up with.
+const A_MOMENT: Duration = Duration::from_secs(1);
 
 /// What is paused.
 #[derive(Debug, Args)]
@@ -135,7 +140,7 @@ fn told_of_job(job: &JobView) -> String {
             let until = pause.until.map(|until| format!(" until {until}")).unwrap_or_default();
             format!("job {} is paused{until}", job.id)
         }
-        (None, Some(next)) if next <= SystemClock.now() => {
+        (None, Some(next)) if next.after(A_MOMENT) <= SystemClock.now() => {
             format!("job {} goes on; what has passed is due now, from {next} on", job.id)
         }
         (None, Some(next)) => format!("job {} goes on; it fires next at {next}", job.id),
