@@ -14,14 +14,14 @@ use crate::time::Timestamp;
 
 /// A scheduler that has not looked for so long is stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(10);
-/// A fire that has been due for so long without a verdict or a run is an alarm (semantics A8).
+/// A fire that has been due for so long without a verdict or a run is an alarm (rule A8).
 const OVERDUE_AFTER: Duration = Duration::from_secs(5);
 
 /// Jobs whose faults are remembered at most.
 const MAX_FAULTS: usize = 100;
 
 /// Why the whole scheduler is paused. While it is, no fire time is looked at: to what comes due it
-/// is as if the host were down (semantics A18).
+/// is as if the host were down (rule A18).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SchedulerPause {
     /// Who paused it.

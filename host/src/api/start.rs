@@ -1,6 +1,6 @@
 //! A run that somebody asks for: now, for later, or for a fire time of the past.
 //!
-//! None of them moves a job's grid or gives a fire time its verdict (semantics A17).
+//! None of them moves a job's grid or gives a fire time its verdict (rule A17).
 
 use axum::Json;
 use axum::extract::State;

@@ -147,7 +147,7 @@ pub enum Overlap {
 }
 
 /// Whether and when a run that failed is tried again. Fire times that were missed are another
-/// matter: a retry never opens one again (semantics A15).
+/// matter: a retry never opens one again (rule A15).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Retry {
     /// Attempts that may end by themselves, the first one included.

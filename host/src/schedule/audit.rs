@@ -1,4 +1,4 @@
-//! Whether every fire time that came due has exactly one verdict, or one run under way (semantics
+//! Whether every fire time that came due has exactly one verdict, or one run under way (rule
 //! A8). Compares the trigger's own arithmetic with what the ledger holds; decides only.
 
 use std::fmt;

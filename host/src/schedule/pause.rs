@@ -1,4 +1,4 @@
-//! What a pause does to fire times: those that pass meanwhile are `paused` (semantics A18).
+//! What a pause does to fire times: those that pass meanwhile are `paused` (rule A18).
 //!
 //! The cursor of a paused job stays where it is, so that whoever resumes it can still choose to
 //! catch up. Then a long pause is one range in the ledger, counted by the trigger and never walked.
@@ -22,7 +22,7 @@ const MICRO: Duration = Duration::from_micros(1);
 pub enum CatchUp {
     /// They are `paused`; the job goes on with the next one.
     No,
-    /// They are due now, and grace and coalescing decide (semantics A5).
+    /// They are due now, and grace and coalescing decide (rule A5).
     Yes,
 }
 

@@ -1,6 +1,6 @@
 //! Which of the fire times that have come due run, and what becomes of the others.
 //!
-//! First lateness, then backlog (semantics A5): fire times past the grace are misfired; of those
+//! First lateness, then backlog (rule A5): fire times past the grace are misfired; of those
 //! left the overdue ones are coalesced. Found by the trigger's arithmetic, never by walking.
 
 use std::time::Duration;
@@ -104,7 +104,7 @@ pub fn plan_fires(job: &Job, anchor: Timestamp, cursor: Timestamp, now: Timestam
     plan.fires.push(PlannedRun {
         fire_time: last,
         due_at,
-        // A one-shot job is never lost to `skip` (semantics A7), nor is a fire to the backlog that
+        // A one-shot job is never lost to `skip` (rule A7), nor is a fire to the backlog that
         // is made in the same step.
         disposition: match trigger.is_one_shot() || behind_a_backlog {
             true => Disposition::Wait,

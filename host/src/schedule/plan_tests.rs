@@ -35,7 +35,7 @@ fn every_10s(mut keys: Value) -> Job {
 
 const FIRST: &str = "2026-01-01T12:00:10Z";
 
-/// A plan for the job above, in the words of `cases.md`: seconds after 12:00:00.
+/// A plan for the job above at `now`; times are told in seconds after 12:00:00.
 fn plan(keys: Value, now: &str) -> FirePlan {
     plan_fires(&every_10s(keys), at("2026-01-01T12:00:00Z"), at(FIRST), at(now))
 }

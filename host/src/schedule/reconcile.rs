@@ -2,7 +2,7 @@
 //!
 //! The store owns the jobs. A definition whose digest is unchanged changes nothing, so that a
 //! restart keeps next fires, grids and pauses; what is declared no more is parked and never
-//! removed; jobs of REST and guests are not touched (semantics A12, A13). Decides only: whoever
+//! removed; jobs of REST and guests are not touched (rule A12, A13). Decides only: whoever
 //! takes the steps meets versions that moved on, and then asks again.
 
 use std::collections::{BTreeMap, BTreeSet};

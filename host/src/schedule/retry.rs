@@ -1,4 +1,4 @@
-//! Whether a run that failed is tried again, and when (semantics A15).
+//! Whether a run that failed is tried again, and when (rule A15).
 //!
 //! A machine of its own: it counts attempts of one run and knows nothing of fire times. Attempts
 //! that ended because their host died are not counted here; they have `max_rescues`.

@@ -5,7 +5,7 @@ use crate::run::{Run, RunState, StartBy, Verdict, reason};
 use crate::time::Timestamp;
 
 /// By when a fire that is due at `due_at` must have started: its grace is judged again when a slot
-/// is free (semantics A6), and `expires` counts too. The earlier of both stands.
+/// is free (rule A6), and `expires` counts too. The earlier of both stands.
 pub fn start_by(policy: &Policy, due_at: Timestamp) -> Option<StartBy> {
     let grace = policy.misfire_grace_time.map(|grace| StartBy {
         at: due_at.after(grace),
@@ -30,7 +30,7 @@ pub fn expired_at(at: Timestamp) -> StartBy {
 }
 
 /// By when a run whose plugin is not here must have started: after `plugin_wait`, never past the
-/// grace (semantics A21).
+/// grace (rule A21).
 pub fn plugin_start_by(policy: &Policy, due_at: Timestamp, now: Timestamp) -> StartBy {
     let waited = now.after(policy.plugin_wait);
     let at = start_by(policy, due_at).map_or(waited, |start_by| waited.min(start_by.at));

@@ -1,4 +1,4 @@
-//! Where one instant stands with a job: what became of it, or why nothing did (semantics A8).
+//! Where one instant stands with a job: what became of it, or why nothing did (rule A8).
 //!
 //! Decides from what is known and asks nobody; the words for people are made elsewhere.
 

@@ -34,7 +34,7 @@ const TRIM_SOON: Duration = Duration::from_millis(50);
 const FAILED_PAUSE: Duration = Duration::from_secs(1);
 /// Records trimmed in one step.
 const TRIM_BUDGET: usize = 64;
-/// What is kept beside what each job says of itself (semantics A8).
+/// What is kept beside what each job says of itself (rule A8).
 const KEEP: Retention = Retention {
     removed: History { keep: 100, max_age: Duration::from_hours(30 * 24) },
     max_entries: 100_000,
@@ -126,7 +126,7 @@ fn is_time(last: &mut Option<Instant>, every: Duration) -> bool {
     time
 }
 
-/// Gives runs that waited for their plugin for too long the verdict `no_plugin` (semantics A21).
+/// Gives runs that waited for their plugin for too long the verdict `no_plugin` (rule A21).
 async fn drop_unserved(keeper: &Keeper) -> Result<()> {
     let classes = keeper.catalog.borrow().classes();
     let filter = RunFilter { states: vec![RunState::Queued], ..RunFilter::default() };

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Each pass asks the store, decides with the pure rules of `schedule`, and tells the store. A store
-//! that fails means a pause and another try, never the end of the loop (semantics A19).
+//! that fails means a pause and another try, never the end of the loop (rule A19).
 
 pub mod housekeeping;
 mod pass;

@@ -14,7 +14,7 @@ use crate::time::Timestamp;
 ///
 /// Without an offset it is the wall time of `zone`; a time that comes twice means the first pass,
 /// one in a gap is shifted forward by the gap. A date alone is midnight. What lies beyond the year
-/// 9999 in UTC is held at its end. Rule source: semantics 1.2 to 1.5.
+/// 9999 in UTC is held at its end. Rule source: APScheduler 3.11, times.
 ///
 /// # Errors
 ///

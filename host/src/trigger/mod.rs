@@ -18,7 +18,7 @@
 //! stand on a grid of its own that nobody moves, so its cursor is a function of the anchor and of
 //! the last fire time, which are kept.
 //!
-//! Rule source: semantics A1 to A3 and A9 to A12, and part B, 1 to 4.
+//! Rule source: rules A1 to A3 and A9 to A12 of `docs/rules.md`.
 
 mod and;
 mod cron;

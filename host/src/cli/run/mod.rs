@@ -39,7 +39,7 @@ const LOG_PAUSE: Duration = Duration::from_millis(20);
 Examples:
   host run plugins/hello.wasm
   host run plugins/report.wasm --args '{\"path\": \"/data/sales.csv\"}' --dir ./data:/data
-  host run plugins/prune.wasm --handler plan --dir /tmp/cache:/cache:rw --timeout 5s --fuel 5G
+  host run plugins/prune.wasm --handler plan --dir ./cache:/cache:rw --timeout 5s --fuel 5G
 
 The log goes to standard error, the result as JSON to standard output. What is not given is the
 plugin's own default, else the built-in one. Exit codes: 0 succeeded, 1 failed, 3 a limit was hit.")]

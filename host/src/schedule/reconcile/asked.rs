@@ -1,6 +1,6 @@
 //! A job that is made or changed by a call instead of a file.
 //!
-//! What is unchanged stays as it is, as with files. The past is another matter (semantics A12): a
+//! What is unchanged stays as it is, as with files. The past is another matter (rule A12): a
 //! date that has passed is due at once and judged by the grace of its job, and a trigger that has
 //! no fire time left is refused, since whoever asks is there to be told.
 

@@ -202,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn expressions_are_read_as_in_the_table_of_semantics_3_3() {
+    fn expressions_are_read_as_in_the_table_of_forms() {
         for (text, unit, values) in [
             ("*/20", MINUTE, vec![0, 20, 40]),
             ("*/10", DAY, vec![1, 11, 21, 31]),

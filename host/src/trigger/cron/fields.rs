@@ -1,6 +1,6 @@
 //! A cron as APScheduler writes it: eight keys, one expression each, all of which must match.
 //!
-//! `day_of_week` counts from 0 = Monday, unlike Unix (that is `text`). Rule source: semantics 3.
+//! `day_of_week` counts from 0 = Monday, unlike Unix (that is `text`). Rule source: APScheduler 3.11, cron fields.
 
 use super::calendar::{Calendar, DayMatch, Days, Place, Placed};
 use super::field::{self, Run, Unit};

@@ -1,7 +1,7 @@
 //! The situations of a scheduler that this project collected, each in virtual time: what our policies
 //! make of them.
 //!
-//! Ids are those of the collection, which says what APScheduler 3.11.3 does; where semantics, part A,
+//! Ids are those of the collection, which says what APScheduler 3.11.3 does; where the rules of `docs/rules.md`
 //! decides otherwise, the answer here is ours. Every situation is either proved here or left out
 //! with a reason.
 
