@@ -143,3 +143,53 @@ fn foreign_hosts_and_origins_are_refused() {
         assert_eq!(status.as_u16(), 403, "{header}");
     }
 }
+
+#[test]
+fn the_events_of_a_fire_come_in_order_and_a_range_has_two() {
+    use std::io::BufRead;
+
+    let site = Site::new("");
+    site.plugin("behave", "behave");
+    let host = site.start();
+    let request = ureq::get(format!("{}/v1/events", host.url())).config();
+    let patience = std::time::Duration::from_secs(60);
+    let answer = request.timeout_global(Some(patience)).build().call().unwrap();
+    let mut lines = std::io::BufReader::new(answer.into_body().into_reader()).lines();
+    let heard = lines.next().unwrap().unwrap();
+    assert!(heard.starts_with(':'), "{heard}");
+    let soon = |seconds: u64| {
+        let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
+        campanile::time::Timestamp::from_secs(i64::try_from(now + seconds).unwrap())
+    };
+    let once = json!({
+        "id": "once", "plugin": "behave", "handler": "ok",
+        "trigger": {"type": "date", "run_date": soon(2).to_string()},
+    });
+    let busy = json!({
+        "id": "busy", "plugin": "behave", "handler": "sleep", "args": {"ms": 2500},
+        "trigger": {"type": "interval", "seconds": 1, "end_date": soon(7).to_string()},
+    });
+    for job in [&once, &busy] {
+        let (status, answer) = host.post("/v1/jobs", job);
+        assert_eq!(status, 201, "{answer}");
+    }
+    let mut of_once = Vec::new();
+    let mut of_busy = Vec::new();
+    while !(of_once.ends_with(&["job.finished".to_owned()])
+        && of_busy.contains(&"range.closed".to_owned()))
+    {
+        let line = lines.next().expect("the stream goes on").unwrap();
+        let Some(data) = line.strip_prefix("data: ") else { continue };
+        let event: Value = serde_json::from_str(data).unwrap();
+        let kind = event["type"].as_str().unwrap().to_owned();
+        match event["job"].as_str() {
+            Some("once") => of_once.push(kind),
+            Some("busy") => of_busy.push(kind),
+            _ => (),
+        }
+    }
+    let order = ["job.due", "run.queued", "run.started", "run.succeeded", "job.finished"];
+    assert_eq!(of_once, order);
+    let first = |kind: &str| of_busy.iter().position(|other| other == kind).unwrap();
+    assert!(first("range.opened") < first("range.closed"), "{of_busy:?}");
+}

@@ -19,6 +19,7 @@ use campanile::scheduler::Scheduler;
 use campanile::scheduler::wake::Wake;
 use campanile::status::Status;
 use campanile::store::Store;
+use campanile::time::Timestamp;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
@@ -74,8 +75,8 @@ impl Rig {
         let line = Line::new(self, Arc::clone(&store));
         let (start, processor) = (Instant::now(), processor_time());
         let running = line.start(self);
-        // Asking the store how much is done would keep it from doing it, so the slots are asked.
-        while running.slots.taken() > 0 || self.done(store.as_ref()) < total {
+        // The store counts its runs to answer, and does nothing else meanwhile: it is asked last.
+        while running.is_busy() || self.done(store.as_ref()) < total {
             std::thread::sleep(LOOK_EVERY);
         }
         let (took, processor) = (start.elapsed(), processor_time().saturating_sub(processor));
@@ -120,6 +121,7 @@ struct Line {
 /// The same, started.
 struct Running {
     slots: Slots,
+    status: Arc<Status>,
     stop_scheduler: Arc<AtomicBool>,
     wake: Arc<Wake>,
     stop_executor: watch::Sender<Stop>,
@@ -168,6 +170,7 @@ impl Line {
         let (stop_executor, executor_stop) = watch::channel(Stop::No);
         Running {
             slots: executor.slots.clone(),
+            status: Arc::clone(&executor.status),
             stop_scheduler: Arc::clone(&scheduler.stop),
             wake: Arc::clone(&scheduler.wake),
             stop_executor,
@@ -178,6 +181,11 @@ impl Line {
 }
 
 impl Running {
+    /// Whether the scheduler has not seen all that was due, or runs are under way.
+    fn is_busy(&self) -> bool {
+        self.status.last_pass() == Timestamp::from_micros(0) || self.slots.taken() > 0
+    }
+
     fn stop(self, rig: &Rig) {
         self.stop_scheduler.store(true, Ordering::Release);
         self.wake.call();

@@ -102,8 +102,15 @@ async fn follow(app: App, key: RunKey, mut from: u64, sender: mpsc::Sender<Bytes
 }
 
 /// A body made of what comes through a channel.
-struct Lines {
+pub struct Lines {
     receiver: mpsc::Receiver<Bytes>,
+}
+
+impl Lines {
+    /// What comes through `receiver`, until its sender is gone.
+    pub fn new(receiver: mpsc::Receiver<Bytes>) -> Self {
+        Self { receiver }
+    }
 }
 
 impl hyper::body::Body for Lines {

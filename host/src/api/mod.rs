@@ -13,6 +13,7 @@ mod conditions;
 mod define;
 mod enqueue;
 pub mod error;
+mod events;
 mod guard;
 mod health;
 pub mod in_process;

@@ -6,7 +6,9 @@ use axum::routing::{get, post};
 use http::{Method, Uri};
 
 use super::error::{ApiError, Kind};
-use super::{App, define, enqueue, guard, health, jobs, logs, plugins, runs, start, steer, why};
+use super::{
+    App, define, enqueue, events, guard, health, jobs, logs, plugins, runs, start, steer, why,
+};
 
 /// Every path, behind the guard.
 pub fn router(app: App) -> Router {
@@ -52,12 +54,12 @@ fn plugins_and_hosts() -> Router<App> {
         "/v1/tenants",
         "/v1/tenants/{tenant}",
         "/v1/tenants/{tenant}/usage",
-        "/v1/events",
         "/v1/openapi.json",
     ] {
         router = router.route(path, get(not_built));
     }
     router
+        .route("/v1/events", get(events::stream))
         .route("/v1/reload", post(not_built))
         .route("/v1/scheduler/pause", post(steer::pause_scheduler))
         .route("/v1/scheduler/resume", post(steer::resume_scheduler))
