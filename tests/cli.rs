@@ -230,3 +230,30 @@ fn usage_errors_exit_with_2() {
         assert_eq!(code(&site.cli(&args)), 2, "{args:?}");
     }
 }
+
+#[test]
+fn events_are_printed_as_they_come() {
+    use std::io::{BufRead, BufReader};
+
+    let site = Site::new("[jobs.once]\nplugin = \"behave\"\nhandler = \"ok\"\n");
+    site.plugin("behave", "behave");
+    let host = site.start();
+    let mut events = std::process::Command::new(crate::support::host::binary())
+        .args(["events", "-f", "--json", "--url", &host.url()])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (sender, lines) = std::sync::mpsc::channel();
+    let stdout = BufReader::new(events.stdout.take().unwrap());
+    std::thread::spawn(move || {
+        stdout.lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+    });
+    let mut heard = String::new();
+    crate::support::eventually("the end of a run among the events", || {
+        assert_eq!(code(&host.cli(&["trigger", "once"])), 0);
+        heard.extend(lines.try_iter());
+        heard.contains("run.succeeded").then_some(())
+    });
+    events.kill().unwrap();
+    events.wait().unwrap();
+}

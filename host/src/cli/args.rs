@@ -7,8 +7,8 @@ use clap::{Args, Parser, Subcommand};
 use super::exit::Failure;
 use super::logging::LogFormat;
 use super::{
-    cancel, explain, import, init, inspect, jobs, logs, next, pause, plan, plugins, run, runs,
-    serve, simulate, trigger, validate, why,
+    cancel, events, explain, import, init, inspect, jobs, logs, next, pause, plan, plugins, run,
+    runs, serve, simulate, trigger, validate, why,
 };
 use crate::config::Config;
 use crate::config::load;
@@ -105,6 +105,8 @@ pub enum Command {
     Resume(pause::Resume),
     /// Tell what became of an instant, and why
     Why(why::Why),
+    /// Tell what happens, as it happens
+    Events(events::Events),
     /// Cancel a run
     Cancel(cancel::Cancel),
     /// List and show plugins

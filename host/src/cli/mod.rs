@@ -7,6 +7,7 @@
 mod args;
 mod cancel;
 mod carried;
+mod events;
 mod exit;
 mod explain;
 mod import;
@@ -77,6 +78,7 @@ fn run_command(command: Command, common: &Common) -> Result<Exit, Failure> {
         Command::Pause(args) => pause::pause(&args, common),
         Command::Resume(args) => pause::resume(&args, common),
         Command::Why(args) => why::why(&args, common),
+        Command::Events(args) => events::events(&args, common),
         Command::Cancel(args) => cancel::cancel(&args, common),
         Command::Plugins(args) => plugins::plugins(&args, common),
     }
