@@ -11,7 +11,7 @@ mod host;
 
 use std::time::Duration;
 
-use crate::findings::{Aim, Findings, MACHINE_SLACK};
+use crate::findings::{Aim, Findings, MACHINE_SLACK, NO_SLACK};
 use crate::rig::Rig;
 use crate::sample::{Sample, micros, millis};
 use host::{Bells, Others, Store};
@@ -43,6 +43,10 @@ const BUSY_SQLITE: Aim = Aim::AtMost(15.0);
 const IDLE_MEMORY: Aim = Aim::AtMost(0.3);
 /// Where the baseline is late itself, `--check` lets us be so many times later than it.
 const TIMES_BARE: f64 = 2.0;
+/// A disk that takes longer for one sync can't be asked for SQLite's aim.
+const LONGEST_SYNC: Duration = Duration::from_millis(15);
+/// Of the fires so many have to have run: those that did not were never late.
+const RAN: Aim = Aim::AtLeast(99.0);
 
 pub fn measure(rig: &Rig, findings: &mut Findings) {
     let bells = Bells::new();
@@ -53,10 +57,19 @@ pub fn measure(rig: &Rig, findings: &mut Findings) {
         show(findings, "bare task, tokio::time", &bare::task(BUSY, Duration::ZERO).join());
         (bare, BUSY)
     });
-    judge(findings, "memory", &ours, &bare, BUSY_MEMORY);
-    let (syncs, ours) = bells.beside(rig, Store::Sqlite, Others::Spin, || (bare::syncs(), BUSY));
+    judge(findings, "memory", &ours, bare.quantile(0.99), BUSY_MEMORY);
+    show(findings, "ours, memory: over", &ours.over);
+    let syncs = |load| (bare::syncs(load), load);
+    let (syncs, ours) = bells.beside(rig, Store::Sqlite, Others::Spin, || syncs(BUSY));
     show(findings, "bare write and sync", &syncs);
-    judge(findings, "SQLite", &ours, &syncs, BUSY_SQLITE);
+    // Of a thousand fires a second very many wait for one slow sync.
+    if LONGEST_SYNC < syncs.max() {
+        show(findings, &started("SQLite"), &ours.started);
+        findings.note("SQLite is not judged: the disk itself is too slow; TMPDIR names another");
+    } else {
+        judge(findings, "SQLite", &ours, syncs.quantile(0.99), BUSY_SQLITE);
+    }
+    show(findings, "ours, SQLite: over", &ours.over);
 
     findings.note("10 fires a second and nothing else");
     let (loops, ours) = bells.beside(rig, Store::Memory, Others::None, || {
@@ -68,11 +81,14 @@ pub fn measure(rig: &Rig, findings: &mut Findings) {
     let bare = thread.join().expect("a thread");
     show(findings, "bare thread, park_timeout", &bare);
     show(findings, "bare task, tokio::time", &task.join());
-    judge(findings, "memory", &ours, &bare, IDLE_MEMORY);
+    judge(findings, "memory", &ours, bare.quantile(0.99), IDLE_MEMORY);
+    show(findings, "ours, memory: over", &ours.over);
 }
 
 /// How late the runs of one host were.
 pub struct Late {
+    /// Percent of the fires that became runs and started.
+    ran: f64,
     started: Sample,
     over: Sample,
 }
@@ -81,14 +97,18 @@ fn show(findings: &Findings, what: &str, late: &Sample) {
     findings.figure(&line(what, late), millis(late.quantile(0.99)), "ms");
 }
 
-fn judge(findings: &mut Findings, store: &str, ours: &Late, bare: &Sample, aim: Aim) {
+fn judge(findings: &mut Findings, store: &str, ours: &Late, bare: Duration, aim: Aim) {
     let most = match aim {
         Aim::AtMost(most) | Aim::AtLeast(most) => most,
     };
-    let slack = MACHINE_SLACK.max(TIMES_BARE * millis(bare.quantile(0.99)) / most);
-    let what = line(&format!("ours, {store}: started"), &ours.started);
+    let slack = MACHINE_SLACK.max(TIMES_BARE * millis(bare) / most);
+    let what = line(&started(store), &ours.started);
     findings.aim(&what, millis(ours.started.quantile(0.99)), "ms", aim, slack);
-    show(findings, &format!("ours, {store}: over"), &ours.over);
+    findings.aim(&format!("ours, {store}: of the fires ran"), ours.ran, "%", RAN, NO_SLACK);
+}
+
+fn started(store: &str) -> String {
+    format!("ours, {store}: started")
 }
 
 fn line(what: &str, late: &Sample) -> String {

@@ -10,19 +10,21 @@ use crate::sample::Sample;
 /// Time to get ready.
 const AHEAD: Duration = Duration::from_millis(100);
 
-/// Pages that are written.
-const PAGES: usize = 1_000;
 const PAGE: [u8; 4096] = [7; 4096];
 
-/// What it takes to append a page to a file and to have it on disk: the least that a commit takes.
-pub fn syncs() -> Sample {
+/// What it takes to append a page to a file and to have it on disk, which is the least that a commit
+/// takes: at each fire, or as soon as the one before is there.
+pub fn syncs(load: Load) -> Sample {
     let mut file = tempfile::tempfile().expect("a file");
-    let sync = |_| {
+    let begin = Instant::now();
+    let mut times = Vec::new();
+    while begin.elapsed() < load.gap() * load.fires() {
         let start = Instant::now();
         file.write_all(&PAGE).and_then(|()| file.sync_data()).expect("a page on disk");
-        start.elapsed()
-    };
-    Sample::new((0..PAGES).map(sync).collect())
+        times.push(start.elapsed());
+        thread::sleep(load.gap().saturating_sub(start.elapsed()));
+    }
+    Sample::new(times)
 }
 
 /// A thread that parks until each fire.

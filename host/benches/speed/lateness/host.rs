@@ -131,7 +131,9 @@ async fn ring(store: &Arc<dyn store::Store>, now: Timestamp, load: Load) -> Late
     let late = |end: fn(&Run) -> Option<Timestamp>| {
         Sample::new(runs.iter().filter_map(|run| Some(end(run)?.since(run.due_at))).collect())
     };
-    Late { started: late(|run| run.started_at), over: late(|run| run.finished_at) }
+    let started = late(|run| run.started_at);
+    let ran = started.len() as f64 / f64::from(load.fires()) * 100.0;
+    Late { ran, started, over: late(|run| run.finished_at) }
 }
 
 /// The runs of the bells.
