@@ -11,7 +11,7 @@ use campanile::run::{RunState, Verdict};
 use campanile::runtime::Host;
 use campanile::time::Timestamp;
 
-use crate::support::guests;
+use crate::support::{eventually, eventually_async, guests};
 
 fn at(text: &str) -> Timestamp {
     Timestamp::parse(text).unwrap()
@@ -34,15 +34,11 @@ async fn host(dir: &Path, clock: &Arc<ManualClock>, keys: &str) -> Host {
 /// Waits until the job has this many runs that are done, and gives its ledger, oldest first.
 async fn ledger_after(host: &Host, runs: usize) -> Vec<LedgerItem> {
     let done = RunFilter { states: vec![RunState::Done], ..RunFilter::default() };
-    let start = std::time::Instant::now();
-    loop {
-        let found = host.store().runs(done.clone(), Page::default()).await.unwrap().items.len();
-        if found >= runs {
-            break;
-        }
-        assert!(start.elapsed().as_secs() < 30, "{found} runs of {runs}");
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    eventually_async(&format!("{runs} runs"), async || {
+        let found = host.store().runs(done.clone(), Page::default()).await.unwrap();
+        (found.items.len() >= runs).then_some(())
+    })
+    .await;
     let job = JobKey { tenant: "default".parse().unwrap(), job: "j".parse().unwrap() };
     let ledger = host.store().ledger(&job, LedgerFilter::default(), Page::default()).await.unwrap();
     ledger.items.into_iter().rev().collect()
@@ -76,11 +72,9 @@ async fn a_clock_stepped_forward_is_lateness_and_stepped_back_fires_nothing_twic
     assert_eq!(ledger[1].into, ledger[2].run);
 
     clock.set(at("2026-01-01T12:30:00Z"));
-    let start = std::time::Instant::now();
-    while host.status().last_pass() != at("2026-01-01T12:30:00Z") {
-        assert!(start.elapsed().as_secs() < 30, "the scheduler does not look");
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    eventually("a look of the scheduler", || {
+        (host.status().last_pass() == at("2026-01-01T12:30:00Z")).then_some(())
+    });
     assert_eq!(shape(&ledger_after(&host, 2).await), hour, "a step back fires nothing");
 
     clock.set(at("2026-01-01T13:00:10Z"));
@@ -98,16 +92,12 @@ async fn a_fire_past_its_grace_is_misfired_with_the_reason() {
     let host = host(dir.path(), &clock, keys).await;
     clock.set(at("2026-01-01T15:00:01Z"));
     let job = JobKey { tenant: "default".parse().unwrap(), job: "j".parse().unwrap() };
-    let start = std::time::Instant::now();
-    let item = loop {
+    let item = eventually_async("a verdict", async || {
         let filter = LedgerFilter::default();
         let ledger = host.store().ledger(&job, filter, Page::default()).await.unwrap();
-        if let Some(item) = ledger.items.into_iter().next() {
-            break item;
-        }
-        assert!(start.elapsed().as_secs() < 30, "no verdict");
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    };
+        ledger.items.into_iter().next()
+    })
+    .await;
     assert_eq!((item.verdict, item.reason.as_ref()), (Verdict::Misfired, "late"));
     let next = host.store().get(&job).await.unwrap().unwrap().cursor;
     assert_eq!(next, Some(at("2026-01-02T13:00:00Z")));

@@ -27,3 +27,19 @@ pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         std::thread::sleep(LOOK_EVERY);
     }
 }
+
+/// The same, where looking has to be awaited.
+///
+/// # Panics
+///
+/// As [`eventually`].
+pub async fn eventually_async<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(start.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain for: {what}");
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}

@@ -9,9 +9,9 @@ use super::reach;
 use super::screen::{Tone, note, print, print_json};
 use super::table::{Cell, pairs, table};
 use crate::api::view::run::RunView;
+use crate::run::RunState;
 use crate::run::id::RunId;
 use crate::run::outcome::Outcome;
-use crate::run::{RunState, Verdict};
 
 /// Runs that are listed for a person who gives no number.
 const A_SCREEN: usize = 20;
@@ -168,7 +168,7 @@ fn state(run: &RunView) -> Cell {
         (RunState::Running, _) => ("running", Tone::Plain),
         (RunState::Retrying, _) => ("retrying", Tone::Odd),
         (RunState::Queued, _) => ("queued", Tone::Plain),
-        (RunState::Done, Some(verdict)) => (verdict_word(verdict), Tone::Odd),
+        (RunState::Done, Some(verdict)) => (verdict.word(), Tone::Odd),
         (RunState::Done, None) => ("done", Tone::Plain),
     };
     match (&run.reason, run.state) {
@@ -176,21 +176,6 @@ fn state(run: &RunView) -> Cell {
             Cell::new(format!("{word} ({reason})"), tone)
         }
         (Some(_), RunState::Running | RunState::Retrying) | (None, _) => Cell::new(word, tone),
-    }
-}
-
-/// The word for what became of a fire time.
-pub(super) fn verdict_word(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Ran => "ran",
-        Verdict::Misfired => "misfired",
-        Verdict::Coalesced => "coalesced",
-        Verdict::Skipped => "skipped",
-        Verdict::Paused => "paused",
-        Verdict::Quota => "quota",
-        Verdict::NoPlugin => "no_plugin",
-        Verdict::Expired => "expired",
-        Verdict::Cancelled => "cancelled",
     }
 }
 

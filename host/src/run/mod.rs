@@ -94,6 +94,23 @@ pub enum Verdict {
     Cancelled,
 }
 
+impl Verdict {
+    /// The word for it, as in JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ran => "ran",
+            Self::Misfired => "misfired",
+            Self::Coalesced => "coalesced",
+            Self::Skipped => "skipped",
+            Self::Paused => "paused",
+            Self::Quota => "quota",
+            Self::NoPlugin => "no_plugin",
+            Self::Expired => "expired",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
 /// The word for a verdict's why. One vocabulary for people, REST and tests.
 pub type Reason = std::borrow::Cow<'static, str>;
 
@@ -330,4 +347,27 @@ pub enum LogStream {
     Stdout,
     /// Standard error.
     Stderr,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Verdict;
+
+    #[test]
+    fn the_word_for_a_verdict_is_the_one_in_json() {
+        for word in [
+            "ran",
+            "misfired",
+            "coalesced",
+            "skipped",
+            "paused",
+            "quota",
+            "no_plugin",
+            "expired",
+            "cancelled",
+        ] {
+            let verdict: Verdict = serde_json::from_value(word.into()).unwrap();
+            assert_eq!(verdict.word(), word);
+        }
+    }
 }

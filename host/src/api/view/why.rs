@@ -216,7 +216,7 @@ fn of_the_verdict(known: &Known<'_>) -> Option<String> {
         }
         (None, _) => return None,
     };
-    let mut said = format!("verdict `{}`, reason `{reason}`", word(verdict));
+    let mut said = format!("verdict `{}`, reason `{reason}`", verdict.word());
     if let Some(words) = policy(known.job, verdict, &reason) {
         said.push_str(&format!(": {words}"));
     }
@@ -320,24 +320,10 @@ fn how(run: &Run) -> String {
     match (run.outcome, run.verdict, run.state) {
         (Some(outcome), _, RunState::Done) => format!("is over: {}", outcome.as_str()),
         (None, Some(verdict), RunState::Done) => {
-            format!("is over and did not run: {}", word(verdict))
+            format!("is over and did not run: {}", verdict.word())
         }
         (_, _, RunState::Running) => "is running".to_owned(),
         (_, _, RunState::Retrying) => "is tried again later".to_owned(),
         (_, _, RunState::Queued | RunState::Done) => "waits".to_owned(),
-    }
-}
-
-fn word(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Ran => "ran",
-        Verdict::Misfired => "misfired",
-        Verdict::Coalesced => "coalesced",
-        Verdict::Skipped => "skipped",
-        Verdict::Paused => "paused",
-        Verdict::Quota => "quota",
-        Verdict::NoPlugin => "no_plugin",
-        Verdict::Expired => "expired",
-        Verdict::Cancelled => "cancelled",
     }
 }

@@ -7,7 +7,6 @@ use chrono_tz::Tz;
 use serde::Serialize;
 
 use crate::cli::exit::Failure;
-use crate::cli::runs::verdict_word;
 use crate::cli::screen::{Channel, Tone, note, paint, print};
 use crate::cli::table::{Cell, table};
 use crate::run::Verdict;
@@ -82,7 +81,7 @@ fn verdict(decision: &Decision) -> [Cell; 7] {
             (if tone == Tone::Good { "ran".to_owned() } else { format!("ran, {word}") }, tone)
         }
         (Some(Verdict::Ran), None) => ("ran, under way".to_owned(), Tone::Plain),
-        (Some(verdict), _) => (verdict_word(verdict).to_owned(), Tone::Odd),
+        (Some(verdict), _) => (verdict.word().to_owned(), Tone::Odd),
     };
     let more = decision.covers.filter(|covers| *covers > 1);
     [
