@@ -15,8 +15,10 @@ use campanile::executor::live::Live;
 use campanile::executor::slots::Slots;
 use campanile::executor::{Executor, Stop};
 use campanile::job::PluginKey;
+use campanile::job::names::QueueName;
+use campanile::record::HostInfo;
 use campanile::record::query::{LedgerFilter, Page};
-use campanile::record::step::{Conflict, Hello, NewSchedule};
+use campanile::record::step::{Conflict, NewSchedule};
 use campanile::schedule::audit::audit;
 use campanile::schedule::reconcile::{Step, reconcile};
 use campanile::scheduler::Scheduler;
@@ -68,7 +70,7 @@ async fn a_store_that_fails_delays_the_loop_and_ends_nothing() {
     }
     let faulty = Arc::new(Faulty::new(Arc::clone(&beneath)));
     let store: Arc<dyn Store> = Arc::<Faulty>::clone(&faulty);
-    let hello = Hello { host: "test".into(), version: "0".into() };
+    let hello = HostInfo::named("test");
     let session = store.attach(hello, clock.now()).await.unwrap().session;
 
     let key = PluginKey { tenant: "default".parse().unwrap(), plugin: "noop".parse().unwrap() };
@@ -94,6 +96,7 @@ async fn a_store_that_fails_delays_the_loop_and_ends_nothing() {
         slots: slots.clone(),
         status: Arc::clone(&status),
         live: Arc::new(Live::default()),
+        queues: Arc::new([QueueName::default()].into()),
     };
     let (stop, wake) = (Arc::new(AtomicBool::new(false)), Arc::new(Wake::default()));
     let scheduler = Scheduler {
@@ -159,7 +162,7 @@ async fn a_hundred_thousand_jobs_that_are_due_in_one_second_are_all_fired() {
         schedule.key.job = format!("j{number}").parse().unwrap();
         store.put(schedule, Conflict::Fail, noon).await.unwrap();
     }
-    let hello = Hello { host: "test".into(), version: "0".into() };
+    let hello = HostInfo::named("test");
     let session = store.attach(hello, noon).await.unwrap().session;
     let scheduler = Scheduler {
         store: Arc::clone(&store),

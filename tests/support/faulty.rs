@@ -12,10 +12,10 @@ use campanile::record::query::{
 };
 use campanile::record::step::{
     Acquire, Attached, AttemptEnd, Beat, CancelReply, Change, Claim, Conflict, Due, Finished,
-    FireIntent, Fired, Hello, LiveRuns, NewRun, NewSchedule, Patch, Put, Reaped, Retention,
-    RunProgress, Started, Trimmed,
+    FireIntent, Fired, LiveRuns, NewRun, NewSchedule, Patch, Pulse, Put, Reaped, Retention,
+    Started, Trimmed,
 };
-use campanile::record::{Caps, Doc, Health, Schedule, Session};
+use campanile::record::{Caps, Doc, Health, HostInfo, HostRecord, Schedule, Session};
 use campanile::run::id::Fence;
 use campanile::run::{LogLine, Reason, Run, RunKey, Verdict};
 use campanile::store::error::StoreError;
@@ -81,10 +81,16 @@ impl Store for Faulty {
     fn watch(&self) -> broadcast::Receiver<Change> {
         self.inner.watch()
     }
-    async fn attach(&self, hello: Hello, now: Timestamp) -> Result<Attached> {
-        self.inner.attach(hello, now).await
+    fn feed(&self) -> broadcast::Receiver<Change> {
+        self.inner.feed()
     }
-    async fn beat(&self, s: &Session, p: Vec<RunProgress>, now: Timestamp) -> Result<Beat> {
+    async fn attach(&self, info: HostInfo, now: Timestamp) -> Result<Attached> {
+        self.inner.attach(info, now).await
+    }
+    async fn hosts(&self) -> Result<Vec<HostRecord>> {
+        flaky!(self, self.inner.hosts())
+    }
+    async fn beat(&self, s: &Session, p: Pulse, now: Timestamp) -> Result<Beat> {
         flaky!(self, self.inner.beat(s, p, now))
     }
     async fn reap(&self, s: &Session, peer: &Session, seen: u64, now: Timestamp) -> Result<Reaped> {

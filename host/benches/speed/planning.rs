@@ -16,7 +16,7 @@ use campanile::executor::Claimed;
 use campanile::executor::slots::Slots;
 use campanile::record::Schedule;
 use campanile::record::query::{JobFilter, Page};
-use campanile::record::step::{AttemptEnd, Hello};
+use campanile::record::step::AttemptEnd;
 use campanile::run::outcome::{Outcome, Usage};
 use campanile::scheduler::Scheduler;
 use campanile::scheduler::wake::Wake;
@@ -92,7 +92,7 @@ impl World {
         let store = Arc::new(EmbeddedStore::memory());
         let ((), bytes) = bytes_kept(|| runtime.block_on(fill(store.as_ref(), size)));
         let clock = Arc::new(ManualClock::at(START));
-        let hello = Hello { host: "bench".into(), version: "0".into() };
+        let hello = campanile::record::HostInfo::named("bench");
         let attached = runtime.block_on(store.attach(hello, START)).expect("a session");
         let (claims_sender, claims) = mpsc::channel(2 * DUE);
         let shared: SharedClock = Arc::<ManualClock>::clone(&clock);

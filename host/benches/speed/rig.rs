@@ -13,8 +13,9 @@ use campanile::executor::live::Live;
 use campanile::executor::slots::Slots;
 use campanile::executor::{Executor, Stop};
 use campanile::job::PluginKey;
+use campanile::job::names::QueueName;
 use campanile::job::names::TenantId;
-use campanile::record::step::Hello;
+use campanile::record::HostInfo;
 use campanile::scheduler::Scheduler;
 use campanile::scheduler::wake::Wake;
 use campanile::status::Status;
@@ -131,7 +132,7 @@ struct Running {
 
 impl Line {
     fn new(rig: &Rig, store: Arc<dyn Store>) -> Self {
-        let hello = Hello { host: "bench".into(), version: "0".into() };
+        let hello = HostInfo::named("bench");
         let attached = rig.runtime.block_on(store.attach(hello, rig.clock.now()));
         let session = attached.expect("a session").session;
         // A receiver keeps what was sent last, whoever sent it.
@@ -149,6 +150,7 @@ impl Line {
             slots: slots.clone(),
             status: Arc::clone(&status),
             live: Arc::new(Live::default()),
+            queues: Arc::new([QueueName::default()].into()),
         };
         let scheduler = Scheduler {
             store,

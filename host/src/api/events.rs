@@ -66,7 +66,7 @@ pub async fn stream(
 
 /// Tells until the reader is gone or the host shuts down.
 async fn pump(app: App, tenant: TenantId, sender: mpsc::Sender<Bytes>) {
-    let mut changes = app.context.store.watch();
+    let mut changes = app.context.store.feed();
     let mut stop = app.stop.clone();
     let mut seen = Seen::since(app.context.clock.now());
     // A first line, so that the reader knows that it is heard from now on.

@@ -65,7 +65,7 @@ fn followed(app: App, key: RunKey, from: u64) -> Response {
 
 /// Sends pieces of the log until no more can come, the reader is gone, or the host shuts down.
 async fn follow(app: App, key: RunKey, mut from: u64, sender: mpsc::Sender<Bytes>) {
-    let mut changes = app.context.store.watch();
+    let mut changes = app.context.store.feed();
     let mut stop = app.stop.clone();
     loop {
         let piece = match app.context.store.log_read(&key, from, MAX_PAGE).await {

@@ -112,7 +112,7 @@ fn no_such_run(name: &str) -> ApiError {
 
 /// The run once it is done, or as it is when `wait` is over or the host shuts down.
 async fn settled(app: &App, key: &RunKey, wait: Duration) -> Result<Run, ApiError> {
-    let mut changes = app.context.store.watch();
+    let mut changes = app.context.store.feed();
     let mut stop = app.stop.clone();
     let deadline = Instant::now() + wait;
     loop {

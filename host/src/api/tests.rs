@@ -13,9 +13,11 @@ use super::Context;
 use crate::catalog::{Catalog, Entry, State};
 use crate::clock::{ManualClock, SharedClock};
 use crate::config::Config;
+use crate::job::names::QueueName;
 use crate::job::names::TenantId;
 use crate::job::{History, JobKey, PluginKey, Source};
-use crate::record::step::{Acquire, AttemptEnd, Claim, Conflict, Hello, NewSchedule};
+use crate::record::HostInfo;
+use crate::record::step::{Acquire, AttemptEnd, Claim, Conflict, NewSchedule};
 use crate::record::{Definition, Session, TriggerState};
 use crate::run::outcome::{Outcome, Usage};
 use crate::run::{LogLevel, LogLine, LogStream};
@@ -154,13 +156,17 @@ impl Served {
 
     /// Makes a run of `job` and claims it, as an executor does.
     async fn claimed(&self, job: &str) -> (Session, Claim) {
-        let hello = Hello { host: "tower".into(), version: "0".into() };
+        let hello = HostInfo::named("tower");
         let session = self.store.attach(hello, now()).await.unwrap().session;
         let (status, _) = self.ask("POST", &format!("/v1/jobs/{job}/run"), None).await;
         assert_eq!(status, 202);
         let plugin =
             PluginKey { tenant: TenantId::default_tenant(), plugin: "report".parse().unwrap() };
-        let want = Acquire { slots: 1, classes: Arc::new([plugin].into()) };
+        let want = Acquire {
+            slots: 1,
+            queues: Arc::new([QueueName::default()].into()),
+            classes: Arc::new([plugin].into()),
+        };
         let claim = self.store.acquire(&session, want, now()).await.unwrap().remove(0);
         (session, claim)
     }

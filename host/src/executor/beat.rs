@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
 use super::{Claimed, Executor};
-use crate::record::step::{Claim, RunProgress};
+use crate::record::step::{Claim, Pulse, RunProgress};
 use crate::run::id::Fence;
 use crate::run::{RunKey, RunState};
 use crate::store::Result;
@@ -25,7 +25,8 @@ impl Executor {
         loop {
             tokio::time::sleep(BEAT).await;
             let progress = self.flush().await;
-            match self.store.beat(&self.session, progress, self.clock.now()).await {
+            let pulse = Pulse { progress, info: None };
+            match self.store.beat(&self.session, pulse, self.clock.now()).await {
                 Ok(beat) => {
                     for (run, why) in beat.cancels {
                         debug!(%run, "is to be cancelled");

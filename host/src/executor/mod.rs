@@ -14,6 +14,7 @@ mod beat;
 pub mod live;
 pub mod slots;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ use crate::catalog::Catalog;
 use crate::catalog::jobs::JobCache;
 use crate::clock::SharedClock;
 use crate::engine::Engine;
+use crate::job::names::QueueName;
 use crate::record::Session;
 use crate::record::step::{Acquire, Change, Claim, MAX_ACQUIRE};
 use crate::status::Status;
@@ -58,6 +60,8 @@ pub struct Executor {
     pub status: Arc<Status>,
     /// What is under way.
     pub live: Arc<Live>,
+    /// The queues that it takes runs from.
+    pub queues: Arc<BTreeSet<QueueName>>,
 }
 
 /// A run that the scheduler claimed in the step that made it, with its slot.
@@ -132,7 +136,8 @@ impl Executor {
                 return;
             }
             let classes = self.catalog.borrow().classes();
-            let want = Acquire { slots: slots.len(), classes };
+            let queues = Arc::clone(&self.queues);
+            let want = Acquire { slots: slots.len(), queues, classes };
             let claims = match self.store.acquire(&self.session, want, self.clock.now()).await {
                 Ok(claims) => claims,
                 Err(error) => {

@@ -111,6 +111,7 @@ pub fn built_in() -> Entries {
         ("args", json!(null)),
         ("config", json!({})),
         ("tags", json!([])),
+        ("queue", json!("default")),
         ("priority", json!(0)),
         ("misfire_grace_time", json!("none")),
         ("coalesce", json!("latest")),

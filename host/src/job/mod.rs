@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use crate::time::Timestamp;
 use crate::trigger::Trigger;
-use names::{HandlerName, JobId, PluginName, TenantId};
+use names::{HandlerName, JobId, PluginName, QueueName, TenantId};
 
 /// A job's full name. No call inside the host names a job without its tenant.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -67,6 +67,8 @@ pub struct Job {
     pub config: BTreeMap<String, String>,
     /// Words to find it by.
     pub tags: Vec<String>,
+    /// Which hosts take its runs: those that serve this queue.
+    pub queue: QueueName,
     /// 0 to 9; of queued runs the higher goes first.
     pub priority: u8,
     /// What happens to fires that are late, overlap or fail.

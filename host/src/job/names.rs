@@ -81,6 +81,18 @@ name!(
     TenantId, "tenant name (lower case)", true
 );
 
+name!(
+    /// The name of a queue: hosts say which they serve.
+    QueueName, "queue name", false
+);
+
+impl Default for QueueName {
+    /// The queue of runs whose job names none.
+    fn default() -> Self {
+        Self("default".into())
+    }
+}
+
 impl TenantId {
     /// The tenant of everything that names none.
     pub fn default_tenant() -> Self {

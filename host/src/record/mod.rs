@@ -5,13 +5,14 @@
 pub mod query;
 pub mod step;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
+use crate::job::names::QueueName;
 use crate::job::{History, JobKey, Overlap, Policy, Source};
 use crate::run::id::{SessionId, Uid};
 use crate::time::Timestamp;
@@ -48,6 +49,66 @@ pub struct Session {
     pub host: String,
     /// The generation of the store that it attached to.
     pub generation: u64,
+}
+
+/// What a host does in its fleet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// It fires what is due.
+    Scheduler,
+    /// It takes runs.
+    Executor,
+    /// It serves people.
+    Api,
+}
+
+/// What a host says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostInfo {
+    /// Its name, for people.
+    pub host: String,
+    /// The version of its program.
+    pub version: String,
+    /// What it does.
+    pub roles: BTreeSet<Role>,
+    /// The queues that it takes runs from.
+    pub queues: BTreeSet<QueueName>,
+    /// The plugins that it holds, and the digest of each.
+    pub plugins: BTreeMap<String, String>,
+    /// Runs under way on it.
+    pub running: u64,
+}
+
+impl HostInfo {
+    /// A host of this name that plays every role and serves the queue of runs that name none.
+    pub fn named(host: &str) -> Self {
+        Self {
+            host: host.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            roles: BTreeSet::from([Role::Scheduler, Role::Executor, Role::Api]),
+            queues: BTreeSet::from([QueueName::default()]),
+            plugins: BTreeMap::new(),
+            running: 0,
+        }
+    }
+}
+
+/// A host as the store knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostRecord {
+    /// Its session.
+    pub session: Session,
+    /// Beats so far.
+    pub counter: u64,
+    /// What it said last.
+    pub info: HostInfo,
+    /// When its session was opened.
+    pub since: Timestamp,
+    /// When it beat last, by the store's clock: for people, never to judge whether it lives.
+    pub beat_at: Timestamp,
+    /// Its clock less the store's at that time, microseconds.
+    pub clock_offset_us: i64,
 }
 
 /// One job as it is kept.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Definition, Pause, Rules, Schedule, Session, TriggerState};
-use crate::job::names::{HandlerName, PluginName};
+use super::{Definition, HostInfo, Pause, Rules, Schedule, Session, TriggerState};
+use crate::job::names::{HandlerName, PluginName, QueueName};
 use crate::job::{Delivery, History, Job, JobKey, PluginKey, Source};
 use crate::run::id::{Fence, RunId, Uid};
 use crate::run::outcome::{Outcome, RunError, Usage};
@@ -18,13 +18,13 @@ pub const MAX_FIRES_PER_INTENT: usize = 1_000;
 /// Runs taken in one call at most.
 pub const MAX_ACQUIRE: usize = 256;
 
-/// How a host introduces itself.
-#[derive(Clone, Debug)]
-pub struct Hello {
-    /// Its name, for people.
-    pub host: String,
-    /// The version of its program.
-    pub version: String,
+/// What a host tells with each beat.
+#[derive(Clone, Debug, Default)]
+pub struct Pulse {
+    /// How far runs are that said something new.
+    pub progress: Vec<RunProgress>,
+    /// What it says of itself, when that has changed.
+    pub info: Option<HostInfo>,
 }
 
 /// A session was opened.
@@ -146,8 +146,11 @@ pub enum LiveRuns {
 }
 
 /// What is due.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Due {
+    /// The instant by which they are due: the caller's, or less where the store's clock says so.
+    /// What is due is planned as of this.
+    pub now: Timestamp,
     /// Earliest first.
     pub schedules: Vec<Arc<Schedule>>,
     /// When to ask again: the next schedule is due, a run's back-off or `eta` is over, or a run that
@@ -208,6 +211,8 @@ pub struct RunSpec {
     pub plugin: PluginName,
     /// The handler.
     pub handler: HandlerName,
+    /// The queue.
+    pub queue: QueueName,
     /// 0 to 9.
     pub priority: u8,
     /// Whether it survives its host.
@@ -222,6 +227,7 @@ impl RunSpec {
         Self {
             plugin: job.plugin.clone(),
             handler: job.handler.clone(),
+            queue: job.queue.clone(),
             priority: job.priority,
             delivery: job.policy.delivery,
             max_rescues: job.policy.max_rescues,
@@ -291,6 +297,8 @@ pub enum Started {
 pub struct Acquire {
     /// Runs at most.
     pub slots: usize,
+    /// The queues it serves.
+    pub queues: Arc<BTreeSet<QueueName>>,
     /// The plugins it holds.
     pub classes: Arc<BTreeSet<PluginKey>>,
 }

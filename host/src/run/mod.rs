@@ -18,7 +18,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::job::names::{HandlerName, JobId, PluginName, TenantId};
+use crate::job::names::{HandlerName, JobId, PluginName, QueueName, TenantId};
 use crate::job::{Delivery, JobKey, PluginKey};
 use crate::time::Timestamp;
 use id::{Fence, RunId, SessionId, Uid};
@@ -191,6 +191,9 @@ pub struct Run {
     pub rescues: u32,
     /// The last attempts, oldest first, at most [`MAX_ATTEMPTS_KEPT`].
     pub attempts: Vec<Attempt>,
+    /// The queue that it waits in.
+    #[serde(default)]
+    pub queue: QueueName,
     /// 0 to 9; the higher goes first.
     pub priority: u8,
     /// What the job said about hosts that die, when the run was made.

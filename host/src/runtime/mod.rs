@@ -39,8 +39,7 @@ use crate::engine::{Engine, Settings};
 use crate::executor::live::Live;
 use crate::executor::slots::Slots;
 use crate::executor::{Executor, Stop};
-use crate::record::Session;
-use crate::record::step::Hello;
+use crate::record::{HostInfo, Session};
 use crate::reloader::Reloader;
 use crate::scheduler::Scheduler;
 use crate::scheduler::wake::Wake;
@@ -136,8 +135,9 @@ impl Host {
         let listen = listener.local_addr().context("the API's address")?;
         let engine = Engine::new(settings(&config, &clock)).context("the sandbox can't start")?;
         let name = open::host_name();
-        let hello = Hello { host: name.clone(), version: env!("CARGO_PKG_VERSION").to_owned() };
-        let attached = store.attach(hello, clock.now()).await.context("opening a session")?;
+        let info = HostInfo::named(&name);
+        let queues = Arc::new(info.queues.clone());
+        let attached = store.attach(info, clock.now()).await.context("opening a session")?;
         let session = attached.session;
         let reaped = attached.reaped;
         for run in &reaped.rescued {
@@ -181,6 +181,7 @@ impl Host {
             slots: slots.clone(),
             status: Arc::clone(&status),
             live: Arc::new(Live::default()),
+            queues,
         };
         let (failed_sender, failed) = watch::channel(None);
         let executor = runtimes

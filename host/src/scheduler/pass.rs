@@ -38,9 +38,10 @@ impl Scheduler {
             let due = self.store.due(&self.session, now, DUE_BATCH).await?;
             if due.schedules.is_empty() {
                 self.status.passed(now, None);
-                return Ok(due.next_due);
+                // How long that is by the store's clock, from now on by the own one.
+                return Ok(due.next_due.map(|next| now.after(next.since(due.now))));
             }
-            let moved = self.step(&due.schedules, now).await?;
+            let moved = self.step(&due.schedules, due.now).await?;
             if moved == 0 {
                 // Everything due was moved by others, or can't be: not worth another look at once.
                 self.status.passed(now, due.schedules.iter().filter_map(|s| s.due_at).min());

@@ -16,9 +16,11 @@ use crate::catalog::jobs::JobCache;
 use crate::clock::{ManualClock, SharedClock};
 use crate::executor::Claimed;
 use crate::executor::slots::Slots;
+use crate::job::names::QueueName;
+use crate::record::HostInfo;
 use crate::record::Session;
 use crate::record::query::{MAX_PAGE, Page, RunFilter};
-use crate::record::step::{Acquire, Change, Hello, MAX_ACQUIRE};
+use crate::record::step::{Acquire, Change, MAX_ACQUIRE, Pulse};
 use crate::run::{Run, RunKey, RunState};
 use crate::scheduler::Scheduler;
 use crate::scheduler::wake::Wake;
@@ -60,7 +62,7 @@ impl<'a> World<'a> {
         let here = needed.filter(|plugin| !scenario.absent.contains(plugin));
         // A receiver keeps what was sent last, whoever sent it.
         let catalog = watch::channel(Arc::new(Catalog::of_classes(here))).1;
-        let news = store.watch();
+        let news = store.feed();
         let session = attach(store.as_ref(), scenario.from).await?;
         let shared: SharedClock = Arc::<ManualClock>::clone(&clock);
         let (claims_sender, claims) = mpsc::channel(scenario.max_running.max(1));
@@ -167,7 +169,8 @@ impl<'a> World<'a> {
                 return Ok(());
             }
             let classes = self.catalog.borrow().classes();
-            let want = Acquire { slots: slots.len(), classes };
+            let queues = Arc::new([QueueName::default()].into());
+            let want = Acquire { slots: slots.len(), queues, classes };
             let claims = self.store.acquire(&self.life.scheduler.session, want, now).await?;
             if claims.is_empty() {
                 return Ok(());
@@ -194,7 +197,7 @@ impl<'a> World<'a> {
         }
         if is_missed {
             runs = self.queued().await?;
-            let beat = self.store.beat(&self.life.scheduler.session, Vec::new(), now).await?;
+            let beat = self.store.beat(&self.life.scheduler.session, Pulse::default(), now).await?;
             cancels = beat.cancels.into_iter().map(|(run, _)| run).collect();
         }
         if is_queued || is_missed {
@@ -237,6 +240,6 @@ impl<'a> World<'a> {
 }
 
 async fn attach(store: &dyn Store, now: Timestamp) -> Result<Session> {
-    let hello = Hello { host: "simulated".to_owned(), version: String::new() };
+    let hello = HostInfo::named("simulated");
     Ok(store.attach(hello, now).await?.session)
 }

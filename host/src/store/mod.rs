@@ -25,10 +25,10 @@ use crate::job::names::TenantId;
 use crate::record::query::{JobFilter, LedgerFilter, LedgerItem, LogPage, Page, Paged, RunFilter};
 use crate::record::step::{
     Acquire, Attached, AttemptEnd, Beat, CancelReply, Change, Claim, Conflict, Due, Finished,
-    FireIntent, Fired, Hello, LiveRuns, NewRun, NewSchedule, Patch, Put, Reaped, Retention,
-    RunProgress, Started, Trimmed,
+    FireIntent, Fired, LiveRuns, NewRun, NewSchedule, Patch, Pulse, Put, Reaped, Retention,
+    Started, Trimmed,
 };
-use crate::record::{Caps, Doc, Health, Schedule, Session};
+use crate::record::{Caps, Doc, Health, HostInfo, HostRecord, Schedule, Session};
 use crate::run::id::{Fence, RunId, Uid};
 use crate::run::{LogLine, Run, RunKey};
 use crate::time::Timestamp;
@@ -49,15 +49,10 @@ pub trait Store: Send + Sync + 'static {
 
     /// Opens a session. On a store that only one process can schedule on, sessions of earlier
     /// processes are reaped in the same step.
-    async fn attach(&self, hello: Hello, now: Timestamp) -> Result<Attached>;
+    async fn attach(&self, info: HostInfo, now: Timestamp) -> Result<Attached>;
 
     /// Renews the session, notes progress of its runs, and learns which of them to cancel.
-    async fn beat(
-        &self,
-        session: &Session,
-        progress: Vec<RunProgress>,
-        now: Timestamp,
-    ) -> Result<Beat>;
+    async fn beat(&self, session: &Session, pulse: Pulse, now: Timestamp) -> Result<Beat>;
 
     /// Ends a session that is dead: its counter still stands at `seen`. Its runs are queued again,
     /// or end as abandoned (at-most-once, or more rescues than allowed).
@@ -71,6 +66,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Ends the own session in order; what it still holds is handed back as if reaped.
     async fn detach(&self, session: &Session, now: Timestamp) -> Result<()>;
+
+    /// Every open session, by the name of its host.
+    async fn hosts(&self) -> Result<Vec<HostRecord>>;
 
     /// Creates or replaces a schedule. A replacement keeps uid and history and adds 1 to `version`.
     async fn put(&self, schedule: NewSchedule, on: Conflict, now: Timestamp) -> Result<Put>;
@@ -154,8 +152,13 @@ pub trait Store: Send + Sync + 'static {
         page: Page,
     ) -> Result<Paged<LedgerItem>>;
 
-    /// News of what changed, after it is kept. May be missed: then read again.
+    /// News for those who act on it, after it is kept: [`Change::Job`], [`Change::Queued`],
+    /// [`Change::Cancel`]. May be missed: then read again.
     fn watch(&self) -> broadcast::Receiver<Change>;
+
+    /// News of everything that changed, for those who tell it on. A store that many hosts share
+    /// sends it to a host from the first call on.
+    fn feed(&self) -> broadcast::Receiver<Change>;
 
     /// Adds lines to a run's log; refused when `fence` is not the current attempt's.
     async fn log_append(&self, run: &RunKey, fence: Fence, lines: Vec<LogLine>) -> Result<()>;

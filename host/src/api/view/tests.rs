@@ -95,6 +95,7 @@ fn run() -> Run {
         attempt: 0,
         rescues: 0,
         attempts: Vec::new(),
+        queue: Default::default(),
         priority: 0,
         delivery: Delivery::AtLeastOnce,
         max_rescues: 3,

@@ -18,6 +18,7 @@ pub fn effective(job: &Job, trigger: &Value, zone: Tz) -> Value {
         "args": job.args,
         "config": job.config,
         "tags": job.tags,
+        "queue": job.queue.as_str(),
         "priority": job.priority,
         "misfire_grace_time": or_none(policy.misfire_grace_time.map(show_duration)),
         "coalesce": match policy.coalesce {

@@ -16,6 +16,7 @@ pub const JOB: Keys = Keys {
         "args",
         "config",
         "tags",
+        "queue",
         "priority",
         "misfire_grace_time",
         "coalesce",
@@ -33,12 +34,7 @@ pub const JOB: Keys = Keys {
         "limits",
         "capabilities",
     ],
-    planned: &[
-        ("queue", r#""default""#),
-        ("smoke", "false"),
-        ("rate_limit", "null"),
-        ("result", "null"),
-    ],
+    planned: &[("smoke", "false"), ("rate_limit", "null"), ("result", "null")],
     reserved: &["on_success", "on_failure", "mutex", "calendar"],
     refused: &[],
 };

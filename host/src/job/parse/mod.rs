@@ -21,7 +21,7 @@ use chrono_tz::Tz;
 use serde_json::Value;
 
 use super::merge::{self, Layer};
-use super::names::{HandlerName, PluginName};
+use super::names::{HandlerName, PluginName, QueueName};
 use super::{Capabilities, Coalesce, Delivery, Job, JobKey, Overlap, Policy};
 use crate::problem::Problem;
 use crate::table::value::{choice, list, name, shown, texts, whole};
@@ -133,6 +133,7 @@ struct Draft {
     args: Option<Value>,
     config: Option<BTreeMap<String, String>>,
     tags: Option<Vec<String>>,
+    queue: Option<QueueName>,
     priority: Option<u8>,
     misfire_grace_time: Option<Option<Duration>>,
     coalesce: Option<Coalesce>,
@@ -165,6 +166,7 @@ fn read(entries: &Entries, layer: Layer, path: &str, place: Place<'_>) -> (Draft
         args: table.raw("args").cloned(),
         config: table.read("config", read_config),
         tags: table.read("tags", read_tags),
+        queue: table.read("queue", name),
         priority: table.read("priority", |value| narrow(value, 0, MAX_PRIORITY)),
         misfire_grace_time: table
             .read("misfire_grace_time", unit::or_none(unit::positive_duration)),
@@ -200,6 +202,7 @@ impl Draft {
             args: self.args?,
             config: self.config?,
             tags: self.tags?,
+            queue: self.queue?,
             priority: self.priority?,
             policy: Policy {
                 misfire_grace_time: self.misfire_grace_time?,

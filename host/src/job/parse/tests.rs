@@ -154,7 +154,6 @@ fn every_wrong_value_is_named_with_what_would_be_right() {
             json!({"delivery": "exactly_once"}),
             "delivery: must be `at_least_once` or `at_most_once`, not `exactly_once`",
         ),
-        (json!({"queue": "gpu"}), "queue: `queue` is not built yet; leave it out"),
         (
             json!({"retry": {"max_attempts": 0}}),
             "retry.max_attempts: must be a whole number from 1 to 1000, not `0`",

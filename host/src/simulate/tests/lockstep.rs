@@ -14,8 +14,10 @@ use crate::catalog::jobs::JobCache;
 use crate::clock::{ManualClock, SharedClock};
 use crate::executor::Claimed;
 use crate::executor::slots::{Slot, Slots};
+use crate::job::names::QueueName;
+use crate::record::HostInfo;
 use crate::record::query::{Page, RunFilter};
-use crate::record::step::{Acquire, AttemptEnd, Change, Claim, Hello};
+use crate::record::step::{Acquire, AttemptEnd, Change, Claim};
 use crate::run::RunState;
 use crate::run::outcome::{Outcome, Usage};
 use crate::schedule::retry::{Ended, next_attempt};
@@ -142,10 +144,10 @@ impl Tower<'_> {
             clock: Arc::new(ManualClock::at(scenario.from)),
             jobs: Arc::new(JobCache::default()),
             catalog: watch::channel(Arc::new(Catalog::of_classes(here))).1,
-            news: store.watch(),
+            news: store.feed(),
             life: None,
         };
-        let hello = Hello { host: "simulated".to_owned(), version: String::new() };
+        let hello = HostInfo::named("simulated");
         let session = store.attach(hello, scenario.from).await.unwrap().session;
         register(scenario, store.as_ref()).await.unwrap();
         tower.start(session);
@@ -156,7 +158,7 @@ impl Tower<'_> {
                 tower.die();
                 now = to;
                 tower.clock.set(now);
-                let hello = Hello { host: "simulated".to_owned(), version: String::new() };
+                let hello = HostInfo::named("simulated");
                 let session = store.attach(hello, now).await.unwrap().session;
                 tower.start(session);
                 continue;
@@ -265,7 +267,8 @@ impl Tower<'_> {
             let life = self.life.as_mut().unwrap();
             let mut slots = life.slots.take(256);
             let classes = self.catalog.borrow().classes();
-            let want = Acquire { slots: slots.len(), classes };
+            let queues = Arc::new([QueueName::default()].into());
+            let want = Acquire { slots: slots.len(), queues, classes };
             let claims = match slots.len() {
                 0 => Vec::new(),
                 _ => self.store.acquire(&life.session, want, now).await.unwrap(),

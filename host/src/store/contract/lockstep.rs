@@ -13,10 +13,13 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::world::{at, ended, job, line, new_run, new_schedule, plan, range};
+use crate::job::names::QueueName;
 use crate::job::{History, PluginKey};
+use crate::record::HostInfo;
 use crate::record::query::{JobFilter, LedgerFilter, Page, RunFilter};
+use crate::record::step::Pulse;
 use crate::record::step::{
-    Acquire, AttemptEnd, Claim, Conflict, Disposition, FireIntent, Fired, Hello, LiveRuns, NewRun,
+    Acquire, AttemptEnd, Claim, Conflict, Disposition, FireIntent, Fired, LiveRuns, NewRun,
     NewSchedule, Patch, PlannedFire, Retention,
 };
 use crate::record::{Pause, Session};
@@ -137,7 +140,8 @@ impl Side {
                     plugin: "report".parse().unwrap(),
                 });
                 let classes = Arc::new(BTreeSet::from(classes));
-                let want = Acquire { slots: *slots, classes };
+                let queues = Arc::new([QueueName::default()].into());
+                let want = Acquire { slots: *slots, queues, classes };
                 let claims = store.acquire(&self.session, want, now).await;
                 self.remember(claims.as_deref().unwrap_or_default());
                 tell(claims)
@@ -164,7 +168,7 @@ impl Side {
                 let Some(run) = pick(&self.runs, *run) else { return String::new() };
                 tell(store.cancel(&run, "stop", now).await)
             }
-            Op::Beat => tell(store.beat(&self.session, Vec::new(), now).await),
+            Op::Beat => tell(store.beat(&self.session, Pulse::default(), now).await),
             Op::Due => tell(store.due(&self.session, now, 2).await),
             Op::Crash => self.crash(now).await,
             Op::Document { expect, remove } => {
@@ -264,7 +268,7 @@ fn open(path: Option<&PathBuf>, ids: &Arc<AtomicU64>) -> EmbeddedStore {
 }
 
 async fn attach(store: &EmbeddedStore, now: Timestamp) -> Result<Session> {
-    let hello = Hello { host: "tower".to_owned(), version: "1".to_owned() };
+    let hello = HostInfo::named("tower");
     store.attach(hello, now).await.map(|attached| attached.session)
 }
 

@@ -2,6 +2,7 @@
 
 use super::world::{World, at, intent, new_run, new_schedule, plan, range};
 use crate::job::Overlap;
+use crate::record::step::Pulse;
 use crate::record::step::{
     Conflict, Disposition, FireIntent, NewRun, NewSchedule, Patch, PlannedFire,
 };
@@ -90,7 +91,7 @@ pub(super) async fn with_overlap_replace_the_oldest_makes_room(world: World) {
     put_with(&world, 1, Rules { overlap: Overlap::Replace, ..Rules::default() }).await;
     let first = world.fire_and_claim(&session, "a").await;
     assert_eq!(fire(&world, &session).await, 0);
-    let beat = world.store.beat(&session, vec![], at(2)).await.unwrap();
+    let beat = world.store.beat(&session, Pulse::default(), at(2)).await.unwrap();
     assert_eq!(beat.cancels.len(), 1, "the one that runs is asked to stop");
     assert_eq!(fire(&world, &session).await, 0, "and what waits is replaced in turn");
     let waiting = &world.ledger("a").await;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::world::{World, at, ended, intent, job, new_run, plan, run_key, spec};
 use crate::job::Delivery;
 use crate::record::Session;
+use crate::record::step::Pulse;
 use crate::record::step::{
     AttemptEnd, CancelReply, Change, Finished, FireIntent, LiveRuns, NewRun, PlannedFire,
     RunProgress, RunSpec,
@@ -51,11 +52,14 @@ pub(super) async fn i7_only_the_current_attempt_writes(world: World) {
     }
     let line = vec![super::world::line("late")];
     assert_eq!(world.store.log_append(&key, old.fence, line).await, Err(StoreError::Fenced));
-    assert!(matches!(world.store.beat(&zombie, vec![], at(2)).await, Err(StoreError::Fenced)));
+    assert!(matches!(
+        world.store.beat(&zombie, Pulse::default(), at(2)).await,
+        Err(StoreError::Fenced)
+    ));
     assert!(matches!(world.store.due(&zombie, at(2), 1).await, Err(StoreError::Fenced)));
     let progress = Progress { done: 1, total: None, message: String::new() };
     let stale = RunProgress { run: key.clone(), fence: old.fence, progress };
-    world.store.beat(&session, vec![stale], at(2)).await.unwrap();
+    world.store.beat(&session, Pulse { progress: vec![stale], info: None }, at(2)).await.unwrap();
     assert_eq!(world.run(key.run).await, before);
 
     assert_eq!(world.finish(&session, &new, Outcome::Failed, at(3)).await, Finished::Done);
@@ -147,14 +151,14 @@ pub(super) async fn a_cancelled_run_that_is_held_ends_in_what_it_reached(world: 
     for why in ["first", "second"] {
         assert_eq!(world.store.cancel(&key, why, at(1)).await, Ok(CancelReply::Asked));
     }
-    let beat = world.store.beat(&session, vec![], at(1)).await.unwrap();
+    let beat = world.store.beat(&session, Pulse::default(), at(1)).await.unwrap();
     assert_eq!(beat.cancels, [(key.clone(), "first".to_owned())]);
 
     let end = AttemptEnd { retry_at: Some(at(5)), ..ended(Outcome::Failed) };
     world.store.finish(&session, &key, claim.fence, end, at(2)).await.unwrap();
     let run = world.run(key.run).await;
     assert_eq!((run.state, run.outcome), (RunState::Done, Some(Outcome::Failed)));
-    assert!(world.store.beat(&session, vec![], at(3)).await.unwrap().cancels.is_empty());
+    assert!(world.store.beat(&session, Pulse::default(), at(3)).await.unwrap().cancels.is_empty());
 }
 
 pub(super) async fn higher_priority_goes_first_then_the_older_fire(world: World) {
@@ -292,7 +296,7 @@ pub(super) async fn removing_a_job_cancels_or_leaves_its_runs(world: World) {
 
 pub(super) async fn changes_are_told_after_they_are_kept(world: World) {
     let session = world.attach(at(0)).await;
-    let mut changes = world.store.watch();
+    let mut changes = world.store.feed();
     let schedule = world.put("a", 1).await;
     let (queued, _, _) = world.fire(&session, intent(&schedule, [plan(at(0))]), at(0)).await;
     let key = run_key(queued[0]);

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use super::world::{HISTORY, World, at, intent, job, new_run, new_schedule, plan, range};
 use crate::job::History;
 use crate::record::query::{JobFilter, LedgerFilter, Page, RunFilter};
+use crate::record::step::Pulse;
 use crate::record::step::{Conflict, NewSchedule, Retention};
 use crate::run::{Verdict, reason};
 use crate::store::embedded::EmbeddedStore;
@@ -151,7 +152,7 @@ async fn a_beat_and_a_look_for_what_to_forget_write_nothing() {
     let wal = world.path().with_file_name("campanile.db-wal");
     let before = fs::read(&wal).unwrap();
     for second in 1..20 {
-        world.store.beat(&session, Vec::new(), at(second)).await.unwrap();
+        world.store.beat(&session, Pulse::default(), at(second)).await.unwrap();
         world.store.due(&session, at(-1), 9).await.unwrap();
         world.acquire(&session, at(second)).await;
         let keep = Retention { removed: HISTORY, max_entries: 9 };

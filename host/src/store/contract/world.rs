@@ -7,13 +7,14 @@ use std::sync::Arc;
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::job::names::QueueName;
 use crate::job::{Delivery, History, JobKey, PluginKey, Source};
 use crate::record::query::{LedgerFilter, LedgerItem, Page};
 use crate::record::step::{
-    Acquire, AttemptEnd, Claim, Conflict, Disposition, Finished, FireIntent, Fired, Hello, NewRun,
+    Acquire, AttemptEnd, Claim, Conflict, Disposition, Finished, FireIntent, Fired, NewRun,
     NewSchedule, PlannedFire, Put, Reaped, RunSpec, Started,
 };
-use crate::record::{Definition, Durability, Rules, Schedule, Session, TriggerState};
+use crate::record::{Definition, Durability, HostInfo, Rules, Schedule, Session, TriggerState};
 use crate::run::id::{RunId, Uid};
 use crate::run::outcome::{Outcome, Usage};
 use crate::run::{Cause, LogLevel, LogLine, LogStream, Range, Run, RunKey, Verdict, reason};
@@ -66,7 +67,7 @@ impl World {
     }
 
     pub(super) async fn attach_after(&self, now: Timestamp) -> (Session, Reaped) {
-        let hello = Hello { host: "tower".to_owned(), version: "1".to_owned() };
+        let hello = HostInfo::named("tower");
         let attached = self.store.attach(hello, now).await.unwrap();
         (attached.session, attached.reaped)
     }
@@ -128,7 +129,7 @@ impl World {
             tenant: tenant.parse().unwrap(),
             plugin: "report".parse().unwrap(),
         });
-        let want = Acquire { slots: 100, classes: Arc::new(BTreeSet::from(classes)) };
+        let want = want(100, classes);
         self.store.acquire(session, want, now).await.unwrap()
     }
 
@@ -205,10 +206,17 @@ pub(super) fn new_schedule(name: &str, max_instances: u32) -> NewSchedule {
     }
 }
 
+/// Runs of these plugins, from the queue of those that name none.
+pub(super) fn want<const N: usize>(slots: usize, classes: [PluginKey; N]) -> Acquire {
+    let queues = Arc::new(BTreeSet::from([QueueName::default()]));
+    Acquire { slots, queues, classes: Arc::new(BTreeSet::from(classes)) }
+}
+
 pub(super) fn spec() -> RunSpec {
     RunSpec {
         plugin: "report".parse().unwrap(),
         handler: "run".parse().unwrap(),
+        queue: QueueName::default(),
         priority: 5,
         delivery: Delivery::AtLeastOnce,
         max_rescues: 3,

@@ -323,6 +323,7 @@ fn queued_run(schedule: &Schedule, fire: PlannedFire, now: Timestamp) -> Run {
         attempt: 0,
         rescues: 0,
         attempts: Vec::new(),
+        queue: spec.queue,
         priority: spec.priority,
         delivery: spec.delivery,
         max_rescues: spec.max_rescues,

@@ -28,7 +28,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::job::JobKey;
-use crate::record::{Doc, Schedule, Session};
+use crate::record::{Doc, HostInfo, HostRecord, Schedule, Session};
 use crate::run::id::{Fence, SessionId, Uid};
 use crate::run::{Run, RunKey, RunState};
 use crate::store::Result;
@@ -99,8 +99,29 @@ enum Place {
 #[derive(Debug)]
 struct Holder {
     session: Session,
+    info: HostInfo,
     counter: u64,
+    since: Timestamp,
+    beat_at: Timestamp,
     runs: BTreeSet<RunKey>,
+}
+
+impl Holder {
+    fn new(session: Session, info: HostInfo, now: Timestamp) -> Self {
+        Self { session, info, counter: 0, since: now, beat_at: now, runs: BTreeSet::new() }
+    }
+
+    /// What others see of it. The clock that it stands by is the store's.
+    fn record(&self) -> HostRecord {
+        HostRecord {
+            session: self.session.clone(),
+            counter: self.counter,
+            info: self.info.clone(),
+            since: self.since,
+            beat_at: self.beat_at,
+            clock_offset_us: 0,
+        }
+    }
 }
 
 /// What a file knows of what was live.
@@ -139,7 +160,9 @@ impl Core {
             generation: from.generation.max(1),
         };
         for session in from.sessions {
-            core.sessions.insert(session.id, Holder { session, counter: 0, runs: BTreeSet::new() });
+            let info = HostInfo { host: session.host.clone(), ..HostInfo::default() };
+            let holder = Holder::new(session, info, Timestamp::from_secs(0));
+            core.sessions.insert(holder.session.id, holder);
         }
         for schedule in from.schedules {
             core.set_schedule(Arc::new(schedule));
@@ -154,6 +177,8 @@ impl Core {
         for (id, holder) in &mut self.sessions {
             if let Some(old) = before.sessions.get(id) {
                 holder.counter = holder.counter.max(old.counter);
+                (holder.info, holder.since) = (old.info.clone(), old.since);
+                holder.beat_at = old.beat_at;
             }
         }
     }

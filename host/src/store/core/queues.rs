@@ -6,6 +6,8 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap};
 
 use crate::job::PluginKey;
+use crate::job::names::QueueName;
+use crate::record::step::Acquire;
 use crate::run::id::{RunId, Uid};
 use crate::run::{Run, RunKey};
 use crate::time::Timestamp;
@@ -51,8 +53,8 @@ struct Slots {
 /// Where live runs wait.
 #[derive(Debug, Default)]
 pub(super) struct Queues {
-    /// Per plugin, runs that may start now. No set is empty.
-    ready: HashMap<PluginKey, BTreeSet<Rank>>,
+    /// Per queue and plugin, runs that may start now. No set is empty.
+    ready: HashMap<(QueueName, PluginKey), BTreeSet<Rank>>,
     /// Runs that may not start before a time.
     later: BTreeSet<(Timestamp, RunKey)>,
     slots: HashMap<Uid, Slots>,
@@ -60,11 +62,11 @@ pub(super) struct Queues {
 
 impl Queues {
     pub(super) fn push_ready(&mut self, run: &Run) {
-        self.ready.entry(run.plugin_key()).or_default().insert(Rank::of(run));
+        self.ready.entry(class_of(run)).or_default().insert(Rank::of(run));
     }
 
     pub(super) fn remove_ready(&mut self, run: &Run) {
-        let class = run.plugin_key();
+        let class = class_of(run);
         if let Some(queue) = self.ready.get_mut(&class) {
             queue.remove(&Rank::of(run));
             if queue.is_empty() {
@@ -73,13 +75,15 @@ impl Queues {
         }
     }
 
-    /// The best `max` runs over all of `classes`. They stay where they are.
-    pub(super) fn best_ready(&self, classes: &BTreeSet<PluginKey>, max: usize) -> Vec<RunKey> {
+    /// The best `max` runs of those wanted. They stay where they are.
+    pub(super) fn best_ready(&self, want: &Acquire, max: usize) -> Vec<RunKey> {
         let mut queues: Vec<_> = self
             .ready
             .iter()
-            .filter(|(class, _)| classes.contains(*class))
-            .map(|(class, queue)| (class, queue.iter()))
+            .filter(|((queue, class), _)| {
+                want.queues.contains(queue) && want.classes.contains(class)
+            })
+            .map(|((_, class), queue)| (class, queue.iter()))
             .collect();
         let mut heads = BinaryHeap::with_capacity(queues.len());
         for (index, (_, queue)) in queues.iter_mut().enumerate() {
@@ -165,4 +169,9 @@ impl Queues {
             }
         }
     }
+}
+
+/// Which hosts can take a run: those that serve its queue and hold its plugin.
+fn class_of(run: &Run) -> (QueueName, PluginKey) {
+    (run.queue.clone(), run.plugin_key())
 }

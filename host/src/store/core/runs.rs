@@ -80,7 +80,7 @@ impl Core {
     ) -> Result<Vec<Claim>> {
         known(&self.sessions, session)?;
         self.wake(now, fx);
-        let best = self.queues.best_ready(&want.classes, want.slots.min(MAX_ACQUIRE));
+        let best = self.queues.best_ready(want, want.slots.min(MAX_ACQUIRE));
         let mut claims = Vec::with_capacity(best.len());
         for key in best {
             let Some(live) = self.live.get(&key) else { continue };
@@ -309,6 +309,7 @@ fn made_run(new: NewRun, uid: crate::run::id::Uid, now: Timestamp) -> Run {
         attempt: 0,
         rescues: 0,
         attempts: Vec::new(),
+        queue: new.spec.queue,
         priority: new.spec.priority,
         delivery: new.spec.delivery,
         max_rescues: new.spec.max_rescues,

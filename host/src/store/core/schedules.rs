@@ -230,7 +230,7 @@ impl Core {
             }
             schedules.extend(self.schedules.get(key).map(Arc::clone));
         }
-        Ok(Due { schedules, next_due })
+        Ok(Due { now, schedules, next_due })
     }
 
     fn keep_whole(&mut self, schedule: Schedule, fx: &mut Effects) {

@@ -8,8 +8,8 @@ use super::live::Noted;
 use super::runs::current_fence;
 use super::{Core, Holder, Place, known};
 use crate::job::Delivery;
-use crate::record::Session;
-use crate::record::step::{Attached, Beat, Hello, Reaped, RunProgress};
+use crate::record::step::{Attached, Beat, Pulse, Reaped, RunProgress};
+use crate::record::{HostInfo, HostRecord, Session};
 use crate::run::id::SessionId;
 use crate::run::outcome::Outcome;
 use crate::run::{Run, RunKey, RunState};
@@ -23,7 +23,7 @@ impl Core {
     pub fn attach(
         &mut self,
         id: SessionId,
-        hello: Hello,
+        info: HostInfo,
         now: Timestamp,
         fx: &mut Effects,
     ) -> Attached {
@@ -32,10 +32,9 @@ impl Core {
         for old in older {
             self.end_session(old, now, &mut reaped, fx);
         }
-        let session = Session { id, host: hello.host, generation: self.generation };
+        let session = Session { id, host: info.host.clone(), generation: self.generation };
         fx.write(Write::Session(session.clone()));
-        let holder = Holder { session: session.clone(), counter: 0, runs: BTreeSet::new() };
-        self.sessions.insert(id, holder);
+        self.sessions.insert(id, Holder::new(session.clone(), info, now));
         Attached { session, reaped }
     }
 
@@ -47,11 +46,16 @@ impl Core {
     pub fn beat(
         &mut self,
         id: SessionId,
-        progress: Vec<RunProgress>,
+        pulse: Pulse,
+        now: Timestamp,
         fx: &mut Effects,
     ) -> Result<Beat> {
         let holder = self.sessions.get_mut(&id).ok_or(StoreError::Fenced)?;
         holder.counter += 1;
+        holder.beat_at = now;
+        if let Some(info) = pulse.info {
+            holder.info = info;
+        }
         let cancels = holder
             .runs
             .iter()
@@ -62,7 +66,7 @@ impl Core {
             .collect();
         let fence = |key: &RunKey| current_fence(&self.live.get(key)?.run);
         let held = holder.runs.iter().filter_map(|key| Some((key.clone(), fence(key)?))).collect();
-        for step in progress {
+        for step in pulse.progress {
             self.note_progress(id, step, fx);
         }
         let mut peers: Vec<(Session, u64)> = self
@@ -73,6 +77,13 @@ impl Core {
             .collect();
         peers.sort_by_key(|(session, _)| session.id);
         Ok(Beat { cancels, held, peers })
+    }
+
+    /// Every open session, by the name of its host.
+    pub fn hosts(&self) -> Vec<HostRecord> {
+        let mut hosts: Vec<HostRecord> = self.sessions.values().map(Holder::record).collect();
+        hosts.sort_by(|a, b| (&a.info.host, a.session.id).cmp(&(&b.info.host, b.session.id)));
+        hosts
     }
 
     /// Progress of a run that is no longer held is let go.

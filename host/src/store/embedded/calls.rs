@@ -9,10 +9,10 @@ use crate::job::names::TenantId;
 use crate::record::query::{JobFilter, LedgerFilter, LedgerItem, LogPage, Page, Paged, RunFilter};
 use crate::record::step::{
     Acquire, Attached, AttemptEnd, Beat, CancelReply, Change, Claim, Conflict, Due, Finished,
-    FireIntent, Fired, Hello, LiveRuns, NewRun, NewSchedule, Patch, Put, Reaped, Retention,
-    RunProgress, Started, Trimmed,
+    FireIntent, Fired, LiveRuns, NewRun, NewSchedule, Patch, Pulse, Put, Reaped, Retention,
+    Started, Trimmed,
 };
-use crate::record::{Caps, Doc, Health, Schedule, Session};
+use crate::record::{Caps, Doc, Health, HostInfo, HostRecord, Schedule, Session};
 use crate::run::id::Fence;
 use crate::run::{LogLine, Reason, Run, RunKey, Verdict};
 use crate::store::core::Core;
@@ -27,19 +27,14 @@ impl Store for EmbeddedStore {
         self.caps.clone()
     }
 
-    async fn attach(&self, hello: Hello, now: Timestamp) -> Result<Attached> {
+    async fn attach(&self, info: HostInfo, now: Timestamp) -> Result<Attached> {
         let id = (self.fresh_id)();
-        self.step(move |core, _, fx| Ok(core.attach(id, hello, now, fx))).await
+        self.step(move |core, _, fx| Ok(core.attach(id, info, now, fx))).await
     }
 
-    async fn beat(
-        &self,
-        session: &Session,
-        progress: Vec<RunProgress>,
-        _now: Timestamp,
-    ) -> Result<Beat> {
+    async fn beat(&self, session: &Session, pulse: Pulse, now: Timestamp) -> Result<Beat> {
         let id = session.id;
-        self.step(move |core, _, fx| core.beat(id, progress, fx)).await
+        self.step(move |core, _, fx| core.beat(id, pulse, now, fx)).await
     }
 
     async fn reap(
@@ -60,6 +55,10 @@ impl Store for EmbeddedStore {
             Ok(())
         })
         .await
+    }
+
+    async fn hosts(&self) -> Result<Vec<HostRecord>> {
+        self.step(|core, _, _| Ok(core.hosts())).await
     }
 
     async fn put(&self, schedule: NewSchedule, on: Conflict, now: Timestamp) -> Result<Put> {
@@ -175,6 +174,10 @@ impl Store for EmbeddedStore {
     }
 
     fn watch(&self) -> broadcast::Receiver<Change> {
+        self.changes.subscribe()
+    }
+
+    fn feed(&self) -> broadcast::Receiver<Change> {
         self.changes.subscribe()
     }
 

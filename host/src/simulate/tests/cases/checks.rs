@@ -452,7 +452,7 @@ fn a_store_that_fails_loses_nothing() {
     on_stage(EVERY_10S, 1, async |stage| {
         stage.at(0.0).await;
         // It refuses every step of the session that it has lost.
-        let other = crate::record::step::Hello { host: "x".into(), version: String::new() };
+        let other = crate::record::HostInfo::named("x");
         stage.store.attach(other, secs(5.0)).await.unwrap();
         assert_eq!(stage.world.instant(secs(10.0)).await, Err(StoreError::Fenced));
         stage.world.restart(secs(20.0)).await.unwrap();
