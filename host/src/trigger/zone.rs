@@ -4,9 +4,11 @@
 //! trigger is decided in `cron::walk`. Labels and instants are whole seconds here: a *label* is
 //! what a wall clock shows, counted as if it were UTC.
 //!
-//! chrono-tz keeps its list of changes to itself, so a change is found by looking at the offset a
-//! day at a time and then halving. It knows changes up to the end of the year 2099; after that the
-//! last offset stays.
+//! chrono-tz keeps its list of changes to itself, so a change is found by looking at the offset
+//! every few days and then halving, once for each zone that is used. It knows changes from 1845 up
+//! to the end of the year 2099; before that and after it the offset stays.
+
+use std::sync::OnceLock;
 
 use chrono::{DateTime, Offset, TimeZone};
 use chrono_tz::{TZ_VARIANTS, Tz};
@@ -20,8 +22,19 @@ pub(super) const DAY: i64 = 86_400;
 /// No zone was ever this many seconds away from UTC.
 pub(super) const FARTHEST: i64 = 16 * 3_600;
 
+/// Up to this instant (1840-01-01) chrono-tz knows of no change.
+const FIRST_CHANGE: i64 = -4_102_444_800;
+
 /// From this instant on (2100-01-02) chrono-tz knows of no change.
 const LAST_CHANGE: i64 = 4_102_444_800 + DAY;
+
+/// How far apart the offset is looked at. No zone leaves an offset and is back at it within twice
+/// this; the shortest summer, of Recife in 2000, had a week.
+const STEP: i64 = 3 * DAY;
+
+/// The stretches of every zone that was asked for, by its place in [`TZ_VARIANTS`].
+static STRETCHES: [OnceLock<Box<[Stretch]>>; TZ_VARIANTS.len()] =
+    [const { OnceLock::new() }; TZ_VARIANTS.len()];
 
 /// Parses a zone name of the IANA database; names are case-sensitive.
 ///
@@ -64,17 +77,34 @@ pub(super) struct Stretch {
 
 /// The stretches of `zone` that make up `from` to before `to`, in order, without holes.
 pub(super) fn stretches(zone: Tz, from: i64, to: i64) -> impl Iterator<Item = Stretch> {
-    let mut start = from;
-    std::iter::from_fn(move || {
-        if start >= to {
-            return None;
+    let all = STRETCHES[zone as usize].get_or_init(|| find_stretches(zone));
+    let first = all.partition_point(|stretch| stretch.end <= from);
+    let cut = move |stretch: &Stretch| Stretch {
+        start: stretch.start.max(from),
+        end: stretch.end.min(to),
+        offset: stretch.offset,
+    };
+    all[first..].iter().map(cut).take_while(|stretch| stretch.start < stretch.end)
+}
+
+/// All stretches of `zone`; the first has no beginning, the last no end.
+fn find_stretches(zone: Tz) -> Box<[Stretch]> {
+    let mut found = Vec::new();
+    let (mut start, mut offset) = (i64::MIN, offset_at(zone, FIRST_CHANGE));
+    let mut same = FIRST_CHANGE;
+    while same < LAST_CHANGE {
+        let probe = same + STEP;
+        if offset_at(zone, probe) == offset {
+            same = probe;
+        } else {
+            let end = bisect(zone, same, probe, offset);
+            found.push(Stretch { start, end, offset });
+            (start, offset) = (end, offset_at(zone, end));
+            same = end;
         }
-        let offset = offset_at(zone, start);
-        let end = next_change(zone, start, offset, to);
-        let stretch = Stretch { start, end, offset };
-        start = end;
-        Some(stretch)
-    })
+    }
+    found.push(Stretch { start, end: i64::MAX, offset });
+    found.into_boxed_slice()
 }
 
 /// Wall time that a zone skips when its clocks go forward.
@@ -119,19 +149,6 @@ pub(super) fn resolve(zone: Tz, label: i64) -> i64 {
         offset_before = stretch.offset;
     }
     label - offset_before
-}
-
-/// The first instant after `start`, where `offset` holds, with another offset; at most `to`.
-fn next_change(zone: Tz, start: i64, offset: i64, to: i64) -> i64 {
-    let mut same = start;
-    while same < to && same < LAST_CHANGE {
-        let probe = to.min(same + DAY);
-        if offset_at(zone, probe) != offset {
-            return bisect(zone, same, probe, offset);
-        }
-        same = probe;
-    }
-    to
 }
 
 /// Where between `same`, which has `offset`, and `changed`, which has not, the change lies.
@@ -188,13 +205,27 @@ mod tests {
     #[test]
     fn the_two_bounds_hold_for_every_zone() {
         for zone in TZ_VARIANTS {
-            let last = offset_at(zone, LAST_CHANGE);
-            for day in (0..400).map(|day| LAST_CHANGE + day * DAY) {
-                assert_eq!(offset_at(zone, day), last, "{zone}");
+            let (first, last) = (offset_at(zone, FIRST_CHANGE), offset_at(zone, LAST_CHANGE));
+            for days in (0..400).map(|day| day * DAY) {
+                assert_eq!(offset_at(zone, FIRST_CHANGE - days), first, "{zone}");
+                assert_eq!(offset_at(zone, LAST_CHANGE + days), last, "{zone}");
             }
             for month in 0..5_000 {
                 let instant = LAST_CHANGE - month * 30 * DAY;
                 assert!(offset_at(zone, instant).abs() < FARTHEST, "{zone} at {instant}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_change_of_any_zone_is_missed() {
+        for (place, zone) in TZ_VARIANTS.into_iter().enumerate() {
+            assert_eq!(zone as usize, place, "{zone}");
+            for stretch in stretches(zone, 0, 80 * 366 * DAY) {
+                let days = (stretch.start..stretch.end).step_by(DAY as usize);
+                for instant in days.chain([stretch.end - 1]) {
+                    assert_eq!(offset_at(zone, instant), stretch.offset, "{zone} at {instant}");
+                }
             }
         }
     }

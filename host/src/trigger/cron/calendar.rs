@@ -5,7 +5,8 @@
 //! and goes month by month, so it never steps through seconds.
 
 use super::month::{
-    Month, days_in_weeks, every_week, first_day_of, join_time, kind_of_year, split, split_time,
+    Month, Shape, days_in_weeks, every_week, first_day_of, join_time, kind_of_year, split,
+    split_time,
 };
 use super::set::{Values, Years};
 use crate::trigger::zone::DAY;
@@ -93,16 +94,17 @@ impl Calendar {
             if found != month {
                 (month, day, time) = (found, 1, 0);
             }
-            if before <= month.midnight(1)? {
+            let shape = month.shape()?;
+            if before <= shape.midnight(1) {
                 return None;
             }
-            let days = self.days_in(month);
+            let days = self.days_in(&shape);
             while let Some(found) = days.next(day) {
                 if found != day {
                     (day, time) = (found, 0);
                 }
                 if let Some(time) = self.time_from(time) {
-                    return Some(month.midnight(day)? + time).filter(|label| *label < before);
+                    return Some(shape.midnight(day) + time).filter(|label| *label < before);
                 }
                 (day, time) = (day + 1, 0);
             }
@@ -118,16 +120,17 @@ impl Calendar {
             if found != month {
                 (month, day, time) = (found, 31, DAY - 1);
             }
-            if month.midnight(1)? + 31 * DAY <= from {
+            let shape = month.shape()?;
+            if shape.midnight(32) <= from {
                 return None;
             }
-            let days = self.days_in(month);
+            let days = self.days_in(&shape);
             while let Some(found) = days.prev(day) {
                 if found != day {
                     (day, time) = (found, DAY - 1);
                 }
                 if let Some(time) = self.time_to(time) {
-                    return Some(month.midnight(day)? + time).filter(|label| from <= *label);
+                    return Some(shape.midnight(day) + time).filter(|label| from <= *label);
                 }
                 (day, time) = (day - 1, DAY - 1);
             }
@@ -192,7 +195,7 @@ impl Calendar {
             if !seen.contains(kind) {
                 seen = seen.with(kind);
                 let mut months = self.months.iter().map(|number| Month { year: this, number });
-                if months.any(|month| !self.days_in(month).is_empty()) {
+                if months.any(|month| !self.days_of(month).is_empty()) {
                     return true;
                 }
             }
@@ -224,12 +227,15 @@ impl Calendar {
     }
 
     /// The days of `month` that match; the month itself is taken to be in the set.
-    fn days_in(&self, month: Month) -> Values {
-        let Some((first, length, first_weekday)) = month.shape() else {
-            return Values::EMPTY;
-        };
-        let exist = Values::span(1, length);
-        let by_day = self.days.in_month(length, first_weekday);
+    fn days_of(&self, month: Month) -> Values {
+        month.shape().map_or(Values::EMPTY, |shape| self.days_in(&shape))
+    }
+
+    /// The same for a month of this `shape`.
+    fn days_in(&self, shape: &Shape) -> Values {
+        let first_weekday = shape.first_weekday;
+        let exist = Values::span(1, shape.length);
+        let by_day = self.days.in_month(shape.length, first_weekday);
         let by_weekday = self.weekdays.map(|weekdays| {
             weekdays.iter().fold(Values::EMPTY, |days, weekday| {
                 days.or(every_week(first_day_of(weekday, first_weekday)))
@@ -242,7 +248,7 @@ impl Calendar {
         };
         match self.weeks {
             None => days.and(exist),
-            Some(weeks) => days.and(exist).and(days_in_weeks(first, length, weeks)),
+            Some(weeks) => days.and(exist).and(days_in_weeks(shape, weeks)),
         }
     }
 
@@ -263,7 +269,7 @@ impl Calendar {
         while let Some(found) = self.month_from(month).filter(|found| *found <= last_month) {
             let from = if found == first_month { first_day } else { 1 };
             let to = if found == last_month { last_day } else { 31 };
-            total += self.days_in(found).and(Values::span(from, to)).count();
+            total += self.days_of(found).and(Values::span(from, to)).count();
             month = found.next();
         }
         total

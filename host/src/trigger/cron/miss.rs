@@ -100,11 +100,11 @@ impl Cron {
     /// The field that is against this day: `day`, `week` or `day_of_week`.
     fn failing_day(&self, month: Month, day: u32) -> Option<Cause> {
         let calendar = &self.calendar;
-        let (first, length, first_weekday) = month.shape()?;
-        let date = first.with_day(day)?;
+        let shape = month.shape()?;
+        let date = shape.first.with_day(day)?;
         let weekday = date.weekday().num_days_from_monday();
         let [_, _, days, weeks, weekdays, ..] = calendar.texts();
-        let day_fits = calendar.days.in_month(length, first_weekday).contains(day);
+        let day_fits = calendar.days.in_month(shape.length, shape.first_weekday).contains(day);
         let weekday_fits = calendar.weekdays.is_none_or(|set| set.contains(weekday));
         let week = date.iso_week().week();
         let week_fits = calendar.weeks.is_none_or(|set| set.contains(week));

@@ -30,21 +30,34 @@ impl Month {
         }
     }
 
-    /// The first day, how many days there are, and the weekday of the first.
-    pub(super) fn shape(self) -> Option<(NaiveDate, u32, u32)> {
-        let first = self.first_day()?;
-        let length = u32::from(first.num_days_in_month());
-        Some((first, length, first.weekday().num_days_from_monday()))
+    /// Its days; `None` when no calendar goes so far.
+    pub(super) fn shape(self) -> Option<Shape> {
+        let first = NaiveDate::from_ymd_opt(i32::try_from(self.year).ok()?, self.number, 1)?;
+        Some(Shape {
+            first,
+            midnight: i64::from(first.to_epoch_days()) * DAY,
+            length: u32::from(first.num_days_in_month()),
+            first_weekday: first.weekday().num_days_from_monday(),
+        })
     }
+}
 
-    fn first_day(self) -> Option<NaiveDate> {
-        NaiveDate::from_ymd_opt(i32::try_from(self.year).ok()?, self.number, 1)
-    }
+/// The days of a month.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
+    pub(super) first: NaiveDate,
+    /// The label with which the first day begins.
+    midnight: i64,
+    /// How many days there are.
+    pub(super) length: u32,
+    /// 0 is Monday.
+    pub(super) first_weekday: u32,
+}
 
+impl Shape {
     /// The label of midnight on `day`; days beyond the end run into the next month.
-    pub(super) fn midnight(self, day: u32) -> Option<i64> {
-        let first = i64::from(self.first_day()?.to_epoch_days());
-        Some((first + i64::from(day) - 1) * DAY)
+    pub(super) fn midnight(&self, day: u32) -> i64 {
+        self.midnight + (i64::from(day) - 1) * DAY
     }
 }
 
@@ -75,12 +88,12 @@ pub(super) fn every_week(first: u32) -> Values {
     (0..5).fold(Values::EMPTY, |days, week| days.with(first + 7 * week))
 }
 
-/// The days of the month beginning with `first` whose ISO week is one of `weeks`.
-pub(super) fn days_in_weeks(first: NaiveDate, length: u32, weeks: Values) -> Values {
+/// The days of `month` whose ISO week is one of `weeks`.
+pub(super) fn days_in_weeks(month: &Shape, weeks: Values) -> Values {
     let mut days = Values::EMPTY;
     let mut day = 1;
-    while day <= length
-        && let Some(date) = first.with_day(day)
+    while day <= month.length
+        && let Some(date) = month.first.with_day(day)
     {
         let sunday = day + 6 - date.weekday().num_days_from_monday();
         if weeks.contains(date.iso_week().week()) {

@@ -52,14 +52,16 @@ impl<'a> Walker<'a> {
     /// The first fire that is `at` or later.
     pub(super) fn next(&self, at: i64) -> Option<i64> {
         let mut at = at.max(FIRST_LABEL - FARTHEST);
-        while at < LABELS_END + FARTHEST {
-            let mut pieces = self.pieces(at, at + REACH);
-            if let Some(fire) = pieces.find_map(|piece| self.first_in(&piece, at)) {
+        for piece in self.pieces(at, LABELS_END + FARTHEST) {
+            if piece.end <= at {
+                continue;
+            }
+            if let Some(fire) = self.first_in(&piece, at) {
                 return Some(fire);
             }
             // Whatever the offsets are by then, no instant before this shows the next label.
-            let label = self.calendar.next(at + REACH - FARTHEST, LABELS_END)?;
-            at = (at + REACH).max(label - FARTHEST);
+            let label = self.calendar.next(piece.end - FARTHEST, LABELS_END)?;
+            at = at.max(label - FARTHEST);
         }
         None
     }
