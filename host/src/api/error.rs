@@ -149,9 +149,10 @@ impl ApiError {
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         let kind = match &error {
-            StoreError::Unavailable(_) | StoreError::Unknown(_) | StoreError::Denied(_) => {
-                Kind::StoreUnavailable
-            }
+            StoreError::Unavailable(_)
+            | StoreError::Unknown(_)
+            | StoreError::Denied(_)
+            | StoreError::Unfit(_) => Kind::StoreUnavailable,
             StoreError::Conflict { .. } | StoreError::Fenced => Kind::Changed,
             StoreError::Full(_) => Kind::StoreFull,
             StoreError::Incompatible { .. } | StoreError::Corrupt(_) => Kind::Broken,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::job::names::{JobId, TenantId};
 use crate::run::id::RunId;
-use crate::run::{Cause, LogLine, Reason, RunState, Verdict};
+use crate::run::{Cause, LogLine, Reason, Run, RunState, Verdict};
 use crate::time::Timestamp;
 
 /// Items in one page when nobody says.
@@ -101,4 +101,26 @@ pub struct LogPage {
     pub next: u64,
     /// Whether no more can come.
     pub complete: bool,
+}
+
+impl RunFilter {
+    /// Whether `run` is one of those.
+    pub fn wants(&self, run: &Run) -> bool {
+        self.tenant.as_ref().is_none_or(|tenant| *tenant == run.tenant)
+            && self.job.as_ref().is_none_or(|job| *job == run.job)
+            && (self.states.is_empty() || self.states.contains(&run.state))
+            && self.verdict.is_none_or(|verdict| Some(verdict) == run.verdict)
+            && self.cause.is_none_or(|cause| cause == run.cause)
+            && self.from.is_none_or(|from| from <= run.fire_time)
+            && self.to.is_none_or(|to| run.fire_time < to)
+    }
+}
+
+impl LedgerFilter {
+    /// Whether `item` is one of those.
+    pub fn wants(&self, item: &LedgerItem) -> bool {
+        self.verdict.is_none_or(|verdict| verdict == item.verdict)
+            && self.from.is_none_or(|from| from <= item.last)
+            && self.to.is_none_or(|to| item.first < to)
+    }
 }

@@ -11,6 +11,7 @@
 //! A *verdict* says what became of a fire time; an *outcome* says how a run that ran ended.
 
 pub mod id;
+pub mod json_text;
 pub mod outcome;
 
 use std::fmt;
@@ -212,8 +213,10 @@ pub struct Run {
     /// When it was over.
     pub finished_at: Option<Timestamp>,
     /// JSON handed to the guest; `None`: the job's own.
+    #[serde(default, with = "json_text")]
     pub args: Option<Value>,
     /// What the guest returned, JSON.
+    #[serde(default, with = "json_text")]
     pub result: Option<Value>,
     /// What went wrong.
     pub error: Option<RunError>,

@@ -34,6 +34,9 @@ pub enum StoreError {
         /// What to do.
         hint: String,
     },
+    /// It is there, and not fit to keep schedules.
+    #[error("the store can't be used: {0}")]
+    Unfit(String),
     /// Damaged; kept as it is, and not written to.
     #[error("the store is damaged: {0}")]
     Corrupt(String),

@@ -31,7 +31,7 @@ pub(super) async fn i13_what_was_acknowledged_is_kept(world: World) {
     let before = [world.run(runs[0]).await, world.run(runs[1]).await, world.run(runs[2]).await];
 
     // Nobody detached: the process is gone.
-    let Some(world) = world.reopen() else { return };
+    let Some(world) = world.reopen().await else { return };
     assert_eq!(world.get("a").await, schedule);
     assert_eq!(world.ledger("a").await, ledger);
     for (id, run) in runs.into_iter().zip(before) {

@@ -1,6 +1,7 @@
-//! Two stores, one sequence of random steps: every answer is the same, and so is what is left.
+//! Stores beside the one in memory, one sequence of random steps: every answer is the same, and so is
+//! what is left.
 //!
-//! A crash is a new process for the file, and a new session for both. With crashes, no run waits for
+//! A crash is a new process for a file or a new connection to a server, and a new session for both. With crashes, no run waits for
 //! a time of its own: which of a job's waiting runs is first in line may change when a file is read
 //! again, how many may run does not.
 
@@ -12,10 +13,10 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::server;
 use super::world::{at, ended, job, line, new_run, new_schedule, plan, range};
 use crate::job::names::QueueName;
 use crate::job::{History, PluginKey};
-use crate::record::HostInfo;
 use crate::record::query::{JobFilter, LedgerFilter, Page, RunFilter};
 use crate::record::step::Pulse;
 use crate::record::step::{
@@ -27,6 +28,8 @@ use crate::run::id::{Fence, Id128, Uid};
 use crate::run::outcome::Outcome;
 use crate::run::{RunKey, Verdict, reason};
 use crate::store::embedded::EmbeddedStore;
+use crate::store::redis::RedisStore;
+use crate::store::redis::settings::Settings;
 use crate::store::{Result, Store};
 use crate::time::Timestamp;
 
@@ -83,10 +86,18 @@ fn ops(crashes: bool) -> impl Strategy<Value = Vec<Op>> {
     prop::collection::vec(op, 1..60)
 }
 
+/// Where a store is.
+#[derive(Clone)]
+enum Kind {
+    Memory,
+    Sqlite(PathBuf),
+    Redis(Box<Settings>),
+}
+
 /// One of the two stores, with what its caller remembers.
 struct Side {
-    store: EmbeddedStore,
-    path: Option<PathBuf>,
+    store: Arc<dyn Store>,
+    kind: Kind,
     ids: Arc<AtomicU64>,
     session: Session,
     claims: Vec<(RunKey, Fence)>,
@@ -94,11 +105,11 @@ struct Side {
 }
 
 impl Side {
-    async fn new(path: Option<PathBuf>) -> Self {
+    async fn new(kind: Kind) -> Self {
         let ids = Arc::new(AtomicU64::new(1));
-        let store = open(path.as_ref(), &ids);
+        let store = open(&kind, &ids).await;
         let session = attach(&store, at(0)).await.unwrap();
-        Self { store, path, ids, session, claims: Vec::new(), runs: Vec::new() }
+        Self { store, kind, ids, session, claims: Vec::new(), runs: Vec::new() }
     }
 
     /// Takes the step, and tells all of its answer.
@@ -233,13 +244,14 @@ impl Side {
     }
 
     async fn crash(&mut self, now: Timestamp) -> String {
-        if self.path.is_some() {
-            self.store = EmbeddedStore::memory();
-            self.store = open(self.path.as_ref(), &self.ids);
+        if !matches!(self.kind, Kind::Memory) {
+            // The file must be closed before it is opened.
+            self.store = Arc::new(EmbeddedStore::memory());
+            self.store = open(&self.kind, &self.ids).await;
         }
         let attached = attach(&self.store, now).await;
         self.session = attached.clone().unwrap();
-        tell(attached)
+        tell(attached.map(|session| session.id))
     }
 
     /// All that is left, as it is read.
@@ -257,19 +269,20 @@ impl Side {
     }
 }
 
-fn open(path: Option<&PathBuf>, ids: &Arc<AtomicU64>) -> EmbeddedStore {
+async fn open(kind: &Kind, ids: &Arc<AtomicU64>) -> Arc<dyn Store> {
     let ids = Arc::clone(ids);
     let fresh = move || Id128::from_bits(ids.fetch_add(1, Ordering::Relaxed).into());
-    match path {
-        Some(path) => EmbeddedStore::open(path).unwrap(),
-        None => EmbeddedStore::memory(),
+    match kind {
+        Kind::Memory => Arc::new(EmbeddedStore::memory().with_ids(fresh)),
+        Kind::Sqlite(path) => Arc::new(EmbeddedStore::open(path).unwrap().with_ids(fresh)),
+        Kind::Redis(settings) => {
+            Arc::new(RedisStore::open(settings.as_ref().clone()).await.unwrap().with_ids(fresh))
+        }
     }
-    .with_ids(fresh)
 }
 
-async fn attach(store: &EmbeddedStore, now: Timestamp) -> Result<Session> {
-    let hello = HostInfo::named("tower");
-    store.attach(hello, now).await.map(|attached| attached.session)
+async fn attach(store: &Arc<dyn Store>, now: Timestamp) -> Result<Session> {
+    super::world::attach(store.as_ref(), now).await.map(|attached| attached.session)
 }
 
 fn patch(what: u8, now: Timestamp) -> Patch {
@@ -291,24 +304,24 @@ fn tell<T: std::fmt::Debug>(answer: Result<T>) -> String {
     format!("{answer:?}\n")
 }
 
-async fn run(ops: Vec<Op>) {
-    let dir = tempfile::tempdir().unwrap();
-    let mut memory = Side::new(None).await;
-    let mut sqlite = Side::new(Some(dir.path().join("campanile.db"))).await;
+async fn run(ops: Vec<Op>, other: Kind) {
+    let mut memory = Side::new(Kind::Memory).await;
+    let mut other = Side::new(other).await;
     let mut now = at(0);
     for (number, op) in ops.iter().enumerate() {
         now = now.after(Duration::from_secs(4));
-        let answers = (memory.take(op, now).await, sqlite.take(op, now).await);
+        let answers = (memory.take(op, now).await, other.take(op, now).await);
         assert_eq!(answers.0, answers.1, "step {number}: {op:?}");
     }
-    for (one, other) in memory.rest().await.lines().zip(sqlite.rest().await.lines()) {
+    for (one, other) in memory.rest().await.lines().zip(other.rest().await.lines()) {
         assert_eq!(one, other);
     }
-    slots_are_never_exceeded(&memory.store).await;
+    slots_are_never_exceeded(memory.store.as_ref()).await;
+    slots_are_never_exceeded(other.store.as_ref()).await;
 }
 
 /// I5: no job has more runs under way than it may.
-async fn slots_are_never_exceeded(store: &EmbeddedStore) {
+async fn slots_are_never_exceeded(store: &dyn Store) {
     use crate::run::RunState::{Retrying, Running};
     let page = || Page { limit: 1_000, cursor: None };
     let started = RunFilter { states: vec![Running, Retrying], ..RunFilter::default() };
@@ -325,11 +338,29 @@ proptest! {
 
     #[test]
     fn memory_and_sqlite_answer_alike(ops in ops(false)) {
-        tokio::runtime::Runtime::new().unwrap().block_on(run(ops));
+        wait_for(run(ops, file(&tempfile::tempdir().unwrap())));
     }
 
     #[test]
-    fn a_crash_changes_no_answer(ops in ops(true)) {
-        tokio::runtime::Runtime::new().unwrap().block_on(run(ops));
+    fn memory_and_sqlite_answer_alike_when_processes_die(ops in ops(true)) {
+        wait_for(run(ops, file(&tempfile::tempdir().unwrap())));
     }
+
+    #[test]
+    fn memory_and_redis_answer_alike(ops in ops(false)) {
+        wait_for(run(ops, Kind::Redis(Box::new(server::settings()))));
+    }
+
+    #[test]
+    fn memory_and_redis_answer_alike_when_processes_die(ops in ops(true)) {
+        wait_for(run(ops, Kind::Redis(Box::new(server::settings()))));
+    }
+}
+
+fn file(dir: &tempfile::TempDir) -> Kind {
+    Kind::Sqlite(dir.path().join("campanile.db"))
+}
+
+fn wait_for(steps: impl Future<Output = ()>) {
+    tokio::runtime::Runtime::new().unwrap().block_on(steps);
 }

@@ -10,6 +10,7 @@ mod lockstep;
 mod papers;
 mod policies;
 mod runs;
+mod server;
 mod sqlite;
 mod world;
 
@@ -20,9 +21,9 @@ macro_rules! exercise {
     ($kind:ident, $new:expr, [$($area:ident :: $test:ident,)*]) => {
         mod $kind {
             $(
-                #[tokio::test]
+                #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
                 async fn $test() {
-                    super::super::$area::$test($new).await;
+                    super::super::$area::$test($new.await).await;
                 }
             )*
         }
@@ -91,4 +92,5 @@ macro_rules! suite {
 suite! {
     memory => super::super::World::memory(),
     sqlite => super::super::World::sqlite(),
+    redis => super::super::World::redis(),
 }

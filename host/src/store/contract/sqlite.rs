@@ -114,12 +114,12 @@ async fn sees_one_job_and_one_run(store: &EmbeddedStore) {
 
 #[tokio::test]
 async fn after_a_crash_a_running_run_is_taken_again_at_once() {
-    let world = World::sqlite();
+    let world = World::sqlite().await;
     let session = world.attach(at(0)).await;
     world.put("a", 1).await;
     let before = world.fire_and_claim(&session, "a").await;
 
-    let world = world.reopen().unwrap();
+    let world = world.reopen().await.unwrap();
     let (session, reaped) = world.attach_after(at(0)).await;
     assert_eq!(reaped.rescued, [before.run.key()]);
     let after = world.acquire(&session, at(0)).await.pop().unwrap();
@@ -130,12 +130,12 @@ async fn after_a_crash_a_running_run_is_taken_again_at_once() {
 
 #[tokio::test]
 async fn when_a_range_was_noted_and_what_a_job_keeps_outlive_the_process() {
-    let world = World::sqlite();
+    let world = World::sqlite().await;
     let long_ago = range(Verdict::Misfired, reason::BEFORE_REGISTRATION, -900_000, -900_000);
     let history = History { keep: 7, max_age: Duration::from_micros(9_000_001) };
     let new = NewSchedule { ranges: vec![long_ago], history, ..new_schedule("a", 1) };
     world.store.put(new, Conflict::Fail, at(0)).await.unwrap();
-    let world = world.reopen().unwrap();
+    let world = world.reopen().await.unwrap();
     assert_eq!(world.get("a").await.history, history);
     let keep = Retention { removed: history, max_entries: 9 };
     for (second, left) in [(9, 1), (10, 0)] {
@@ -146,7 +146,7 @@ async fn when_a_range_was_noted_and_what_a_job_keeps_outlive_the_process() {
 
 #[tokio::test]
 async fn a_beat_and_a_look_for_what_to_forget_write_nothing() {
-    let world = World::sqlite();
+    let world = World::sqlite().await;
     let session = world.attach(at(0)).await;
     world.put("a", 1).await;
     let wal = world.path().with_file_name("campanile.db-wal");
@@ -190,7 +190,7 @@ async fn a_full_store_refuses_whole_steps_and_goes_on_when_there_is_room() {
 
 #[tokio::test]
 async fn people_can_query_the_tables() {
-    let world = World::sqlite();
+    let world = World::sqlite().await;
     let session = world.attach(at(0)).await;
     world.put("a", 1).await;
     world.fire_and_claim(&session, "a").await;

@@ -7,40 +7,54 @@ use std::sync::Arc;
 use serde_json::json;
 use tempfile::TempDir;
 
+use super::server;
 use crate::job::names::QueueName;
 use crate::job::{Delivery, History, JobKey, PluginKey, Source};
 use crate::record::query::{LedgerFilter, LedgerItem, Page};
 use crate::record::step::{
-    Acquire, AttemptEnd, Claim, Conflict, Disposition, Finished, FireIntent, Fired, NewRun,
-    NewSchedule, PlannedFire, Put, Reaped, RunSpec, Started,
+    Acquire, Attached, AttemptEnd, Claim, Conflict, Disposition, Finished, FireIntent, Fired,
+    NewRun, NewSchedule, PlannedFire, Pulse, Put, Reaped, RunSpec, Started,
 };
 use crate::record::{Definition, Durability, HostInfo, Rules, Schedule, Session, TriggerState};
 use crate::run::id::{RunId, Uid};
 use crate::run::outcome::{Outcome, Usage};
 use crate::run::{Cause, LogLevel, LogLine, LogStream, Range, Run, RunKey, Verdict, reason};
 use crate::store::embedded::EmbeddedStore;
+use crate::store::redis::RedisStore;
+use crate::store::redis::settings::Settings;
 use crate::store::{Result, Store};
 use crate::time::Timestamp;
 
 pub(super) struct World {
     pub(super) store: Arc<dyn Store>,
     file: Option<(TempDir, PathBuf)>,
+    /// Where the store is, when it is on a server.
+    server: Option<Settings>,
 }
 
 impl World {
-    pub(super) fn memory() -> Self {
-        Self { store: Arc::new(EmbeddedStore::memory()), file: None }
+    pub(super) async fn memory() -> Self {
+        Self { store: Arc::new(EmbeddedStore::memory()), file: None, server: None }
     }
 
-    pub(super) fn sqlite() -> Self {
+    pub(super) async fn sqlite() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("campanile.db");
         let store = Arc::new(EmbeddedStore::open(&path).unwrap());
-        Self { store, file: Some((dir, path)) }
+        Self { store, file: Some((dir, path)), server: None }
+    }
+
+    pub(super) async fn redis() -> Self {
+        Self::on(server::settings()).await
+    }
+
+    async fn on(settings: Settings) -> Self {
+        let store = Arc::new(RedisStore::open(settings.clone()).await.unwrap());
+        Self { store, file: None, server: Some(settings) }
     }
 
     pub(super) fn over(store: EmbeddedStore) -> Self {
-        Self { store: Arc::new(store), file: None }
+        Self { store: Arc::new(store), file: None, server: None }
     }
 
     /// The file of the store.
@@ -50,7 +64,10 @@ impl World {
 
     /// The store after its process has died, when it is of a kind that survives that: the files as
     /// they are now, with nothing closed.
-    pub(super) fn reopen(self) -> Option<Self> {
+    pub(super) async fn reopen(self) -> Option<Self> {
+        if let Some(settings) = self.server {
+            return Some(Self::on(settings).await);
+        }
         let (_, path) = self.file.as_ref()?;
         let dir = tempfile::tempdir().unwrap();
         for name in ["campanile.db", "campanile.db-wal"] {
@@ -59,7 +76,7 @@ impl World {
         let path = dir.path().join("campanile.db");
         let store = Arc::new(EmbeddedStore::open(&path).unwrap());
         assert_ne!(store.caps().durability, Durability::Volatile);
-        Some(Self { store, file: Some((dir, path)) })
+        Some(Self { store, file: Some((dir, path)), server: None })
     }
 
     pub(super) async fn attach(&self, now: Timestamp) -> Session {
@@ -67,8 +84,7 @@ impl World {
     }
 
     pub(super) async fn attach_after(&self, now: Timestamp) -> (Session, Reaped) {
-        let hello = HostInfo::named("tower");
-        let attached = self.store.attach(hello, now).await.unwrap();
+        let attached = attach(self.store.as_ref(), now).await.unwrap();
         (attached.session, attached.reaped)
     }
 
@@ -158,6 +174,24 @@ impl World {
         let page = Page::default();
         self.store.ledger(&job(name), LedgerFilter::default(), page).await.unwrap().items
     }
+}
+
+/// Opens a session, and ends those from before: on a store that hosts share, as other hosts would
+/// after a while.
+pub(super) async fn attach(store: &dyn Store, now: Timestamp) -> Result<Attached> {
+    let mut attached = store.attach(HostInfo::named("tower"), now).await?;
+    if store.caps().shared {
+        let session = &attached.session;
+        for (peer, seen) in store.beat(session, Pulse::default(), now).await?.peers {
+            let reaped = store.reap(session, &peer, seen, now).await?;
+            attached.reaped.rescued.extend(reaped.rescued);
+            attached.reaped.abandoned.extend(reaped.abandoned);
+            attached.reaped.cancelled.extend(reaped.cancelled);
+        }
+        // With the dead gone, nobody goes before this one.
+        store.beat(session, Pulse::default(), now).await?;
+    }
+    Ok(attached)
 }
 
 /// What a job keeps of its past unless the test says otherwise.

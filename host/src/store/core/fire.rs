@@ -6,12 +6,12 @@ use super::effects::{Effects, Extent, KeptRange, Write};
 use super::live::{Noted, last_run_after};
 use super::schedules::{check_cursor, check_ranges};
 use super::{Core, Place, known};
-use crate::job::Overlap;
+use crate::job::{JobKey, Overlap};
 use crate::record::Schedule;
 use crate::record::step::{
     Change, Disposition, FireIntent, Fired, MAX_FIRES_PER_INTENT, PlannedFire,
 };
-use crate::run::id::{RunId, SessionId};
+use crate::run::id::{RunId, SessionId, Uid};
 use crate::run::outcome::Usage;
 use crate::run::{Cause, Range, Run, RunKey, RunState, Verdict, reason};
 use crate::store::error::StoreError;
@@ -100,7 +100,7 @@ impl Core {
                 }
                 Entry::Fire(fire, fate) => {
                     last_fire = Some(fire.fire_time);
-                    runs.push((queued_run(&old, fire, now), fate));
+                    runs.push((queued_run(&old.key, old.uid, fire, now), fate));
                 }
             }
         }
@@ -259,7 +259,7 @@ impl Core {
 
 /// Whether the intent makes sense by itself: nothing early, everything in order within the cursor's
 /// move, and the fire time at the cursor accounted for.
-fn check(intent: &FireIntent, now: Timestamp) -> Result<()> {
+pub(in crate::store) fn check(intent: &FireIntent, now: Timestamp) -> Result<()> {
     let invalid = |what: &str| Err(StoreError::Invalid(format!("{}: {what}", intent.job)));
     if MAX_FIRES_PER_INTENT < intent.fires.len() || MAX_FIRES_PER_INTENT < intent.ranges.len() {
         return invalid("too many fires or ranges in one intent");
@@ -303,13 +303,18 @@ fn skipped_range(fire_time: Timestamp, why: &'static str) -> Range {
     }
 }
 
-fn queued_run(schedule: &Schedule, fire: PlannedFire, now: Timestamp) -> Run {
+pub(in crate::store) fn queued_run(
+    job: &JobKey,
+    uid: Uid,
+    fire: PlannedFire,
+    now: Timestamp,
+) -> Run {
     let spec = fire.spec;
     Run {
-        id: run_id_of_fire(&schedule.key, schedule.uid, fire.fire_time),
-        tenant: schedule.key.tenant.clone(),
-        job: schedule.key.job.clone(),
-        uid: schedule.uid,
+        id: run_id_of_fire(job, uid, fire.fire_time),
+        tenant: job.tenant.clone(),
+        job: job.job.clone(),
+        uid,
         plugin: spec.plugin,
         handler: spec.handler,
         cause: Cause::Schedule,

@@ -15,7 +15,7 @@
 //! ```
 
 pub mod effects;
-mod fire;
+pub(in crate::store) mod fire;
 mod live;
 pub mod papers;
 mod queues;

@@ -15,7 +15,7 @@ pub const OUT_OF_TURN: usize = 64;
 
 /// How far the round is, and who grew meanwhile.
 #[derive(Debug, Default)]
-pub(super) struct Rounds {
+pub(in crate::store) struct Rounds {
     /// The job that was looked at last.
     after: Option<JobKey>,
     /// Records that each job got in this round.
@@ -48,7 +48,7 @@ pub struct Looked {
 
 impl Rounds {
     /// One more record of `job` may have to be forgotten some time.
-    pub(super) fn grew(&mut self, job: &JobKey) {
+    pub(in crate::store) fn grew(&mut self, job: &JobKey) {
         let growth = match self.growth.get_mut(job) {
             Some(growth) => growth,
             None => self.growth.entry(job.clone()).or_default(),
@@ -66,7 +66,7 @@ impl Rounds {
     }
 
     /// Whom to look at now.
-    pub(super) fn next(&mut self) -> Look {
+    pub(in crate::store) fn next(&mut self) -> Look {
         let urgent: Vec<JobKey> = self.urgent.drain(..self.urgent.len().min(OUT_OF_TURN)).collect();
         for job in &urgent {
             self.is_urgent.remove(job);
@@ -77,7 +77,7 @@ impl Rounds {
 
     /// Notes who was looked at. Answers whether the next step has something to forget, as far as
     /// is known.
-    pub(super) fn looked(&mut self, looked: Looked) -> bool {
+    pub(in crate::store) fn looked(&mut self, looked: Looked) -> bool {
         if looked.last.is_none() {
             self.growth.clear();
         }

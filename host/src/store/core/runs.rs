@@ -290,7 +290,7 @@ fn finished_before(run: &Run, session: SessionId, fence: Fence, outcome: Outcome
     if is_noted { Finished::Already } else { Finished::Fenced }
 }
 
-fn made_run(new: NewRun, uid: crate::run::id::Uid, now: Timestamp) -> Run {
+pub(in crate::store) fn made_run(new: NewRun, uid: crate::run::id::Uid, now: Timestamp) -> Run {
     Run {
         id: new.id,
         tenant: new.job.tenant,

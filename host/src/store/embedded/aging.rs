@@ -15,7 +15,7 @@ use crate::store::core::rounds::Look;
 use crate::time::Timestamp;
 
 /// A done run is kept at least so long: within it, the repeat of a lost call finds it.
-pub(super) const REPEAT_HORIZON: Duration = Duration::from_mins(10);
+pub(in crate::store) const REPEAT_HORIZON: Duration = Duration::from_mins(10);
 /// Jobs that a round gets on by in one step at most.
 const JOBS_IN_STEP: usize = 64;
 /// Records counted in one step, beyond which the round waits for the next one.
@@ -25,14 +25,14 @@ const LINES_PER_RECORD: u64 = 64;
 
 /// A done run by its end. The least is the oldest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct DoneMark {
-    pub(super) finished_at: Timestamp,
-    pub(super) queued_at: Timestamp,
-    pub(super) id: RunId,
+pub(in crate::store) struct DoneMark {
+    pub(in crate::store) finished_at: Timestamp,
+    pub(in crate::store) queued_at: Timestamp,
+    pub(in crate::store) id: RunId,
 }
 
 /// The past of jobs, by name: over all creations of each, removed ones too.
-pub(super) trait Pasts {
+pub(in crate::store) trait Pasts {
     /// Names that have a past, after `after`, at most `max`.
     fn names(&self, after: Option<&JobKey>, max: usize) -> Result<Vec<JobKey>>;
 
@@ -64,7 +64,7 @@ pub(super) trait Pasts {
 }
 
 /// What need not be kept any longer of those that `look` names, at most `budget` records.
-pub(super) fn victims<P: Pasts + ?Sized>(
+pub(in crate::store) fn victims<P: Pasts + ?Sized>(
     pasts: &P,
     look: &Look,
     keep: Retention,

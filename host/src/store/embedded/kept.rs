@@ -17,7 +17,7 @@ use crate::time::Timestamp;
 pub const MAX_LOG_PAGE: usize = 10_000;
 
 /// What a backend answers from what it has kept.
-pub(super) trait Kept: Pasts {
+pub(in crate::store) trait Kept: Pasts {
     fn schedule(&self, job: &JobKey) -> Result<Option<Schedule>>;
 
     fn schedules(&self, filter: &JobFilter, page: &Page) -> Result<Paged<Schedule>>;
@@ -40,7 +40,7 @@ pub(super) trait Kept: Pasts {
 }
 
 /// A place in a list that a page can end at, as the text that its reader hands back.
-pub(super) trait Mark: Sized {
+pub(in crate::store) trait Mark: Sized {
     fn write(&self) -> String;
 
     fn read(text: &str) -> Option<Self>;
@@ -72,14 +72,14 @@ impl Mark for JobKey {
 
 /// A run among runs. The greatest comes first: newest, then by id.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct RunMark {
-    pub(super) queued_at: Timestamp,
-    pub(super) id: RunId,
-    pub(super) tenant: TenantId,
+pub(in crate::store) struct RunMark {
+    pub(in crate::store) queued_at: Timestamp,
+    pub(in crate::store) id: RunId,
+    pub(in crate::store) tenant: TenantId,
 }
 
 impl RunMark {
-    pub(super) fn at(run: &Run) -> Self {
+    pub(in crate::store) fn at(run: &Run) -> Self {
         Self { queued_at: run.queued_at, id: run.id, tenant: run.tenant.clone() }
     }
 }
@@ -101,20 +101,20 @@ impl Mark for RunMark {
 
 /// A verdict among those of a job. The greatest comes first: newest fire time, runs before ranges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct LedgerMark {
-    pub(super) last: Timestamp,
-    pub(super) entry: EntryId,
+pub(in crate::store) struct LedgerMark {
+    pub(in crate::store) last: Timestamp,
+    pub(in crate::store) entry: EntryId,
 }
 
 impl LedgerMark {
-    pub(super) fn of_run(run: &Run) -> Self {
+    pub(in crate::store) fn of_run(run: &Run) -> Self {
         Self { last: run.fire_time, entry: EntryId::Run(run.id) }
     }
 }
 
 /// Which entry of the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum EntryId {
+pub(in crate::store) enum EntryId {
     Range(u64),
     Run(RunId),
 }
@@ -151,12 +151,12 @@ impl Mark for String {
 }
 
 /// Items in this page at most.
-pub(super) fn limit_of(page: &Page) -> usize {
+pub(in crate::store) fn limit_of(page: &Page) -> usize {
     page.limit.clamp(1, MAX_PAGE)
 }
 
 /// The first `limit` of `items`, of which there is one more than that when another page follows.
-pub(super) fn cut<T, M: Mark>(
+pub(in crate::store) fn cut<T, M: Mark>(
     mut items: Vec<T>,
     limit: usize,
     mark: impl FnOnce(&T) -> M,
@@ -168,7 +168,7 @@ pub(super) fn cut<T, M: Mark>(
 }
 
 /// The verdict of a run's fire time; `None` while it has none.
-pub(super) fn ledger_item_of_run(run: &Run) -> Option<LedgerItem> {
+pub(in crate::store) fn ledger_item_of_run(run: &Run) -> Option<LedgerItem> {
     Some(LedgerItem {
         verdict: run.verdict?,
         reason: run.reason.clone().unwrap_or_default(),
@@ -180,7 +180,7 @@ pub(super) fn ledger_item_of_run(run: &Run) -> Option<LedgerItem> {
     })
 }
 
-pub(super) fn ledger_item_of_range(range: &Range) -> LedgerItem {
+pub(in crate::store) fn ledger_item_of_range(range: &Range) -> LedgerItem {
     LedgerItem {
         verdict: range.verdict,
         reason: range.reason.clone(),
@@ -193,7 +193,7 @@ pub(super) fn ledger_item_of_range(range: &Range) -> LedgerItem {
 }
 
 /// A page without the marks that it was cut by.
-pub(super) fn plain<M>(page: Paged<(M, LedgerItem)>) -> Paged<LedgerItem> {
+pub(in crate::store) fn plain<M>(page: Paged<(M, LedgerItem)>) -> Paged<LedgerItem> {
     let items = page.items.into_iter().map(|(_, item)| item).collect();
     Paged { items, next_cursor: page.next_cursor }
 }

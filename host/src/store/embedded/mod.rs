@@ -4,9 +4,9 @@
 //! under one mutex; SQLite hands each step to the one thread that writes, which commits many of them
 //! together and only then answers (`sqlite`). One process schedules on such a store.
 
-mod aging;
+pub(in crate::store) mod aging;
 mod calls;
-mod kept;
+pub(in crate::store) mod kept;
 mod memory;
 pub mod sqlite;
 

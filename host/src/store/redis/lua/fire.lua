@@ -1,0 +1,136 @@
+-- Moves jobs' cursors, making the runs and ranges that stand for the fire times passed.
+--
+-- Args: host, intents = { { tenant, job, uid, version, expect, fires = { { run, wait } }, ranges,
+-- cursor, due_at, trigger_state, claim } }; a fire's `run` is the whole record as it is made.
+-- Answer: { intents = { { lost } | { queued = { ids }, claimed = { runs }, skipped = { times },
+-- plan, last } } }, in order, each whole or not at all. Errors: GEN, FENCED. O(fires * log N).
+-- The caller has checked that fires and ranges ascend, are past, and account for the move.
+local refused = guard(true)
+if refused then return refused end
+
+-- With `overlap = "replace"`, ends what stands in the way of new fires at the limit.
+local function make_room(plan, intent)
+  local wants = 0
+  for _, fire in ipairs(intent.fires) do
+    if not fire.wait then wants = wants + 1 end
+  end
+  local missing = taken(plan.uid) + wants - plan.max_instances
+  if missing <= 0 then return end
+  local rivals = {}
+  local function consider(id)
+    local run = live_run(id .. intent.tenant)
+    if run and run.cause == 'schedule' and not run.cancel then rivals[#rivals + 1] = run end
+  end
+  for _, key in ipairs({ SLOT, BACKLOG }) do
+    local members = call('ZRANGEBYLEX', key, '[' .. plan.uid, '(' .. plan.uid .. 'g')
+    for _, member in ipairs(members) do consider(string.sub(member, -32)) end
+  end
+  table.sort(rivals, function(a, b)
+    if (a.verdict == nil) ~= (b.verdict == nil) then return a.verdict == nil end
+    if a.fire_time ~= b.fire_time then return a.fire_time < b.fire_time end
+    return a.id < b.id
+  end)
+  for i = 1, math.min(missing, #rivals) do
+    stop(rkey(rivals[i]), 'a newer fire took its place', 'replaced')
+  end
+end
+
+-- What stands for the fire times passed, in order: { first, fire = , fate = } or { first, range = }.
+-- What was to be coalesced into a run that is skipped is skipped with it.
+local function entries_of(plan, intent)
+  local free = math.max(plan.max_instances - taken(plan.uid), 0)
+  local line, skipped, entries = nil, {}, {}
+  for _, fire in ipairs(intent.fires) do
+    local fate, why = 'slot', nil
+    if free == 0 then
+      fate = 'backlog'
+      if not fire.wait and plan.rules.overlap == 'skip' then
+        fate, why = 'skip', 'max_instances'
+      elseif not fire.wait and plan.rules.overlap == 'queue' then
+        line = line or waiting(plan.uid)
+        if plan.rules.queue_limit <= line then fate, why = 'skip', 'queue_limit' end
+      end
+    end
+    if fate == 'slot' then
+      free = free - 1
+    elseif fate == 'backlog' then
+      line = (line or waiting(plan.uid)) + 1
+    else
+      skipped[fire.run.id] = why
+    end
+    entries[#entries + 1] = { first = fire.run.fire_time, fire = fire, fate = fate, why = why }
+  end
+  for _, range in ipairs(intent.ranges) do
+    local why = range.into and skipped[range.into]
+    if why then range.verdict, range.reason, range.into = 'skipped', why, nil end
+    entries[#entries + 1] = { first = range.first, range = range }
+  end
+  table.sort(entries, function(a, b) return a.first < b.first end)
+  return entries
+end
+
+local function fire_one(intent)
+  local jk = jkey(intent.tenant, intent.job)
+  local plan = schedule_of(jk)
+  if not plan or plan.uid ~= intent.uid or plan.version ~= intent.version
+    or plan.cursor ~= intent.expect then
+    return { lost = true }
+  end
+  if #intent.fires > 0 and (plan.pause or plan.parked) then return { lost = true } end
+  for _, fire in ipairs(intent.fires) do
+    if DUE_BY < fire.run.due_at then return { lost = true } end
+  end
+  if plan.rules.overlap == 'replace' then
+    make_room(plan, intent)
+    plan = schedule_of(jk)
+  end
+  local answer = { queued = {}, claimed = {}, skipped = {} }
+  local last_fire, runs = plan.last_fire, {}
+  for _, entry in ipairs(entries_of(plan, intent)) do
+    if entry.range then
+      last_fire = add_range(intent.tenant, intent.job, plan.uid, last_fire, entry.range)
+    elseif entry.fate == 'skip' then
+      local time = entry.first
+      answer.skipped[#answer.skipped + 1] = time
+      last_fire = add_range(intent.tenant, intent.job, plan.uid, last_fire,
+        { verdict = 'skipped', reason = entry.why, first = time, last = time, count = 1 })
+    else
+      last_fire = entry.first
+      runs[#runs + 1] = entry
+    end
+  end
+  plan.cursor, plan.due_at = intent.cursor, intent.due_at
+  plan.trigger_state, plan.last_fire = intent.trigger_state, last_fire
+  local last
+  for _, entry in ipairs(runs) do
+    local run = entry.fire.run
+    run.queued_at = NOW
+    local claimed = #answer.claimed < intent.claim and entry.fate == 'slot'
+      and run.reason ~= 'no_plugin'
+    if entry.fate == 'slot' then take_slot(run) end
+    if claimed then
+      begin_attempt(run)
+      insert_live(run, 'held', A.session)
+      answer.claimed[#answer.claimed + 1] = run
+    else
+      insert_live(run, entry.fate == 'slot' and 'ready' or 'backlog')
+      answer.queued[#answer.queued + 1] = run.id
+    end
+    last = last or last_of(jk, plan.uid)
+    if last then last.run, last.at, last.state, last.outcome = run.id, NOW, run.state, nil end
+  end
+  if last then keep_last(jk, last) end
+  keep_schedule(jk, plan)
+  tell('fired', intent.tenant, intent.job)
+  if #answer.queued > 0 then tell_queued() end
+  if #answer.claimed > 0 then
+    answer.plan, answer.last = enc(plan), last and enc(last) or ''
+  end
+  return answer
+end
+
+wake()
+local answers = {}
+for i, intent in ipairs(A.intents) do answers[i] = fire_one(intent) end
+keep_fence()
+return done({ intents = answers })

@@ -1,0 +1,55 @@
+-- Forgets what need not be kept any longer; whatever is live stays.
+--
+-- Args: runs = { keys }, bodies = { keys } (runs that stay without log, arguments, result),
+-- ranges = { { id, last } } (not those that grew). Answer: { records, bodies }. Errors: GEN.
+-- O(records * log N).
+local refused = guard(false)
+if refused then return refused end
+local records, bodies = 0, 0
+
+local function past_run(rk)
+  local raw = call('HGET', PAST, rk)
+  return raw and dec(raw)
+end
+
+local function forget_body(rk, run)
+  call('HDEL', LOG, rk)
+  call('HDEL', LINES, rk)
+  call('ZREM', JOB_BODY, done_place(run))
+end
+
+for _, rk in ipairs(A.bodies) do
+  local run = past_run(rk)
+  if run then
+    run.args, run.result = nil, nil
+    forget_body(rk, run)
+    call('HSET', PAST, rk, enc(run))
+    bodies = bodies + 1
+  end
+end
+for _, rk in ipairs(A.runs) do
+  local run = past_run(rk)
+  if run then
+    local jk = jkey(run.tenant, run.job)
+    forget_body(rk, run)
+    call('HDEL', PAST, rk)
+    call('ZREM', BY_AGE, rk)
+    call('ZREM', JOB_RUN, jk .. '\0' .. sortable(run.queued_at) .. run.id)
+    call('ZREM', JOB_FIRE, jk .. '\0' .. sortable(run.fire_time) .. run.id)
+    call('ZREM', JOB_DONE, done_place(run))
+  end
+  records = records + 1
+end
+for _, mark in ipairs(A.ranges) do
+  local raw = call('HGET', RANGE, mark[1])
+  local kept = raw and dec(raw)
+  if kept and kept.range.last == mark[2] then
+    forget_range(kept)
+    -- It must not come back by growing.
+    if tonumber(call('HGET', RANGE_OPEN, kept.uid)) == kept.id then
+      call('HDEL', RANGE_OPEN, kept.uid)
+    end
+    records = records + 1
+  end
+end
+return done({ records = records, bodies = bodies })

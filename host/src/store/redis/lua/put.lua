@@ -1,0 +1,61 @@
+-- Creates or replaces a schedule.
+--
+-- Args: tenant, job, plan (the planning record as a new one), keep_cursor, ranges, on = fail | keep |
+-- replace | if, version (for `if`). ARGV[3]: the definition.
+-- Answer: { kind = created | replaced | kept, plan, last }. Errors: GEN, CONFLICT, NOTFOUND, INVALID.
+-- O(log N + ranges). Reads and checks everything before it writes.
+local refused = guard(false)
+if refused then return refused end
+local jk = jkey(A.tenant, A.job)
+local old, new = schedule_of(jk), A.plan
+
+local function answer(kind, plan)
+  return done({ kind = kind, plan = plan, last = last_of(jk, plan.uid) })
+end
+
+if not old then
+  if A.on == 'if' then return refuse('NOTFOUND', 'job ' .. A.tenant .. '/' .. A.job) end
+  local wrong = check_cursor(new.cursor, new.due_at, A.ranges[#A.ranges] and A.ranges[#A.ranges].last)
+    or check_ranges(A.ranges, nil, new.cursor, nil, true)
+  if wrong then return refuse('INVALID', wrong) end
+  new.version, new.def_version, new.created_at = 1, 1, NOW
+  new.accounted_from = new.cursor
+  new.last_fire = nil
+  for _, range in ipairs(A.ranges) do
+    new.last_fire = add_range(A.tenant, A.job, new.uid, new.last_fire, range)
+  end
+  call('HSET', DEF, jk, new.uid .. '1\n' .. ARGV[3])
+  call('ZADD', JOB, 0, jk)
+  keep_last(jk, { uid = new.uid, failures = 0 })
+  keep_schedule(jk, new)
+  tell('job', A.tenant, A.job)
+  return answer('created', new)
+end
+
+local head = old.uid .. number(old.def_version) .. '\n'
+local same = call('HGET', DEF, jk) == head .. ARGV[3] and old.source == new.source
+if A.on == 'fail' then
+  if old.version == 1 and old.created_at == NOW and same then return answer('created', old) end
+  return refuse('CONFLICT', number(old.version))
+elseif A.on == 'keep' then
+  return answer('kept', old)
+elseif A.on == 'if' then
+  if old.version == A.version + 1 and same then return answer('replaced', old) end
+  if old.version ~= A.version then return refuse('CONFLICT', number(old.version)) end
+end
+if not A.keep_cursor then
+  local wrong = check_cursor(new.cursor, new.due_at, old.last_fire)
+  if wrong then return refuse('INVALID', wrong) end
+  if new.cursor ~= old.cursor then old.accounted_from = new.cursor end
+  old.cursor, old.due_at, old.trigger_state = new.cursor, new.due_at, new.trigger_state
+end
+old.version = old.version + 1
+old.def_version = old.version
+for _, field in ipairs({ 'source', 'parked', 'max_instances', 'rules', 'history' }) do
+  old[field] = new[field]
+end
+call('HSET', DEF, jk, old.uid .. number(old.def_version) .. '\n' .. ARGV[3])
+keep_schedule(jk, old)
+tell('job', A.tenant, A.job)
+fill_slots(jk, A.tenant, old.uid)
+return answer('replaced', old)

@@ -1,0 +1,327 @@
+-- Shared by scripts that move runs: where a live run is, its slot, its end.
+--
+-- A live run's record has two fields beside the run's own: `place` = later | backlog | ready | held,
+-- and `holder`, the session of a held one.
+
+-- Lines kept of one run's log; attempts kept in its record; how late is late.
+local MAX_LOG_LINES, MAX_ATTEMPTS_KEPT, LATE_AFTER_US = 20000, 10, 1000000
+
+local function live_run(rk)
+  local raw = call('HGET', LIVE, rk)
+  return raw and dec(raw) or nil
+end
+
+local function keep_live(run)
+  call('HSET', LIVE, rkey(run), enc(run))
+  tell('run', run.tenant, run.id)
+end
+
+local function class_of(run)
+  return run.tenant .. '/' .. run.queue .. '/' .. run.plugin .. '\0'
+end
+
+-- Higher priority first, then the older fire time.
+local function queue_place(run)
+  return class_of(run) .. (9 - math.min(run.priority, 9)) .. sortable(run.fire_time) .. run.id
+end
+
+-- First made, first out.
+local function turn(run)
+  return run.uid .. sortable(run.queued_at) .. sortable(run.fire_time) .. run.id
+end
+
+local function count_of(key, uid)
+  return call('ZLEXCOUNT', key, '[' .. uid, '(' .. uid .. 'g')
+end
+
+-- How many live runs count as instances of this creation of a job, and how many wait for a slot.
+local function taken(uid) return count_of(SLOT, uid) end
+local function waiting(uid) return count_of(BACKLOG, uid) end
+
+local function take_slot(run)
+  call('ZADD', SLOT, 0, run.uid .. run.id)
+end
+
+local function has_slot(run)
+  return call('ZSCORE', SLOT, run.uid .. run.id) ~= false
+end
+
+-- Live runs at most. What is left of a removed job runs one by one.
+local function limit_of(jk, uid)
+  local plan = schedule_of(jk)
+  if plan and plan.uid == uid then return plan.max_instances end
+  return 1
+end
+
+local function enter(run, place, holder)
+  run.place, run.holder = place, holder
+  if place == 'later' then
+    call('ZADD', LATER, number(run.not_before), rkey(run))
+  elseif place == 'backlog' then
+    call('ZADD', BACKLOG, 0, turn(run))
+  elseif place == 'ready' then
+    call('ZADD', READY, 0, queue_place(run))
+  else
+    call('ZADD', OWN, 0, holder .. rkey(run))
+  end
+end
+
+-- Leaving the backlog is part of leaving the job, or was done by who took it out.
+local function exit(run)
+  if run.place == 'later' then
+    call('ZREM', LATER, rkey(run))
+  elseif run.place == 'ready' then
+    call('ZREM', READY, queue_place(run))
+  elseif run.place == 'held' then
+    call('ZREM', OWN, run.holder .. rkey(run))
+  end
+end
+
+local function deadline_of(run)
+  if run.verdict or not run.start_by then return nil end
+  return run.start_by.at
+end
+
+-- A new live run: its record, its place, and the lists that it is found by.
+local function insert_live(run, place, holder)
+  local rk, jk = rkey(run), jkey(run.tenant, run.job)
+  local deadline = deadline_of(run)
+  if deadline then call('ZADD', DEADLINE, number(deadline), rk) end
+  enter(run, place, holder)
+  call('ZADD', BY_AGE, number(run.queued_at), rk)
+  call('ZADD', LIVE_AGE, number(run.queued_at), rk)
+  call('ZADD', LIVE_JOB, 0, jk .. '\0' .. run.id)
+  call('ZADD', JOB_RUN, 0, jk .. '\0' .. sortable(run.queued_at) .. run.id)
+  if run.cause == 'schedule' then
+    call('ZADD', JOB_FIRE, 0, jk .. '\0' .. sortable(run.fire_time) .. run.id)
+  end
+  keep_live(run)
+end
+
+local function move(run, place, holder)
+  exit(run)
+  enter(run, place, holder)
+  keep_live(run)
+end
+
+-- Where a run that never started belongs; takes a slot for it when it is to be ready.
+local function place_for_new(run, now)
+  if run.not_before and now < run.not_before then return 'later' end
+  if taken(run.uid) < limit_of(jkey(run.tenant, run.job), run.uid) then
+    take_slot(run)
+    return 'ready'
+  end
+  return 'backlog'
+end
+
+-- Keeps the job's last run in step with `run`: `made` makes it the last one.
+local function note(run, made)
+  local jk = jkey(run.tenant, run.job)
+  local last = last_of(jk, run.uid)
+  if not last then return nil end
+  if run.outcome == 'succeeded'
+    and (not last.previous_success or last.previous_success < run.fire_time) then
+    last.previous_success = run.fire_time
+  end
+  if made or not last.run or last.run == run.id then
+    last.run, last.at, last.state, last.outcome = run.id, NOW, run.state, run.outcome
+  end
+  return last
+end
+
+local FAILURE = {
+  failed = true, timed_out = true, out_of_fuel = true, out_of_memory = true, trapped = true,
+  limit_exceeded = true, abandoned = true,
+}
+
+-- Counts runs in a row that did not succeed, and pauses the job when its rules say so.
+local function count_failures(run, last)
+  local jk = jkey(run.tenant, run.job)
+  if run.outcome == 'succeeded' then
+    last.failures = 0
+  elseif FAILURE[run.outcome] then
+    last.failures = last.failures + 1
+    local plan = schedule_of(jk)
+    local most = plan and plan.rules.pause_after_failures
+    if most and most <= last.failures and not plan.pause then
+      plan.version = plan.version + 1
+      plan.pause = {
+        by = 'pause_after_failures',
+        why = number(last.failures) .. ' runs in a row did not succeed, the last at ' .. A.text,
+      }
+      keep_schedule(jk, plan)
+      tell('job', run.tenant, run.job)
+    end
+  end
+end
+
+-- Lets runs out of a job's backlog while it has free slots.
+local function fill_slots(jk, tenant, uid)
+  local free
+  while true do
+    local first = call('ZRANGEBYLEX', BACKLOG, '[' .. uid, '(' .. uid .. 'g', 'LIMIT', 0, 1)[1]
+    if not first then return end
+    free = free or limit_of(jk, uid) - taken(uid)
+    if free <= 0 then return end
+    free = free - 1
+    call('ZREM', BACKLOG, first)
+    local run = live_run(string.sub(first, 65) .. tenant)
+    if run then
+      take_slot(run)
+      move(run, 'ready')
+      tell_queued()
+    end
+  end
+end
+
+-- A done run by its end, the least the oldest.
+local function done_place(run)
+  return jkey(run.tenant, run.job) .. '\0' .. sortable(run.finished_at)
+    .. sortable(run.queued_at) .. run.id
+end
+
+-- Ends a run: what it became is in the record but for its state and end.
+local function end_run(run)
+  local rk, jk = rkey(run), jkey(run.tenant, run.job)
+  call('ZREM', DEADLINE, rk)
+  exit(run)
+  call('ZREM', SLOT, run.uid .. run.id)
+  call('ZREM', BACKLOG, turn(run))
+  call('HDEL', LIVE, rk)
+  call('ZREM', LIVE_AGE, rk)
+  call('ZREM', LIVE_JOB, jk .. '\0' .. run.id)
+  run.place, run.holder, run.not_before = nil, nil, nil
+  run.state, run.finished_at = 'done', NOW
+  call('HSET', PAST, rk, enc(run))
+  call('ZADD', JOB_DONE, 0, done_place(run))
+  if run.args or run.result or call('HEXISTS', LINES, rk) == 1 then
+    call('ZADD', JOB_BODY, 0, done_place(run))
+  end
+  tell('run', run.tenant, run.id)
+  local last = note(run, false)
+  if last then
+    count_failures(run, last)
+    keep_last(jk, last)
+  end
+  fill_slots(jk, run.tenant, run.uid)
+end
+
+local function drop(run, verdict, reason, cancel)
+  run.verdict, run.reason = verdict, reason
+  if cancel then run.cancel = cancel end
+  end_run(run)
+end
+
+-- Ends a waiting run, or asks that a running one be stopped. Answers 'ended', 'asked', or nil when
+-- it is not live.
+local function stop(rk, why, reason)
+  local run = live_run(rk)
+  if not run then return nil end
+  if run.place == 'held' then
+    if not run.cancel then
+      run.cancel = why
+      keep_live(run)
+    end
+    tell('cancel', run.tenant, run.id)
+    return 'asked'
+  end
+  if run.verdict then
+    run.cancel, run.outcome = why, 'cancelled'
+    end_run(run)
+  else
+    drop(run, 'cancelled', reason, why)
+  end
+  return 'ended'
+end
+
+-- Runs looked at by one call whose time has come.
+local WAKE_AT_ONCE = 128
+
+-- Lets runs go on whose time has come, and gives up those that should have started.
+local function wake()
+  local late = call('ZRANGEBYSCORE', DEADLINE, '-inf', '(' .. number(DUE_BY), 'LIMIT', 0,
+    WAKE_AT_ONCE)
+  for _, rk in ipairs(late) do
+    call('ZREM', DEADLINE, rk)
+    local run = live_run(rk)
+    if run and not run.verdict and run.start_by then
+      drop(run, run.start_by.verdict, run.start_by.reason)
+    end
+  end
+  local ripe = call('ZRANGEBYSCORE', LATER, '-inf', number(DUE_BY), 'LIMIT', 0, WAKE_AT_ONCE)
+  for _, rk in ipairs(ripe) do
+    call('ZREM', LATER, rk)
+    local run = live_run(rk)
+    if run then
+      local place = 'ready'
+      if not has_slot(run) then place = place_for_new(run, DUE_BY) end
+      enter(run, place)
+      call('HSET', LIVE, rk, enc(run))
+      tell_queued()
+    end
+  end
+end
+
+-- When `wake` has something to do next.
+local function next_wake()
+  local ripe = call('ZRANGE', LATER, 0, 0, 'WITHSCORES')[2]
+  local late = call('ZRANGE', DEADLINE, 0, 0, 'WITHSCORES')[2]
+  local first = ripe and tonumber(ripe)
+  if late and (not first or tonumber(late) + 1 < first) then first = tonumber(late) + 1 end
+  return first
+end
+
+local fence
+
+-- Starts the next attempt of a run that has a slot: its record, not yet kept.
+local function begin_attempt(run)
+  fence = math.max(tonumber(fence or call('HGET', META, 'fence')) + 1, NOW)
+  run.state, run.started_at, run.not_before = 'running', NOW, nil
+  run.attempt = run.attempt + 1
+  if not run.verdict then
+    if run.start_by then call('ZREM', DEADLINE, rkey(run)) end
+    run.verdict = 'ran'
+    local late = run.due_at + LATE_AFTER_US < NOW
+    if run.reason == 'no_plugin' or (run.reason == 'on_time' and late) then run.reason = 'late' end
+  end
+  if #run.attempts >= MAX_ATTEMPTS_KEPT then table.remove(run.attempts, 1) end
+  run.attempts[#run.attempts + 1] = {
+    attempt = run.attempt, fence = fence, session = A.session, host = A.host, started_at = NOW,
+    usage = { wall_ms = 0, cpu_ms = 0, peak_memory_bytes = 0, host_calls = 0 },
+  }
+end
+
+-- Keeps the last fence that was given out; once, after the last attempt was begun.
+local function keep_fence()
+  if fence then call('HSET', META, 'fence', number(fence)) end
+end
+
+local function current_fence(run)
+  local last = run.attempts[#run.attempts]
+  return last and last.fence
+end
+
+-- Whether this very end was noted before, and only its answer was lost.
+local function finished_before(run, session, of_fence, outcome)
+  for _, attempt in ipairs(run.attempts) do
+    if attempt.session == session and attempt.fence == of_fence and attempt.outcome == outcome then
+      return 'already'
+    end
+  end
+  return 'fenced'
+end
+
+-- Adds lines (a text of JSON lines, each with its line end) to a run's log, as far as there is room.
+local function append(rk, text, lines)
+  if lines == 0 then return end
+  local before = tonumber(call('HGET', LINES, rk) or 0)
+  local room = MAX_LOG_LINES - before
+  if room <= 0 then return end
+  if lines > room then
+    local position = 0
+    for _ = 1, room do position = string.find(text, '\n', position + 1, true) end
+    text, lines = string.sub(text, 1, position), room
+  end
+  call('HSET', LINES, rk, number(before + lines))
+  call('HSET', LOG, rk, (call('HGET', LOG, rk) or '') .. text)
+end

@@ -1,0 +1,116 @@
+-- Shared by scripts that touch schedules: the planning record of a job, and what it is due by.
+
+local schedules = {}
+
+-- The planning record of a job, or nil. Read once in a script.
+local function schedule_of(jk)
+  local known = schedules[jk]
+  if known == nil then
+    local raw = call('HGET', PLAN, jk)
+    known = raw and dec(raw) or false
+    schedules[jk] = known
+  end
+  return known or nil
+end
+
+-- When a schedule is to be looked at: when it is due, or when its pause is over.
+local function due_key(plan)
+  if plan.parked then return nil end
+  if plan.pause then return plan['pause']['until'] end
+  return plan.due_at
+end
+
+local function keep_schedule(jk, plan)
+  schedules[jk] = plan
+  call('HSET', PLAN, jk, enc(plan))
+  local due = due_key(plan)
+  if due then
+    call('ZADD', DUE, number(due), jk)
+  else
+    call('ZREM', DUE, jk)
+  end
+end
+
+-- The last run of this creation of a job and its failures in a row, or nil.
+local function last_of(jk, uid)
+  local raw = call('HGET', LAST, jk)
+  local last = raw and dec(raw)
+  if last and last.uid == uid then return last end
+  return nil
+end
+
+local function keep_last(jk, last)
+  call('HSET', LAST, jk, enc(last))
+end
+
+-- A cursor has a due time, not before it, and lies after what is accounted for.
+local function check_cursor(cursor, due_at, last_fire)
+  if not cursor and not due_at then return nil end
+  if not cursor or not due_at or due_at < cursor then
+    return 'a cursor and its due time go together, and it is not due before itself'
+  end
+  if last_fire and cursor <= last_fire then
+    return 'the cursor may not go back to the last fire time'
+  end
+  return nil
+end
+
+-- Ranges ascend, hold only what is past and not accounted for, and lie within the cursor's move.
+-- `from` nil: from anywhere; with no schedule before it, `is_new`.
+local function check_ranges(ranges, from, to, last_fire, is_new)
+  local last = last_fire
+  for _, range in ipairs(ranges) do
+    local sound = range.first <= range.last and range.count > 0 and range.verdict ~= 'ran'
+      and (not last or last < range.first)
+      and (is_new or not from or from <= range.first)
+      and (not to or range.last < to)
+      and range.last <= NOW
+    if not sound then
+      return 'a range is empty, not past, or does not fit what is beside it'
+    end
+    last = range.last
+  end
+  return nil
+end
+
+-- The key of a range in the order of a job's fire times, and of when it was noted.
+local function range_places(kept)
+  local jk = jkey(kept.tenant, kept.job)
+  local id = string.format('%016x', kept.id)
+  return jk .. '\0' .. sortable(kept.range.last) .. id,
+    jk .. '\0' .. sortable(kept.noted_at) .. id
+end
+
+local function keep_range(kept)
+  local by_fire, by_age = range_places(kept)
+  call('HSET', RANGE, kept.id, enc(kept))
+  call('ZADD', RANGE_JOB, 0, by_fire)
+  call('ZADD', RANGE_AGE, 0, by_age)
+end
+
+local function forget_range(kept)
+  local by_fire, by_age = range_places(kept)
+  call('HDEL', RANGE, kept.id)
+  call('ZREM', RANGE_JOB, by_fire)
+  call('ZREM', RANGE_AGE, by_age)
+end
+
+-- Adds a range to the ledger: as one of its own, or as growth of the range that is open. Answers
+-- the new last fire time.
+local function add_range(tenant, job, uid, last_fire, range)
+  local id = call('HGET', RANGE_OPEN, uid)
+  local open = id and dec(call('HGET', RANGE, id))
+  if open and last_fire and open.range.last == last_fire and open.range.verdict == range.verdict
+    and open.range.reason == range.reason and not open.range.into and not range.into then
+    forget_range(open)
+    open.range.last = range.last
+    open.range.count = open.range.count + range.count
+    open.noted_at = NOW
+    keep_range(open)
+    return range.last
+  end
+  local new = call('HINCRBY', META, 'range', 1)
+  keep_range({ id = new, tenant = tenant, job = job, uid = uid, range = range, noted_at = NOW })
+  call('HSET', RANGE_OPEN, uid, new)
+  return range.last
+end

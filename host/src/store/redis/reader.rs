@@ -1,0 +1,507 @@
+//! Questions to the store: what is kept, page by page. On connections of their own, so that a long
+//! list holds up no transition.
+//!
+//! A question of several commands sees them one after another: a run is looked for among those that
+//! are live and then among those that are done, so that none is missed that moves between the two.
+
+use std::cell::RefCell;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use redis::{Cmd, Connection, FromRedisValue, cmd};
+use serde_bytes::ByteBuf;
+
+use super::client::Factory;
+use super::definitions::{self, Definitions};
+use super::fault::{Trouble, connecting, trouble};
+use super::keys::Keys;
+use super::settings::Settings;
+use super::wire::{self, Last, Plan, PlanRow, RangeRow, job_name, run_name, sortable};
+use crate::job::JobKey;
+use crate::job::names::TenantId;
+use crate::record::query::{JobFilter, LedgerFilter, LedgerItem, LogPage, Page, Paged, RunFilter};
+use crate::record::{Doc, Schedule};
+use crate::run::id::RunId;
+use crate::run::{LogLine, Run, RunKey, RunState};
+use crate::store::Result;
+use crate::store::embedded::kept::{
+    EntryId, Kept, LedgerMark, MAX_LOG_PAGE, Mark, RunMark, cut, ledger_item_of_range,
+    ledger_item_of_run, limit_of, plain,
+};
+use crate::store::error::StoreError;
+
+/// Connections kept for the next question.
+const MAX_IDLE: usize = 4;
+/// How long connecting may take, and an answer.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long an answer may take.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Records read at once.
+const CHUNK: usize = 512;
+/// Records looked at for one page at most: the page ends there, and says where to go on.
+const MAX_LOOKED_AT: usize = 200_000;
+/// How often a job is read again that is replaced meanwhile.
+const TRIES: usize = 3;
+
+/// Connections for questions.
+pub(super) struct Readers {
+    factory: Factory,
+    keys: Keys,
+    definitions: Arc<Definitions>,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Readers {
+    pub(super) fn new(settings: &Settings, keys: Keys, definitions: Arc<Definitions>) -> Self {
+        let factory = Factory::new(settings.clone());
+        Self { factory, keys, definitions, idle: Mutex::default() }
+    }
+
+    /// Asks, on the calling thread.
+    pub(super) fn read<T>(&self, look: impl FnOnce(&dyn Kept) -> Result<T>) -> Result<T> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => self.connect()?,
+        };
+        let reader = Reader {
+            connection: RefCell::new(connection),
+            keys: &self.keys,
+            definitions: &self.definitions,
+        };
+        let answer = look(&reader);
+        let is_whole = !matches!(
+            answer,
+            Err(StoreError::Unavailable(_) | StoreError::Unknown(_) | StoreError::Denied(_))
+        );
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_whole && idle.len() < MAX_IDLE {
+            idle.push(reader.connection.into_inner());
+        }
+        answer
+    }
+
+    fn connect(&self) -> Result<Connection> {
+        let connection = self.factory.client()?.get_connection_with_timeout(CONNECT_TIMEOUT);
+        let connection = connection.map_err(|error| connecting(&error))?;
+        let timeout = Some(ANSWER_TIMEOUT);
+        connection.set_read_timeout(timeout).map_err(|error| connecting(&error))?;
+        connection.set_write_timeout(timeout).map_err(|error| connecting(&error))?;
+        Ok(connection)
+    }
+}
+
+/// One connection, for one question.
+pub(super) struct Reader<'a> {
+    connection: RefCell<Connection>,
+    keys: &'a Keys,
+    definitions: &'a Definitions,
+}
+
+impl Reader<'_> {
+    /// Begins a command on the key that scripts call `lua`.
+    pub(super) fn command(&self, name: &str, lua: &str) -> Cmd {
+        let mut command = cmd(name);
+        command.arg(self.keys.of(lua));
+        command
+    }
+
+    pub(super) fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T> {
+        command.query(&mut *self.connection.borrow_mut()).map_err(|error| match trouble(&error) {
+            Trouble::Refused(error) => error,
+            // Nothing was to be done: then nothing was done.
+            Trouble::Broken(StoreError::Unknown(text)) => StoreError::Unavailable(text),
+            Trouble::Broken(error) => error,
+            Trouble::NoScript | Trouble::Generation => StoreError::Unavailable(error.to_string()),
+        })
+    }
+
+    /// One field of a hash.
+    pub(super) fn field(&self, lua: &str, name: &str) -> Result<Option<Vec<u8>>> {
+        self.ask(self.command("HGET", lua).arg(name))
+    }
+
+    /// Fields of a hash, in order.
+    fn fields(&self, lua: &str, names: &[impl redis::ToRedisArgs]) -> Result<Vec<Option<Vec<u8>>>> {
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.ask(self.command("HMGET", lua).arg(names))
+    }
+
+    /// Members of a set that is sorted by text, from `from` on, below `to`; both as lex bounds.
+    pub(super) fn members(
+        &self,
+        lua: &str,
+        order: Order,
+        (from, to): (&str, &str),
+        (skip, max): (usize, usize),
+    ) -> Result<Vec<String>> {
+        let command = match order {
+            Order::Up => self.command("ZRANGEBYLEX", lua).arg(from).arg(to).clone(),
+            Order::Down => self.command("ZREVRANGEBYLEX", lua).arg(to).arg(from).clone(),
+        };
+        self.ask(command.clone().arg("LIMIT").arg(skip).arg(max))
+    }
+
+    /// Schedules with these keys; those that are no more are left out.
+    fn schedules_of(&self, names: &[String]) -> Result<Vec<Schedule>> {
+        let plans = self.fields("PLAN", names)?;
+        let lasts = self.fields("LAST", names)?;
+        let mut schedules = Vec::with_capacity(names.len());
+        for (name, (plan, last)) in names.iter().zip(plans.into_iter().zip(lasts)) {
+            let Some(plan) = plan else { continue };
+            let row = PlanRow(
+                ByteBuf::from(name.clone().into_bytes()),
+                ByteBuf::from(plan),
+                ByteBuf::from(last.unwrap_or_default()),
+            );
+            let mut found = self.whole(&row)?;
+            for _ in 1..TRIES {
+                if found.is_some() {
+                    break;
+                }
+                let Some(plan) = self.field("PLAN", name)? else { break };
+                let last = self.field("LAST", name)?.unwrap_or_default();
+                let row = PlanRow(row.0.clone(), ByteBuf::from(plan), ByteBuf::from(last));
+                found = self.whole(&row)?;
+            }
+            schedules.extend(found);
+        }
+        Ok(schedules)
+    }
+
+    /// The schedule of a planning record; `None` when its definition is another one by now.
+    fn whole(&self, row: &PlanRow) -> Result<Option<Schedule>> {
+        let job = wire::job_of_name(&row.0)?;
+        let plan: Plan = wire::unpack(&row.1)?;
+        let last = Last::read(&row.2, plan.uid)?;
+        let def = match self.definitions.get(&job, &plan) {
+            Some(def) => def,
+            None => {
+                let kept = self.field("DEF", &job_name(&job))?.unwrap_or_default();
+                match definitions::read(&kept, &plan)? {
+                    Some(def) => self.definitions.put(&job, &plan, def),
+                    None => return Ok(None),
+                }
+            }
+        };
+        Ok(Some(plan.schedule(job, last, def)))
+    }
+
+    /// Runs with these keys, live or done; those that are no more are left out.
+    fn runs_of(&self, names: &[String]) -> Result<Vec<Run>> {
+        let live = self.fields("LIVE", names)?;
+        let missing: Vec<&String> = names
+            .iter()
+            .zip(&live)
+            .filter(|(_, record)| record.is_none())
+            .map(|(name, _)| name)
+            .collect();
+        let mut past = self.fields("PAST", &missing)?.into_iter();
+        let mut runs = Vec::with_capacity(names.len());
+        for record in live {
+            let record = match record {
+                Some(record) => Some(record),
+                None => past.next().flatten(),
+            };
+            if let Some(record) = record {
+                runs.push(wire::unpack(&record)?);
+            }
+        }
+        Ok(runs)
+    }
+
+    /// Names of runs from an index by age, older than `before`, newest first, at most `max`.
+    fn older(&self, lua: &str, before: Option<&RunMark>, max: usize) -> Result<Vec<String>> {
+        let top = before.map_or_else(|| "+inf".to_owned(), |it| it.queued_at.micros().to_string());
+        let mut wanted = max;
+        loop {
+            let found: Vec<(String, f64)> = self.ask(
+                self.command("ZREVRANGEBYSCORE", lua)
+                    .arg(&top)
+                    .arg("-inf")
+                    .arg("WITHSCORES")
+                    .arg("LIMIT")
+                    .arg(0)
+                    .arg(wanted),
+            )?;
+            let (all, score) = (found.len(), before.map(|it| it.queued_at.micros()));
+            let mark = before.map(|it| format!("{}{}", it.id, it.tenant));
+            let names: Vec<String> = found
+                .into_iter()
+                .filter(|(name, age)| match (&mark, score) {
+                    #[expect(clippy::cast_precision_loss, reason = "exact until the year 2255")]
+                    (Some(mark), Some(score)) => *age < score as f64 || name < mark,
+                    (_, _) => true,
+                })
+                .map(|(name, _)| name)
+                .collect();
+            // So many of one age that none is older: look further.
+            if !names.is_empty() || all < wanted {
+                return Ok(names);
+            }
+            wanted *= 2;
+        }
+    }
+
+    fn range(&self, id: u64) -> Result<Option<RangeRow>> {
+        let record = self.field("RANGE", &id.to_string())?;
+        record.map(|record| wire::unpack(&record)).transpose()
+    }
+
+    pub(super) fn ranges(&self, ids: &[u64]) -> Result<Vec<RangeRow>> {
+        let mut ranges = Vec::with_capacity(ids.len());
+        for id in ids {
+            ranges.extend(self.range(*id)?);
+        }
+        Ok(ranges)
+    }
+}
+
+/// Which way a list is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    Up,
+    Down,
+}
+
+/// The part of an index that belongs to one job: its prefix, and the lex bounds around it.
+pub(super) fn span(job: &JobKey) -> (String, String, String) {
+    let name = job_name(job);
+    (format!("{name}\0"), format!("[{name}\0"), format!("({name}\x01"))
+}
+
+/// The number of a range that its place in an index ends with.
+pub(super) fn range_id(member: &str) -> Option<u64> {
+    let start = member.len().checked_sub(16)?;
+    u64::from_str_radix(member.get(start..)?, 16).ok()
+}
+
+/// The run that a place in an index ends with.
+pub(super) fn run_id(member: &str) -> Option<RunId> {
+    let start = member.len().checked_sub(32)?;
+    member.get(start..)?.parse().ok()
+}
+
+impl Kept for Reader<'_> {
+    fn schedule(&self, job: &JobKey) -> Result<Option<Schedule>> {
+        Ok(self.schedules_of(&[job_name(job)])?.pop())
+    }
+
+    fn schedules(&self, filter: &JobFilter, page: &Page) -> Result<Paged<Schedule>> {
+        let limit = limit_of(page);
+        let (mut from, to) = match &filter.tenant {
+            Some(tenant) => (format!("[{tenant}\0"), format!("({tenant}\x01")),
+            None => ("-".to_owned(), "+".to_owned()),
+        };
+        if let Some(after) = JobKey::of(page)? {
+            from = format!("({}", job_name(&after));
+        }
+        let names = self.members("JOB", Order::Up, (&from, &to), (0, limit + 1))?;
+        let items = self.schedules_of(&names)?;
+        Ok(cut(items, limit, |schedule: &Schedule| schedule.key.clone()))
+    }
+
+    fn run(&self, key: &RunKey) -> Result<Option<Run>> {
+        Ok(self.runs_of(&[run_name(key)])?.pop())
+    }
+
+    fn runs(&self, filter: &RunFilter, page: &Page) -> Result<Paged<Run>> {
+        let (limit, mut before) = (limit_of(page), RunMark::of(page)?);
+        let is_live = !filter.states.is_empty() && !filter.states.contains(&RunState::Done);
+        let index = if is_live { "LIVE_AGE" } else { "BY_AGE" };
+        let (mut items, mut looked_at): (Vec<Run>, usize) = (Vec::new(), 0);
+        while items.len() <= limit && looked_at < MAX_LOOKED_AT {
+            let names = match (&filter.tenant, &filter.job) {
+                (Some(tenant), Some(job)) if !is_live => {
+                    let job = JobKey { tenant: tenant.clone(), job: job.clone() };
+                    let (prefix, from, mut to) = span(&job);
+                    if let Some(before) = &before {
+                        to = format!("({prefix}{}{}", sortable(before.queued_at), before.id);
+                    }
+                    let found = self.members("JOB_RUN", Order::Down, (&from, &to), (0, CHUNK))?;
+                    let ids = found.iter().filter_map(|member| run_id(member));
+                    ids.map(|run| run_name(&RunKey { tenant: tenant.clone(), run })).collect()
+                }
+                (_, _) => self.older(index, before.as_ref(), CHUNK)?,
+            };
+            let found = self.runs_of(&names)?;
+            let Some(last) = found.last() else { break };
+            looked_at += names.len();
+            before = Some(RunMark::at(last));
+            let is_last = names.len() < CHUNK;
+            items.extend(found.into_iter().filter(|run| filter.wants(run)));
+            if is_last {
+                return Ok(cut(items, limit, RunMark::at));
+            }
+        }
+        let mut page = cut(items, limit, RunMark::at);
+        if page.next_cursor.is_none() && MAX_LOOKED_AT <= looked_at {
+            page.next_cursor = before.map(|mark| mark.write());
+        }
+        Ok(page)
+    }
+
+    fn ledger(
+        &self,
+        job: &JobKey,
+        filter: &LedgerFilter,
+        page: &Page,
+    ) -> Result<Paged<LedgerItem>> {
+        let (limit, before) = (limit_of(page), LedgerMark::of(page)?);
+        let mut items = self.ledger_runs(job, filter, before, limit)?;
+        items.extend(self.ledger_ranges(job, filter, before, limit)?);
+        items.sort_unstable_by_key(|(mark, _)| std::cmp::Reverse(*mark));
+        Ok(plain(cut(items, limit, |(mark, _)| *mark)))
+    }
+
+    fn log(&self, key: &RunKey, from: u64, max: usize) -> Result<LogPage> {
+        // The run first: once it is done, no line can come after those that are read now.
+        let Some(run) = Kept::run(self, key)? else {
+            return Err(StoreError::NotFound(format!("run {key}")));
+        };
+        let text = self.field("LOG", &run_name(key))?.unwrap_or_default();
+        let start = usize::try_from(from).unwrap_or(usize::MAX);
+        let all = text.split_inclusive(|byte| *byte == b'\n').count();
+        let mut lines: Vec<LogLine> = Vec::new();
+        let wanted = text.split_inclusive(|byte| *byte == b'\n').skip(start);
+        for line in wanted.take(max.min(MAX_LOG_PAGE)) {
+            let line = serde_json::from_slice(line);
+            lines.push(line.map_err(|error| super::fault::unreadable("a log line", error))?);
+        }
+        let end = start.min(all) + lines.len();
+        let complete = run.state == RunState::Done && end == all;
+        Ok(LogPage { lines, next: from.max(end as u64), complete })
+    }
+
+    fn doc(&self, tenant: &TenantId, kind: &str, key: &str) -> Result<Option<Doc>> {
+        let kept = self.field("DOC", &format!("{tenant}\0{kind}\0{key}"))?;
+        kept.map(|kept| read_doc(key.to_owned(), &kept)).transpose()
+    }
+
+    fn docs(&self, tenant: &TenantId, kind: &str, page: &Page) -> Result<Paged<Doc>> {
+        let limit = limit_of(page);
+        let prefix = format!("{tenant}\0{kind}\0");
+        let from = match String::of(page)? {
+            Some(after) => format!("({prefix}{after}"),
+            None => format!("[{prefix}"),
+        };
+        let to = format!("({tenant}\0{kind}\x01");
+        let names = self.members("DOC_KEY", Order::Up, (&from, &to), (0, limit + 1))?;
+        let mut items = Vec::with_capacity(names.len());
+        for (name, kept) in names.iter().zip(self.fields("DOC", &names)?) {
+            let key = name.strip_prefix(&prefix).unwrap_or(name).to_owned();
+            items.extend(kept.map(|kept| read_doc(key, &kept)).transpose()?);
+        }
+        Ok(cut(items, limit, |doc: &Doc| doc.key.clone()))
+    }
+
+    fn counts(&self) -> Result<[u64; 3]> {
+        let mut counts = [0; 3];
+        for (count, lua) in counts.iter_mut().zip(["PLAN", "LIVE", "PAST"]) {
+            *count = self.ask(&self.command("HLEN", lua))?;
+        }
+        Ok(counts)
+    }
+}
+
+impl Reader<'_> {
+    fn ledger_runs(
+        &self,
+        job: &JobKey,
+        filter: &LedgerFilter,
+        before: Option<LedgerMark>,
+        limit: usize,
+    ) -> Result<Vec<(LedgerMark, LedgerItem)>> {
+        let (prefix, mut from, mut to) = span(job);
+        if let Some(least) = filter.from {
+            from = format!("[{prefix}{}", sortable(least));
+        }
+        if let Some(end) = filter.to {
+            to = format!("({prefix}{}", sortable(end));
+        }
+        if let Some(LedgerMark { last, entry }) = before {
+            let last = sortable(last);
+            // Runs stand before ranges of the same time: such a range is after all of those.
+            let mark = match entry {
+                EntryId::Run(id) => format!("({prefix}{last}{id}"),
+                EntryId::Range(_) => format!("({prefix}{last}"),
+            };
+            to = lower(to, mark);
+        }
+        let mut items = Vec::new();
+        while items.len() <= limit {
+            let found = self.members("JOB_FIRE", Order::Down, (&from, &to), (0, CHUNK))?;
+            let Some(last) = found.last() else { break };
+            to = format!("({last}");
+            let ids = found.iter().filter_map(|member| run_id(member));
+            let names: Vec<String> =
+                ids.map(|run| run_name(&RunKey { tenant: job.tenant.clone(), run })).collect();
+            for run in self.runs_of(&names)? {
+                let item = ledger_item_of_run(&run);
+                items.extend(
+                    item.filter(|item| filter.wants(item))
+                        .map(|item| (LedgerMark::of_run(&run), item)),
+                );
+            }
+            if found.len() < CHUNK {
+                break;
+            }
+        }
+        Ok(items)
+    }
+
+    fn ledger_ranges(
+        &self,
+        job: &JobKey,
+        filter: &LedgerFilter,
+        before: Option<LedgerMark>,
+        limit: usize,
+    ) -> Result<Vec<(LedgerMark, LedgerItem)>> {
+        let (prefix, mut from, mut to) = span(job);
+        if let Some(least) = filter.from {
+            from = format!("[{prefix}{}", sortable(least));
+        }
+        if let Some(LedgerMark { last, entry }) = before {
+            let last = sortable(last);
+            let mark = match entry {
+                EntryId::Run(_) => format!("({prefix}{last}g"),
+                EntryId::Range(id) => format!("({prefix}{last}{id:016x}"),
+            };
+            to = lower(to, mark);
+        }
+        let mut items = Vec::new();
+        while items.len() <= limit {
+            let found = self.members("RANGE_JOB", Order::Down, (&from, &to), (0, CHUNK))?;
+            let Some(last) = found.last() else { break };
+            to = format!("({last}");
+            let ids: Vec<u64> = found.iter().filter_map(|member| range_id(member)).collect();
+            for row in self.ranges(&ids)? {
+                let mark = LedgerMark { last: row.range.last, entry: EntryId::Range(row.id) };
+                let item = ledger_item_of_range(&row.range);
+                if filter.wants(&item) {
+                    items.push((mark, item));
+                }
+            }
+            if found.len() < CHUNK {
+                break;
+            }
+        }
+        Ok(items)
+    }
+}
+
+/// The lower of two upper lex bounds, both exclusive.
+fn lower(one: String, other: String) -> String {
+    one.min(other)
+}
+
+fn read_doc(key: String, kept: &[u8]) -> Result<Doc> {
+    let wrong = || super::fault::unreadable("a document", "it has no version");
+    let line_end = kept.iter().position(|byte| *byte == b'\n').ok_or_else(wrong)?;
+    let (version, value) = kept.split_at(line_end);
+    let version = std::str::from_utf8(version).ok().and_then(|text| text.parse().ok());
+    let value = value.get(1..).unwrap_or_default().to_vec();
+    Ok(Doc { key, version: version.ok_or_else(wrong)?, value })
+}
