@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{eventually, guests};
+use super::{eventually, guests, told};
 
 /// A request may take so long: longer than any `?wait=`.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
@@ -85,7 +85,8 @@ impl Site {
     }
 }
 
-/// A running host; killed when it is dropped.
+/// A running host; killed when it is dropped, and when that is because the test fails, it tells how
+/// it was.
 pub struct Host {
     child: Child,
     lines: Arc<Mutex<Vec<String>>>,
@@ -125,27 +126,25 @@ impl Host {
         self.lines.lock().unwrap().join("\n")
     }
 
+    /// What it has said with this in it, if it has.
+    fn heard(&self, text: &str) -> Option<String> {
+        self.lines.lock().unwrap().iter().find(|line| line.contains(text)).cloned()
+    }
+
     /// Waits until it has said this.
     pub fn says(&self, text: &str) -> String {
-        let said = || {
-            let lines = self.lines.lock().unwrap();
-            lines.iter().find(|line| line.contains(text)).cloned()
-        };
-        let start = std::time::Instant::now();
-        eventually(&format!("the host to say `{text}`"), || {
-            let found = said();
-            if found.is_none() && start.elapsed() > Duration::from_secs(29) {
-                eprintln!("the host said:\n{}", self.said());
-            }
-            found
-        })
+        eventually(&format!("the host to say `{text}`"), || self.heard(text))
     }
 
     /// Where its API is.
     pub fn url(&self) -> String {
-        let line = self.says("listens on http://");
-        let url = line.split_whitespace().find(|word| word.starts_with("http://")).unwrap();
-        url.to_owned()
+        eventually("the host to say where it listens", || self.heard_url())
+    }
+
+    /// The same, if it has said so.
+    pub fn heard_url(&self) -> Option<String> {
+        let line = self.heard("listens on http://")?;
+        line.split_whitespace().find(|word| word.starts_with("http://")).map(str::to_owned)
     }
 
     /// Asks its API.
@@ -232,6 +231,10 @@ impl Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            let (url, said) = (self.heard_url(), self.said());
+            eprintln!("{}", told::told(&mut self.child, url, &said));
+        }
         // It may have ended already; then there is nothing to kill.
         let _ = self.child.kill();
         let _ = self.child.wait();
