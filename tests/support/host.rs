@@ -147,7 +147,7 @@ impl Host {
         line.split_whitespace().find(|word| word.starts_with("http://")).map(str::to_owned)
     }
 
-    /// Asks its API.
+    /// Asks its API. Without an answer, or with half of one, the status is 0 and the text says why.
     pub fn get(&self, path: &str) -> (u16, Value) {
         let answer = self.agent.get(format!("{}{path}", self.url())).call();
         Self::read(answer)
@@ -174,10 +174,14 @@ impl Host {
         match answer {
             Ok(mut answer) => {
                 let status = answer.status().as_u16();
-                let text = answer.body_mut().read_to_string().unwrap();
-                (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+                match answer.body_mut().read_to_string() {
+                    Ok(text) => {
+                        (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+                    }
+                    Err(error) => (0, Value::String(error.to_string())),
+                }
             }
-            Err(_) => (0, Value::Null),
+            Err(error) => (0, Value::String(error.to_string())),
         }
     }
 
