@@ -114,6 +114,30 @@ fn logs_of_a_run_are_lines_with_level_and_stream() {
 }
 
 #[test]
+fn a_log_that_is_stored_in_many_pieces_is_whole_and_in_order() {
+    const LINES: usize = 900;
+    let site = Site::new(&format!(
+        "[jobs.chatty]\nplugin = \"behave\"\nhandler = \"logs\"\nlimits = {{ log = \"16MiB\" }}\n\
+         args = {{ lines = {LINES}, bytes = 2000 }}\n"
+    ));
+    site.plugin("behave", "behave");
+    let host = site.start();
+    let id = run_now(&host, "chatty", &json!({}));
+    assert_eq!(host.get(&format!("/v1/runs/{id}?wait=30s")).1["outcome"], "succeeded");
+    let (mut lines, mut cursor) = (Vec::new(), "0".to_owned());
+    loop {
+        let (_, page) = host.get(&format!("/v1/runs/{id}/logs?limit=1000&cursor={cursor}"));
+        lines.extend(page["items"].as_array().unwrap().clone());
+        let Some(next) = page["next_cursor"].as_str() else { break };
+        cursor = next.to_owned();
+    }
+    let numbers = lines.iter().filter(|line| line["stream"] == "log").map(|line| {
+        line["message"].as_str().unwrap().split('-').next().unwrap().parse::<usize>().unwrap()
+    });
+    assert!(numbers.eq(0..LINES), "{} lines", lines.len());
+}
+
+#[test]
 fn what_is_unknown_or_wrong_is_a_problem_that_helps() {
     let site = site();
     let host = site.start();

@@ -11,6 +11,8 @@ mod clock;
 #[cfg(test)]
 mod control;
 #[cfg(test)]
+mod crowd;
+#[cfg(test)]
 mod docs;
 #[cfg(test)]
 mod endurance;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{eventually, guests};
+use super::{eventually, guests, told};
 
 /// A request may take so long: longer than any `?wait=`.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
@@ -85,7 +85,8 @@ impl Site {
     }
 }
 
-/// A running host; killed when it is dropped.
+/// A running host; killed when it is dropped, and when that is because the test fails, it tells how
+/// it was.
 pub struct Host {
     child: Child,
     lines: Arc<Mutex<Vec<String>>>,
@@ -125,30 +126,28 @@ impl Host {
         self.lines.lock().unwrap().join("\n")
     }
 
+    /// What it has said with this in it, if it has.
+    fn heard(&self, text: &str) -> Option<String> {
+        self.lines.lock().unwrap().iter().find(|line| line.contains(text)).cloned()
+    }
+
     /// Waits until it has said this.
     pub fn says(&self, text: &str) -> String {
-        let said = || {
-            let lines = self.lines.lock().unwrap();
-            lines.iter().find(|line| line.contains(text)).cloned()
-        };
-        let start = std::time::Instant::now();
-        eventually(&format!("the host to say `{text}`"), || {
-            let found = said();
-            if found.is_none() && start.elapsed() > Duration::from_secs(29) {
-                eprintln!("the host said:\n{}", self.said());
-            }
-            found
-        })
+        eventually(&format!("the host to say `{text}`"), || self.heard(text))
     }
 
     /// Where its API is.
     pub fn url(&self) -> String {
-        let line = self.says("listens on http://");
-        let url = line.split_whitespace().find(|word| word.starts_with("http://")).unwrap();
-        url.to_owned()
+        eventually("the host to say where it listens", || self.heard_url())
     }
 
-    /// Asks its API.
+    /// The same, if it has said so.
+    pub fn heard_url(&self) -> Option<String> {
+        let line = self.heard("listens on http://")?;
+        line.split_whitespace().find(|word| word.starts_with("http://")).map(str::to_owned)
+    }
+
+    /// Asks its API. Without an answer, or with half of one, the status is 0 and the text says why.
     pub fn get(&self, path: &str) -> (u16, Value) {
         let answer = self.agent.get(format!("{}{path}", self.url())).call();
         Self::read(answer)
@@ -175,10 +174,14 @@ impl Host {
         match answer {
             Ok(mut answer) => {
                 let status = answer.status().as_u16();
-                let text = answer.body_mut().read_to_string().unwrap();
-                (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+                match answer.body_mut().read_to_string() {
+                    Ok(text) => {
+                        (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+                    }
+                    Err(error) => (0, Value::String(error.to_string())),
+                }
             }
-            Err(_) => (0, Value::Null),
+            Err(error) => (0, Value::String(error.to_string())),
         }
     }
 
@@ -232,6 +235,10 @@ impl Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            let (url, said) = (self.heard_url(), self.said());
+            eprintln!("{}", told::told(&mut self.child, url, &said));
+        }
         // It may have ended already; then there is nothing to kill.
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -3,6 +3,7 @@
 pub mod faulty;
 pub mod guests;
 pub mod host;
+pub mod told;
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The pause between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// Looks again and again until `look` gives something, for 30 s at most.
+/// Looks again and again until `look` gives something, for 30 s at most. A [`host::Host`] of the test
+/// that waited in vain tells how it was.
 ///
 /// # Panics
 ///

@@ -1,7 +1,7 @@
 //! Jobs as values, parsed once for each version of their schedule.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::job::{Job, JobKey};
 use crate::record::Schedule;
@@ -29,14 +29,15 @@ impl JobCache {
     ///
     /// What is wrong with its effective definition: it was written by a host that knew other keys.
     pub fn get(&self, schedule: &Schedule) -> Result<Arc<Job>, String> {
-        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
-        let current = jobs
-            .get(&schedule.key)
-            .filter(|parsed| parsed.uid == schedule.uid && parsed.version == schedule.version);
+        let known = self.lock().get(&schedule.key).cloned();
+        let current =
+            known.filter(|parsed| parsed.uid == schedule.uid && parsed.version == schedule.version);
         let parsed = match current {
-            Some(parsed) => parsed.clone(),
+            Some(parsed) => parsed,
             None => {
+                // Nobody waits while a long definition is read.
                 let parsed = parse(schedule);
+                let mut jobs = self.lock();
                 if jobs.len() >= MAX_JOBS {
                     jobs.clear();
                 }
@@ -45,6 +46,10 @@ impl JobCache {
             }
         };
         parsed.job.map_err(|error| error.to_string())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<JobKey, Parsed>> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

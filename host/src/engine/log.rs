@@ -16,6 +16,8 @@ use crate::run::{LogLevel, LogLine, LogStream};
 
 /// A longer line is broken into several.
 const MAX_LINE_BYTES: usize = 8 * 1024;
+/// A piece of a log ends with the line that reaches this.
+const MAX_PIECE_BYTES: usize = 256 * 1024;
 /// What a line weighs beside its text.
 const LINE_OVERHEAD_BYTES: usize = 32;
 /// The context of lines that the host itself adds.
@@ -33,7 +35,7 @@ struct Buffer {
     /// Bytes that went into the head.
     head_bytes: usize,
     /// Head lines that nobody has taken yet.
-    head: Vec<LogLine>,
+    head: VecDeque<LogLine>,
     tail: VecDeque<LogLine>,
     tail_bytes: usize,
     left_out: u64,
@@ -47,7 +49,7 @@ impl Log {
         let buffer = Buffer {
             limit: usize::try_from(limit).unwrap_or(usize::MAX),
             head_bytes: 0,
-            head: Vec::new(),
+            head: VecDeque::new(),
             tail: VecDeque::new(),
             tail_bytes: 0,
             left_out: 0,
@@ -68,16 +70,15 @@ impl Log {
         self.write(level, HOST_CONTEXT.to_owned(), message);
     }
 
-    /// Takes the lines that are final by now: the head, as far as it has come.
+    /// Takes a piece of the lines that are final by now, the head as far as it has come; empty when
+    /// there are none.
     pub fn take_ready(&self) -> Vec<LogLine> {
-        std::mem::take(&mut self.lock().head)
+        take_piece(&mut self.lock().head)
     }
 
     /// Puts back lines that were taken and could not be appended: they are the next to be taken.
-    pub fn put_back(&self, mut lines: Vec<LogLine>) {
-        let mut buffer = self.lock();
-        lines.append(&mut buffer.head);
-        buffer.head = lines;
+    pub fn put_back(&self, lines: Vec<LogLine>) {
+        put_back(&mut self.lock().head, lines);
     }
 
     /// Takes all that is left, after the guest has ended.
@@ -92,7 +93,7 @@ impl Log {
             }
         }
         let mut buffer = self.lock();
-        let mut lines = std::mem::take(&mut buffer.head);
+        let mut lines = Vec::from(std::mem::take(&mut buffer.head));
         if buffer.left_out > 0 {
             let message = format!(
                 "{} lines are left out here: the log is over its limit of {} bytes; \
@@ -175,7 +176,7 @@ impl Buffer {
         let weight = weight(&line);
         if self.tail.is_empty() && self.head_bytes + weight <= self.limit / 2 {
             self.head_bytes += weight;
-            self.head.push(line);
+            self.head.push_back(line);
             return;
         }
         self.tail_bytes += weight;
@@ -262,6 +263,26 @@ impl AsyncWrite for Output {
     }
 }
 
+/// Takes as many of the first of `lines` as are to be kept in one step: 256 KiB of them, and where
+/// the last one of these ends.
+pub fn take_piece(lines: &mut VecDeque<LogLine>) -> Vec<LogLine> {
+    let mut bytes = 0;
+    let fits = lines.iter().take_while(|line| {
+        let begins_within = bytes < MAX_PIECE_BYTES;
+        bytes += weight(line);
+        begins_within
+    });
+    let count = fits.count();
+    lines.drain(..count).collect()
+}
+
+/// Makes a piece that was taken the next to be taken again.
+pub fn put_back(lines: &mut VecDeque<LogLine>, piece: Vec<LogLine>) {
+    for line in piece.into_iter().rev() {
+        lines.push_front(line);
+    }
+}
+
 /// A panic's own text, not the hint about backtraces that follows it.
 fn is_telling(line: &LogLine) -> bool {
     !line.message.is_empty() && !line.message.starts_with("note: ")
@@ -319,6 +340,25 @@ mod tests {
         let kept = texts.len() - 1;
         assert!(gap.starts_with(&format!("{} lines", 1_000 - kept)), "{gap}");
         assert!(lines.iter().map(weight).sum::<usize>() < 1_300);
+    }
+
+    #[test]
+    fn a_long_log_is_taken_in_pieces_and_in_order() {
+        let log = log(16 << 20);
+        let text = "x".repeat(1_000);
+        for number in 0..2_000 {
+            log.write(LogLevel::Info, number.to_string(), text.clone());
+        }
+        let mut taken = Vec::new();
+        loop {
+            let piece = log.take_ready();
+            if piece.is_empty() {
+                break;
+            }
+            assert!(piece.iter().map(weight).sum::<usize>() < MAX_PIECE_BYTES + MAX_LINE_BYTES);
+            taken.extend(piece.into_iter().map(|line| line.context));
+        }
+        assert_eq!(taken, (0..2_000).map(|number| number.to_string()).collect::<Vec<_>>());
     }
 
     #[test]

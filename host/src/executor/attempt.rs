@@ -1,5 +1,6 @@
 //! One attempt of a claimed run, from its job's definition to the record of how it ended.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,11 +8,13 @@ use tracing::{Instrument, info, info_span, warn};
 
 use super::Executor;
 use crate::engine::control::Control;
-use crate::engine::log::Log;
+use crate::engine::log::{Log, put_back, take_piece};
 use crate::engine::run::{Report, Request};
 use crate::job::Job;
 use crate::record::step::{AttemptEnd, Claim, Finished};
+use crate::run::id::Fence;
 use crate::run::outcome::{Outcome, RunError, Usage};
+use crate::run::{LogLine, RunKey};
 use crate::schedule::retry::{Ended, next_attempt};
 use crate::store::error::StoreError;
 
@@ -120,9 +123,32 @@ impl Executor {
         })
     }
 
+    /// Hands a long log to the store piece by piece, so that no fire waits until all of it is kept.
+    /// Answers the last piece, and what the store did not take.
+    async fn append_log(&self, run: &RunKey, fence: Fence, log: Vec<LogLine>) -> Vec<LogLine> {
+        let mut log = VecDeque::from(log);
+        loop {
+            let piece = take_piece(&mut log);
+            if log.is_empty() {
+                return piece;
+            }
+            match self.store.log_append(run, fence, piece.clone()).await {
+                Ok(()) => (),
+                Err(StoreError::Unknown(error)) => {
+                    warn!(%error, "lines of its log may be missing");
+                }
+                Err(_) => {
+                    put_back(&mut log, piece);
+                    return log.into();
+                }
+            }
+        }
+    }
+
     /// Tells the store until it has heard.
     async fn finish(&self, claim: &Claim, mut end: AttemptEnd) {
         let key = claim.run.key();
+        end.log = self.append_log(&key, claim.fence, end.log).await;
         let mut pause = FIRST_PAUSE;
         loop {
             let now = self.clock.now();

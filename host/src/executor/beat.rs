@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
 use super::{Claimed, Executor};
+use crate::engine::log::Log;
 use crate::record::step::{Claim, Pulse, RunProgress};
 use crate::run::id::Fence;
 use crate::run::{RunKey, RunState};
@@ -46,17 +47,27 @@ impl Executor {
             if let Some(said) = control.progress() {
                 progress.push(RunProgress { run: run.clone(), fence, progress: said });
             }
-            let lines = control.log().take_ready();
+            self.flush_log(&run, fence, control.log()).await;
+        }
+        progress
+    }
+
+    /// Appends what is final of a log. Piece by piece, so that no fire waits for all of it.
+    async fn flush_log(&self, run: &RunKey, fence: Fence, log: &Log) {
+        loop {
+            let lines = log.take_ready();
             if lines.is_empty() {
-                continue;
+                return;
             }
-            match self.store.log_append(&run, fence, lines.clone()).await {
+            match self.store.log_append(run, fence, lines.clone()).await {
                 Ok(()) => (),
-                Err(StoreError::Unavailable(_)) => control.log().put_back(lines),
+                Err(StoreError::Unavailable(_)) => {
+                    log.put_back(lines);
+                    return;
+                }
                 Err(error) => warn!(%run, %error, "lines of its log may be missing"),
             }
         }
-        progress
     }
 
     /// Takes over runs that the store says this host holds and that it has not heard of for two

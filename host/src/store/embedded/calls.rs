@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use tokio::sync::broadcast;
 
+use super::sqlite::writer::Turn;
 use super::{EmbeddedStore, aging};
 use crate::job::JobKey;
 use crate::job::names::TenantId;
@@ -99,7 +100,7 @@ impl Store for EmbeddedStore {
 
     async fn due(&self, session: &Session, now: Timestamp, max: usize) -> Result<Due> {
         let id = session.id;
-        self.step(move |core, _, fx| core.due(id, now, max, fx)).await
+        self.step_in(Turn::Next, move |core, _, fx| core.due(id, now, max, fx)).await
     }
 
     async fn fire(
@@ -109,7 +110,7 @@ impl Store for EmbeddedStore {
         now: Timestamp,
     ) -> Result<Vec<Fired>> {
         let id = session.id;
-        self.step(move |core, _, fx| core.fire(id, intents, now, fx)).await
+        self.step_in(Turn::Next, move |core, _, fx| core.fire(id, intents, now, fx)).await
     }
 
     async fn start(&self, run: NewRun, now: Timestamp) -> Result<Started> {

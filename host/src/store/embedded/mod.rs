@@ -19,6 +19,7 @@ use self::kept::Kept;
 use self::memory::Memory;
 use self::sqlite::Sqlite;
 use self::sqlite::readers::Readers;
+use self::sqlite::writer::Turn;
 use super::Result;
 use super::core::effects::Effects;
 use super::core::{Core, Past};
@@ -111,6 +112,15 @@ impl EmbeddedStore {
         T: Send + 'static,
         F: FnOnce(&mut Core, &dyn Past, &mut Effects) -> Result<T> + Send + 'static,
     {
+        self.step_in(Turn::AsItCame, decide).await
+    }
+
+    /// The same, when it is its turn.
+    async fn step_in<T, F>(&self, turn: Turn, decide: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Core, &dyn Past, &mut Effects) -> Result<T> + Send + 'static,
+    {
         match &self.backend {
             Backend::Memory(state) => {
                 let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -124,7 +134,7 @@ impl EmbeddedStore {
                 }
                 answer
             }
-            Backend::Sqlite(sqlite) => sqlite.writer.step(decide).await,
+            Backend::Sqlite(sqlite) => sqlite.writer.step(turn, decide).await,
             Backend::ReadOnly(_) => {
                 Err(StoreError::Denied(format!("`{}` is open to be read only", self.caps.name)))
             }

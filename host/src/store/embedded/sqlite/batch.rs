@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use rusqlite::Connection;
+use serde_json::Value;
 
 use super::reader;
 use crate::job::JobKey;
@@ -14,6 +15,11 @@ use crate::store::Result;
 use crate::store::core::Past;
 use crate::store::core::effects::{CounterKey, DocKey, Extent, KeptRange, Write};
 use crate::time::Timestamp;
+
+/// What a record is taken to be long, beside its long texts.
+const RECORD_BYTES: usize = 256;
+/// The same for a value of JSON.
+const VALUE_BYTES: usize = 4;
 
 /// What is decided but not committed. `None` stands for a record that is to go.
 #[derive(Debug, Default)]
@@ -30,6 +36,7 @@ pub(super) struct Batch {
     pub(super) docs: HashMap<DocKey, Option<Doc>>,
     pub(super) counters: HashMap<CounterKey, i64>,
     is_dirty: bool,
+    bytes: usize,
 }
 
 impl Batch {
@@ -38,8 +45,14 @@ impl Batch {
         !self.is_dirty
     }
 
+    /// Roughly what is to be written: the texts that can be long, and something for each record.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub(super) fn add(&mut self, write: Write) {
         self.is_dirty = true;
+        self.bytes += RECORD_BYTES + long_texts(&write);
         match write {
             Write::Schedule(schedule, extent) => self.add_schedule(schedule, extent),
             Write::ScheduleGone(job) => {
@@ -84,6 +97,43 @@ impl Batch {
     }
 }
 
+fn long_texts(write: &Write) -> usize {
+    match write {
+        Write::Schedule(schedule, Extent::Whole) => {
+            length(&schedule.def.definition) + length(&schedule.def.effective)
+        }
+        Write::Run(run) => run.args.iter().chain(&run.result).map(length).sum(),
+        Write::Log(_, _, lines) => {
+            lines.iter().map(|line| RECORD_BYTES + line.message.len() + line.context.len()).sum()
+        }
+        Write::Doc(_, Some(doc)) => doc.value.len(),
+        Write::Schedule(_, Extent::Position)
+        | Write::ScheduleGone(_)
+        | Write::RunGone(_)
+        | Write::Range(_)
+        | Write::RangeGone(..)
+        | Write::Session(_)
+        | Write::SessionGone(_)
+        | Write::Fence(_)
+        | Write::LogGone(_)
+        | Write::Doc(_, None)
+        | Write::Counter(..) => 0,
+    }
+}
+
+/// About how long a value is as text.
+fn length(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => VALUE_BYTES,
+        Value::String(text) => VALUE_BYTES + text.len(),
+        Value::Array(items) => VALUE_BYTES + items.iter().map(length).sum::<usize>(),
+        Value::Object(fields) => {
+            let fields = fields.iter().map(|(key, value)| key.len() + length(value));
+            VALUE_BYTES + fields.sum::<usize>()
+        }
+    }
+}
+
 /// What is kept, as the next step of the batch must see it.
 pub(super) struct Pending<'a> {
     pub(super) batch: &'a Batch,
@@ -110,5 +160,27 @@ impl Past for Pending<'_> {
             Some(pending) => Ok(*pending),
             None => reader::counter(self.connection, counter),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_texts_count_and_each_record_a_little() {
+        let key = DocKey {
+            tenant: "default".parse().unwrap(),
+            kind: "k".to_owned(),
+            key: "k".to_owned(),
+        };
+        let doc = |bytes| Doc { key: "k".to_owned(), version: 1, value: vec![0; bytes] };
+        let mut batch = Batch::default();
+        batch.add(Write::Doc(key.clone(), Some(doc(5_000))));
+        assert_eq!(batch.bytes(), RECORD_BYTES + 5_000);
+        batch.add(Write::Doc(key, None));
+        assert_eq!(batch.bytes(), 2 * RECORD_BYTES + 5_000);
+        let value = serde_json::json!({"key": ["four", 4, null]});
+        assert_eq!(length(&value), "keyfour".len() + 5 * VALUE_BYTES);
     }
 }
