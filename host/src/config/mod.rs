@@ -18,6 +18,7 @@ pub mod lint;
 pub mod load;
 mod read;
 pub mod resolve;
+pub mod secret;
 pub mod sidecar;
 pub mod store;
 pub mod text;

@@ -78,13 +78,16 @@ fn each_wrong_key_is_named_with_what_would_be_right() {
             "timezone = 'Europe/Berln'",
             "timezone: unknown time zone `Europe/Berln`; did you mean `Europe/Berlin`?",
         ),
-        ("store = 'redis://:secret@h/0'", "store: `redis:` is not built yet; leave it out"),
+        (
+            "store = 'redis+sentinel://:secret@h/0'",
+            "store: `redis+sentinel:` is not built yet; leave it out",
+        ),
         ("store = 'sqllite:'", "store: unknown store `sqllite:`; did you mean `sqlite:`?"),
         ("store = 'memory:x'", "store: `memory:` takes nothing after the colon"),
         ("store = 'x.db'", "store: must be a store like `sqlite:` or `memory:`, not `x.db`"),
         (
             "store = { url = 'sqlite:', path = 'x' }",
-            "store.path: unknown key `path`; known here: url, durability, password, ca_file, ttl",
+            "store.path: unknown key `path`; known here: url, username, password, ca_file, durability, allow_volatile, ttl, prefix",
         ),
         (
             "store = { url = 'memory:', durability = 'power' }",
@@ -95,8 +98,8 @@ fn each_wrong_key_is_named_with_what_would_be_right() {
             "store.durability: must be `power`, not `process`",
         ),
         (
-            "store = { url = 'sqlite:', password = 'x' }",
-            "store.password: `password` is not built yet; leave it out",
+            "store = { url = 'sqlite:', ttl = '5s' }",
+            "store.ttl: is for a store that hosts share, not for `sqlite:`",
         ),
         ("roles = ['api']", "roles: `roles without scheduler` is not built yet; leave it out"),
         ("roles = ['apis']", "roles: unknown role `apis`; did you mean `api`?"),

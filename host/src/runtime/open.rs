@@ -25,6 +25,10 @@ pub(super) async fn store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
             let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(&path)).await?;
             Ok(Arc::new(opened.with_context(|| format!("can't open the store `{shown}`"))?))
         }
+        StoreAddress::Redis(server) => {
+            let shown = server.shown();
+            anyhow::bail!("can't open the store `{shown}`: the Redis store is not in this build")
+        }
     }
 }
 
