@@ -55,8 +55,8 @@ pub const SECRET: Keys =
 
 /// The keys of `executor`.
 pub const EXECUTOR: Keys = Keys {
-    built: &["max_running", "memory", "drain", "caps"],
-    planned: &[("queues", r#"["default"]"#)],
+    built: &["max_running", "queues", "memory", "drain", "caps"],
+    planned: &[],
     reserved: &[],
     refused: &[],
 };

@@ -98,7 +98,7 @@ const TABLES: [(&str, Keys); 12] = [
 fn the_shipped_file_has_nothing_to_warn_of() {
     let config = parse(SHIPPED);
     let now = Timestamp::parse("2026-01-10T12:00:00Z").unwrap();
-    assert_eq!(lint(&definitions(&config, &[], &[]).jobs, config.timezone, now), []);
+    assert_eq!(lint(&definitions(&config, &[], &[]).jobs, &config, now), []);
 }
 
 #[test]
