@@ -118,3 +118,32 @@ fn a_queue_that_nobody_serves_is_warned_of() {
     );
     assert!(!warned.contains("job `shiny`, queue"), "{warned}");
 }
+
+#[test]
+fn a_host_lists_itself_with_what_it_does() {
+    let site =
+        site("roles = [\"scheduler\", \"executor\", \"api\"]\nexecutor = { queues = [\"gpu\"] }");
+    let host = site.start();
+    let [own]: [Value; 1] = host.items("/v1/hosts").try_into().unwrap();
+    assert_eq!((&own["self"], &own["version"]), (&json!(true), &json!(env!("CARGO_PKG_VERSION"))));
+    assert_eq!(own["roles"], json!(["scheduler", "executor", "api"]));
+    assert_eq!((&own["queues"], &own["clock_offset_ms"]), (&json!(["gpu"]), &json!(0.0)));
+    let (_, plugin) = host.get("/v1/plugins/behave");
+    assert_eq!(own["plugins"], json!({"default/behave": plugin["digest"]}));
+
+    let run =
+        host.item("a run", "/v1/runs?job=shiny&state=done", |run| run["outcome"] == "succeeded");
+    assert_eq!(run["attempts"][0]["session"], own["session"]);
+    assert_eq!(run["attempts"][0]["host"], own["host"]);
+
+    let text = |args: &[&str]| String::from_utf8(host.cli(args).stdout).unwrap();
+    let table = text(&["hosts"]);
+    assert!(table.starts_with("HOST"), "{table}");
+    let name = own["host"].as_str().unwrap();
+    assert!(table.lines().nth(1).unwrap().starts_with(&format!("{name} *")), "{table}");
+    let said: Value = serde_json::from_str(&text(&["hosts", "--json"])).unwrap();
+    assert_eq!((&said["session"], &said["self"]), (&own["session"], &json!(true)));
+    let shown = text(&["runs", "show", run["id"].as_str().unwrap()]);
+    assert!(shown.contains(own["session"].as_str().unwrap()), "{shown}");
+    assert!(shown.contains(&run["fence"].to_string()), "{shown}");
+}

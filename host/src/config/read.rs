@@ -25,8 +25,7 @@ use crate::trigger;
 pub const MAX_RUNNING: u64 = 100_000;
 
 /// What a host may do.
-const ROLES: [(&str, Role); 3] =
-    [("scheduler", Role::Scheduler), ("executor", Role::Executor), ("api", Role::Api)];
+const ROLES: [Role; 3] = [Role::Scheduler, Role::Executor, Role::Api];
 /// Queues that one host serves at most.
 const MAX_QUEUES: usize = 100;
 
@@ -86,15 +85,15 @@ fn zone(value: &Value) -> Result<Tz, String> {
 }
 
 fn all_roles() -> BTreeSet<Role> {
-    ROLES.iter().map(|(_, role)| *role).collect()
+    BTreeSet::from(ROLES)
 }
 
 /// Some of the roles, in any order.
 fn roles(value: &Value) -> Result<BTreeSet<Role>, String> {
-    let names = ROLES.map(|(name, _)| name);
+    let names = ROLES.map(Role::word);
     let mut roles = BTreeSet::new();
     for given in texts(value)? {
-        let Some((_, role)) = ROLES.iter().find(|(name, _)| *name == given) else {
+        let Some(role) = ROLES.iter().find(|role| role.word() == given) else {
             return Err(match nearest(&given, &names) {
                 Some(near) => format!("unknown role `{given}`; did you mean `{near}`?"),
                 None => format!("unknown role `{given}`; there are {}", names.join(", ")),

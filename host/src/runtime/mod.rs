@@ -220,6 +220,7 @@ impl Host {
                 config: Arc::new(config.clone()),
                 status: Arc::clone(&status),
                 host: name,
+                session: Some(session.id),
                 listen,
             };
             runtime.spawn(roles::api(listener, context, api_stop, failed_sender));
