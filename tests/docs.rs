@@ -260,7 +260,7 @@ fn compare(expected: &str, found: &str) -> Result<(), String> {
     Err(format!("expected `{}`, not `{}`", line(&expected), line(&found)))
 }
 
-/// With RUN for ids, TIME for times, N for what was measured or counted, HOST for the machine, and
+/// With RUN and SESSION for ids, FENCE for fences, TIME for times, N for what was measured or counted, HOST for the machine, and
 /// one blank between words.
 fn masked(text: &str) -> String {
     text.lines().map(|line| masked_line(line) + "\n").collect()
@@ -272,7 +272,9 @@ fn masked_line(line: &str) -> String {
         let core = word.trim_matches(|c| "`.,;:()".contains(c));
         let next = words.get(number + 1).copied().unwrap_or_default();
         let mask = if core.len() == 32 && core.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            "RUN"
+            if words[..number].ends_with(&["session"]) { "SESSION" } else { "RUN" }
+        } else if words[..number].ends_with(&["fence"]) {
+            "FENCE"
         } else if campanile::time::Timestamp::parse(core).is_ok() {
             "TIME"
         } else if core.parse::<f64>().is_ok() && ["ms", "ms,", "MiB", "fire"].contains(&next) {
@@ -350,8 +352,10 @@ fn a_page_that_nobody_can_replay_is_rejected() {
 #[test]
 fn nothing_is_masked_but_ids_times_and_what_was_measured() {
     let printed = "run 2521b7aa3cc8e18275c271b8edf693e2 started on host `tower-1` at \
-                   2026-11-20T07:24:44.074813Z, 12 ms after; attempt 2  of 3 failed";
-    let shown = "run RUN started on host `HOST` at TIME, N ms after; attempt 2 of 3 failed\n";
+                   2026-11-20T07:24:44.074813Z, 12 ms after, fence 41 of session \
+                   019c0000000070008000000000000001; attempt 2  of 3 failed";
+    let shown = "run RUN started on host `HOST` at TIME, N ms after, fence FENCE of \
+                 session SESSION; attempt 2 of 3 failed\n";
     assert_eq!(masked(printed), shown);
     assert_eq!(masked(shown), shown);
 }

@@ -23,6 +23,8 @@ mod lifecycle;
 #[cfg(test)]
 mod plan;
 #[cfg(test)]
+mod roles;
+#[cfg(test)]
 mod simulate;
 #[cfg(test)]
 mod support;

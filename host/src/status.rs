@@ -36,6 +36,8 @@ pub struct SchedulerPause {
 #[derive(Debug, Default)]
 pub struct Status {
     draining: AtomicBool,
+    /// Others fire what is due.
+    no_scheduler: AtomicBool,
     last_pass: AtomicI64,
     /// Micros of the earliest fire still due after the last pass; 0: none.
     oldest_due: AtomicI64,
@@ -48,6 +50,11 @@ pub struct Status {
 }
 
 impl Status {
+    /// This host has no scheduler: nothing is expected of it.
+    pub fn set_no_scheduler(&self) {
+        self.no_scheduler.store(true, Ordering::Relaxed);
+    }
+
     /// The scheduler has looked at everything due at `now`; `oldest_due` is still to be decided.
     pub fn passed(&self, now: Timestamp, oldest_due: Option<Timestamp>) {
         self.last_pass.store(now.micros(), Ordering::Relaxed);
@@ -127,6 +134,9 @@ impl Status {
         let faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
         problems.extend(faults.iter().map(|(job, fault)| format!("ledger of {job}: {fault}")));
         drop(faults);
+        if self.no_scheduler.load(Ordering::Relaxed) {
+            return problems;
+        }
         let last_pass = self.last_pass();
         if last_pass.micros() == 0 {
             problems.push("the scheduler has not started yet".to_owned());
@@ -154,6 +164,16 @@ mod tests {
         status.passed(now, None);
         assert!(status.problems(now.after(STUCK_AFTER)).is_empty());
         assert!(status.problems(now.after(STUCK_AFTER * 2))[0].contains("has not looked since"));
+    }
+
+    #[test]
+    fn a_host_without_a_scheduler_is_ready_without_a_pass() {
+        let status = Status::default();
+        status.set_no_scheduler();
+        let now = Timestamp::from_secs(1_000);
+        assert!(status.problems(now).is_empty());
+        status.set_store_error(Some("gone".to_owned()));
+        assert_eq!(status.problems(now), ["store: gone"]);
     }
 
     #[test]

@@ -66,6 +66,11 @@ impl Site {
         host
     }
 
+    /// Starts a host that has no API, and waits for nothing.
+    pub fn start_unseen(&self) -> Host {
+        Host::spawn(self.dir.path(), &[])
+    }
+
     /// Starts the host where it can't start, and waits for its end.
     pub fn start_in_vain(&self) -> (ExitStatus, String) {
         let mut host = Host::spawn(self.dir.path(), &[]);

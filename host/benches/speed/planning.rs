@@ -14,6 +14,7 @@ use campanile::catalog::jobs::JobCache;
 use campanile::clock::{ManualClock, SharedClock};
 use campanile::executor::Claimed;
 use campanile::executor::slots::Slots;
+use campanile::job::names::QueueName;
 use campanile::record::Schedule;
 use campanile::record::query::{JobFilter, Page};
 use campanile::record::step::AttemptEnd;
@@ -103,6 +104,7 @@ impl World {
             jobs: Arc::new(JobCache::default()),
             catalog: watch::channel(Arc::new(Catalog::of_classes([noop_key()]))).1,
             slots: Slots::new(2 * DUE, 0),
+            queues: Arc::new([QueueName::default()].into()),
             claims: claims_sender,
             status: Arc::new(Status::default()),
             wake: Arc::new(Wake::default()),

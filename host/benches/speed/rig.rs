@@ -159,6 +159,7 @@ impl Line {
             jobs,
             catalog,
             slots,
+            queues: Arc::new([QueueName::default()].into()),
             claims: claims_sender,
             status,
             wake: Arc::new(Wake::default()),

@@ -16,6 +16,7 @@ pub mod error;
 mod events;
 mod guard;
 mod health;
+mod hosts;
 pub mod in_process;
 mod jobs;
 mod logs;
@@ -47,6 +48,7 @@ use crate::catalog::Catalog;
 use crate::catalog::jobs::JobCache;
 use crate::clock::SharedClock;
 use crate::config::Config;
+use crate::run::id::SessionId;
 use crate::status::Status;
 use crate::store::Store;
 
@@ -67,6 +69,8 @@ pub struct Context {
     pub status: Arc<Status>,
     /// The host's name.
     pub host: String,
+    /// Its session; `None`: no host answers, its store alone does.
+    pub session: Option<SessionId>,
     /// Where it listens.
     pub listen: SocketAddr,
 }

@@ -7,7 +7,8 @@ use http::{Method, Uri};
 
 use super::error::{ApiError, Kind};
 use super::{
-    App, define, enqueue, events, guard, health, jobs, logs, plugins, runs, start, steer, why,
+    App, define, enqueue, events, guard, health, hosts, jobs, logs, plugins, runs, start, steer,
+    why,
 };
 
 /// Every path, behind the guard.
@@ -49,16 +50,13 @@ fn plugins_and_hosts() -> Router<App> {
     for action in ["rollback", "pin", "unpin", "approve", "canary"] {
         router = router.route(&format!("/v1/plugins/{{name}}/{action}"), post(not_built));
     }
-    for path in [
-        "/v1/hosts",
-        "/v1/tenants",
-        "/v1/tenants/{tenant}",
-        "/v1/tenants/{tenant}/usage",
-        "/v1/openapi.json",
-    ] {
+    for path in
+        ["/v1/tenants", "/v1/tenants/{tenant}", "/v1/tenants/{tenant}/usage", "/v1/openapi.json"]
+    {
         router = router.route(path, get(not_built));
     }
     router
+        .route("/v1/hosts", get(hosts::list))
         .route("/v1/events", get(events::stream))
         .route("/v1/reload", post(not_built))
         .route("/v1/scheduler/pause", post(steer::pause_scheduler))

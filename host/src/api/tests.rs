@@ -72,6 +72,7 @@ async fn serve() -> Served {
         config: Arc::new(Config::parse("", Path::new("host.toml"), Path::new("/srv"), 1).unwrap()),
         status: Arc::clone(&status),
         host: "tower".to_owned(),
+        session: None,
         listen,
     };
     tokio::spawn(super::serve(listener, context, stop.subscribe()));
@@ -258,7 +259,8 @@ async fn what_is_unknown_or_wrong_is_said_as_a_problem() {
         ("GET", "/v1/runs?state=done,dead", None, 422, "invalid", "`dead`"),
         ("GET", "/v1/plugins/reprot", None, 404, "no_such_plugin", "`report`"),
         ("GET", "/v1/nothing", None, 404, "no_such_route", "/v1/nothing"),
-        ("GET", "/v1/hosts", None, 501, "not_built", "not built yet"),
+        ("GET", "/v1/tenants", None, 501, "not_built", "not built yet"),
+        ("GET", "/v1/hosts?job=x", None, 422, "invalid", "known here: tenant"),
         ("POST", "/v1/reload", None, 501, "not_built", "not built yet"),
         ("POST", "/v1/jobs/nightly/next", None, 405, "wrong_method", "`POST`"),
         ("POST", "/v1/jobs/nightly/run", Some(json!({"arg": 1})), 422, "invalid", "`args`"),

@@ -92,6 +92,15 @@ impl Catalog {
         }
     }
 
+    /// The name of each plugin that can be run, as `tenant/plugin`, and its digest.
+    pub fn digests(&self) -> BTreeMap<String, String> {
+        let of = |(key, entry): (&PluginKey, &Entry)| match &entry.state {
+            State::Active(plugin) => Some((key.to_string(), plugin.about.digest.clone())),
+            State::Refused(_) => None,
+        };
+        self.entries.iter().filter_map(of).collect()
+    }
+
     /// The names of all plugins that can be run: the classes that this host serves.
     pub fn classes(&self) -> Arc<BTreeSet<PluginKey>> {
         Arc::clone(&self.classes)

@@ -7,8 +7,8 @@ use clap::{Args, Parser, Subcommand};
 use super::exit::Failure;
 use super::logging::LogFormat;
 use super::{
-    cancel, events, explain, import, init, inspect, jobs, logs, next, pause, plan, plugins, run,
-    runs, serve, simulate, trigger, validate, why,
+    cancel, events, explain, hosts, import, init, inspect, jobs, logs, next, pause, plan, plugins,
+    run, runs, serve, simulate, trigger, validate, why,
 };
 use crate::config::Config;
 use crate::config::load;
@@ -112,6 +112,8 @@ pub enum Command {
     /// List and show plugins
     #[command(subcommand)]
     Plugins(plugins::Plugins),
+    /// List the hosts that share the store
+    Hosts(hosts::Hosts),
 }
 
 impl Whom {

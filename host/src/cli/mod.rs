@@ -10,6 +10,7 @@ mod carried;
 mod events;
 mod exit;
 mod explain;
+mod hosts;
 mod import;
 mod init;
 mod inspect;
@@ -81,6 +82,7 @@ fn run_command(command: Command, common: &Common) -> Result<Exit, Failure> {
         Command::Events(args) => events::events(&args, common),
         Command::Cancel(args) => cancel::cancel(&args, common),
         Command::Plugins(args) => plugins::plugins(&args, common),
+        Command::Hosts(args) => hosts::hosts(&args, common),
     }
 }
 

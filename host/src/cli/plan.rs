@@ -108,6 +108,9 @@ async fn stored(config: &Config) -> Result<Vec<Schedule>, Failure> {
             return Ok(Vec::new());
         }
         StoreAddress::Sqlite { path } => path,
+        StoreAddress::Redis(_) => {
+            return Err(Failure::failed("the Redis store is not in this build"));
+        }
     };
     if !path.exists() {
         note(format!("there is no store at `{}` yet", path.display()));

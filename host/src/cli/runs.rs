@@ -212,7 +212,7 @@ fn show(args: &Show, common: &Common) -> Result<Exit, Failure> {
         rows.push(("result", result.to_string().into()));
     }
     print(pairs(&rows))?;
-    if run.attempts.len() > 1 {
+    if !run.attempts.is_empty() {
         let attempts: Vec<_> = run
             .attempts
             .iter()
@@ -222,11 +222,16 @@ fn show(args: &Show, common: &Common) -> Result<Exit, Failure> {
                     attempt.started_at.to_string().into(),
                     Cell::or_dash(attempt.outcome.map(Outcome::as_str)),
                     attempt.host.clone().into(),
+                    attempt.fence.to_string().into(),
+                    attempt.session.to_string().into(),
                     Cell::or_dash(attempt.error.as_ref().map(|error| error.message.clone())),
                 ]
             })
             .collect();
-        print(table(["ATTEMPT", "STARTED", "END", "HOST", "ERROR"], &attempts))?;
+        print(table(
+            ["ATTEMPT", "STARTED", "END", "HOST", "FENCE", "SESSION", "ERROR"],
+            &attempts,
+        ))?;
     }
     if let Some(outcome) = run.outcome {
         print(ending(outcome, run.error.as_ref(), &run.usage))?;

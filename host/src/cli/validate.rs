@@ -45,7 +45,7 @@ pub fn validate(common: &Common) -> Result<Exit, Failure> {
         return Err(Failure::usage(text.trim_end()));
     }
     let jobs = found.jobs.len();
-    let lints = lint(&found.jobs, config.timezone, SystemClock.now());
+    let lints = lint(&found.jobs, &config, SystemClock.now());
     if common.json {
         print_json(&json!({"ok": true, "jobs": jobs, "warnings": lints}))?;
         return Ok(Exit::Done);

@@ -34,16 +34,29 @@ pub const TOP: Keys = Keys {
 
 /// The keys of `store` when it is a table.
 pub const STORE: Keys = Keys {
-    built: &["url", "durability"],
-    planned: &[("password", "null"), ("ca_file", "null"), ("ttl", "null")],
+    built: &[
+        "url",
+        "username",
+        "password",
+        "ca_file",
+        "durability",
+        "allow_volatile",
+        "ttl",
+        "prefix",
+    ],
+    planned: &[],
     reserved: &[],
     refused: &[],
 };
 
+/// The keys that say where a secret stands.
+pub const SECRET: Keys =
+    Keys { built: &["env", "file"], planned: &[], reserved: &[], refused: &[] };
+
 /// The keys of `executor`.
 pub const EXECUTOR: Keys = Keys {
-    built: &["max_running", "memory", "drain", "caps"],
-    planned: &[("queues", r#"["default"]"#)],
+    built: &["max_running", "queues", "memory", "drain", "caps"],
+    planned: &[],
     reserved: &[],
     refused: &[],
 };

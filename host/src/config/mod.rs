@@ -18,6 +18,7 @@ pub mod lint;
 pub mod load;
 mod read;
 pub mod resolve;
+pub mod secret;
 pub mod sidecar;
 pub mod store;
 pub mod text;
@@ -27,7 +28,7 @@ mod shipped;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -35,8 +36,9 @@ use std::time::Duration;
 use chrono_tz::Tz;
 
 use crate::job::merge::Caps;
-use crate::job::names::JobId;
+use crate::job::names::{JobId, QueueName};
 use crate::job::parse::Place;
+use crate::record::Role;
 use crate::table::{Entries, Table};
 use error::ConfigError;
 use store::StoreAddress;
@@ -59,6 +61,8 @@ pub struct Config {
     pub store: StoreAddress,
     /// The zone of wall times that name none.
     pub timezone: Tz,
+    /// What this host does; one role at least.
+    pub roles: BTreeSet<Role>,
     /// Whether handlers with a trigger become jobs by themselves.
     pub auto_schedule: bool,
     /// Of two hosts' definitions the higher wins.
@@ -80,6 +84,8 @@ pub struct Executor {
     pub max_running: usize,
     /// Sum of the memory limits of the runs at once, in bytes.
     pub memory: u64,
+    /// The queues that this host takes runs from; one at least.
+    pub queues: BTreeSet<QueueName>,
     /// How long runs may go on when the host is told to stop.
     pub drain: Duration,
     /// No job gets more; never more memory than `memory`.
@@ -116,6 +122,14 @@ impl Config {
     /// What definitions in the file mean: where their folders start, which zone they are in.
     pub fn place(&self) -> Place<'_> {
         Place { base_dir: &self.base, zone: self.timezone }
+    }
+
+    /// The queues that this host takes runs from; none when it is no executor.
+    pub fn served(&self) -> BTreeSet<QueueName> {
+        match self.roles.contains(&Role::Executor) {
+            true => self.executor.queues.clone(),
+            false => BTreeSet::new(),
+        }
     }
 
     /// The file as people are told of it: below its folder.

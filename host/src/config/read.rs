@@ -1,5 +1,6 @@
 //! From the keys of `host.toml` to a [`Config`]: defaults, bounds, and every problem at once.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,17 +13,21 @@ use super::store;
 use super::{Api, Config, Executor, keys};
 use crate::job::Source;
 use crate::job::merge::{Caps, Layer};
+use crate::job::names::QueueName;
 use crate::job::parse::{self, Place};
 use crate::problem::{Problem, nearest};
-use crate::table::value::{flag, shown, text, texts, whole};
-use crate::table::{Entries, Table, not_built, unit};
+use crate::record::Role;
+use crate::table::value::{flag, list, name, shown, text, texts, whole};
+use crate::table::{Entries, Table, unit};
 use crate::trigger;
 
 /// Runs at once at most.
 pub const MAX_RUNNING: u64 = 100_000;
 
-/// What a host may do, all of which each host does for now.
-const ROLES: [&str; 3] = ["scheduler", "executor", "api"];
+/// What a host may do.
+const ROLES: [Role; 3] = [Role::Scheduler, Role::Executor, Role::Api];
+/// Queues that one host serves at most.
+const MAX_QUEUES: usize = 100;
 
 /// Reads all keys; what can't be understood is replaced by its default so that reading goes on.
 pub fn config(
@@ -34,7 +39,7 @@ pub fn config(
     let state_dir = folder(&mut top, "state_dir", ".campanile", base);
     let store = store::store(&mut top, base, &state_dir);
     let timezone = top.read("timezone", zone).unwrap_or(Tz::UTC);
-    top.read("roles", roles);
+    let roles = top.read("roles", roles).unwrap_or_else(all_roles);
     let auto_schedule = top.read("auto_schedule", flag).unwrap_or(true);
     let config_version = top
         .read("config_version", whole(0..=i64::MAX.unsigned_abs()))
@@ -54,6 +59,7 @@ pub fn config(
             state_dir,
             store,
             timezone,
+            roles,
             auto_schedule,
             config_version,
             executor,
@@ -78,18 +84,37 @@ fn zone(value: &Value) -> Result<Tz, String> {
     trigger::parse_zone(text(value)?)
 }
 
-/// Every role must be there: a host that does only some is not built yet.
-fn roles(value: &Value) -> Result<(), String> {
-    let given = texts(value)?;
-    if let Some(unknown) = given.iter().find(|role| !ROLES.contains(&role.as_str())) {
-        return Err(match nearest(unknown, &ROLES) {
-            Some(near) => format!("unknown role `{unknown}`; did you mean `{near}`?"),
-            None => format!("unknown role `{unknown}`; there are {}", ROLES.join(", ")),
-        });
+fn all_roles() -> BTreeSet<Role> {
+    BTreeSet::from(ROLES)
+}
+
+/// Some of the roles, in any order.
+fn roles(value: &Value) -> Result<BTreeSet<Role>, String> {
+    let names = ROLES.map(Role::word);
+    let mut roles = BTreeSet::new();
+    for given in texts(value)? {
+        let Some(role) = ROLES.iter().find(|role| role.word() == given) else {
+            return Err(match nearest(&given, &names) {
+                Some(near) => format!("unknown role `{given}`; did you mean `{near}`?"),
+                None => format!("unknown role `{given}`; there are {}", names.join(", ")),
+            });
+        };
+        roles.insert(*role);
     }
-    match ROLES.iter().find(|role| !given.iter().any(|given| given == *role)) {
-        Some(missing) => Err(not_built(&format!("roles without {missing}"))),
-        None => Ok(()),
+    if roles.is_empty() {
+        return Err(format!("must name one role at least: {}", names.join(", ")));
+    }
+    Ok(roles)
+}
+
+/// The queues that a host serves.
+fn queues(value: &Value) -> Result<BTreeSet<QueueName>, String> {
+    let queues: BTreeSet<QueueName> = list(value)?.iter().map(name).collect::<Result<_, _>>()?;
+    match queues.len() {
+        0 => Err("must name one queue at least; a host that takes no runs has no role `executor`"
+            .to_owned()),
+        many if MAX_QUEUES < many => Err(format!("are {many} queues, more than {MAX_QUEUES}")),
+        _ => Ok(queues),
     }
 }
 
@@ -97,6 +122,7 @@ fn executor(top: &mut Table<'_>) -> Executor {
     let mut executor = Executor {
         max_running: 64,
         memory: 4 << 30,
+        queues: BTreeSet::from([QueueName::default()]),
         drain: Duration::from_secs(30),
         caps: Caps { timeout: Duration::from_secs(6 * 3_600), memory: 1 << 30 },
     };
@@ -107,6 +133,9 @@ fn executor(top: &mut Table<'_>) -> Executor {
         }
         if let Some(memory) = table.read("memory", some_memory) {
             executor.memory = memory;
+        }
+        if let Some(queues) = table.read("queues", queues) {
+            executor.queues = queues;
         }
         if let Some(drain) = table.read("drain", unit::duration) {
             executor.drain = drain;

@@ -54,7 +54,7 @@ fn mentioned(entries: &Entries, path: &str, found: &mut BTreeSet<String>) {
         // What is inside these is the user's, or the trigger's.
         let own =
             ["job.args", "job.config", "job.trigger", "secrets", "tenants", "queues", "reload"];
-        let into = !own.contains(&path.as_str()) && path != "store.password";
+        let into = !own.contains(&path.as_str());
         match value {
             Value::Object(inner) if into => mentioned(inner, &path, found),
             Value::Array(items) if into => {
@@ -79,9 +79,10 @@ fn keys_of<'a>(files: impl IntoIterator<Item = &'a String>) -> BTreeSet<String> 
 }
 
 /// The tables of keys that the code knows, by where they stand.
-const TABLES: [(&str, Keys); 11] = [
+const TABLES: [(&str, Keys); 12] = [
     ("", keys::TOP),
     ("store.", keys::STORE),
+    ("store.password.", keys::SECRET),
     ("executor.", keys::EXECUTOR),
     ("executor.caps.", keys::CAPS),
     ("api.", keys::API),
@@ -97,7 +98,7 @@ const TABLES: [(&str, Keys); 11] = [
 fn the_shipped_file_has_nothing_to_warn_of() {
     let config = parse(SHIPPED);
     let now = Timestamp::parse("2026-01-10T12:00:00Z").unwrap();
-    assert_eq!(lint(&definitions(&config, &[], &[]).jobs, config.timezone, now), []);
+    assert_eq!(lint(&definitions(&config, &[], &[]).jobs, &config, now), []);
 }
 
 #[test]

@@ -1,13 +1,19 @@
 //! Where the store is: its address as a value. Opening it is `store`'s.
 
+mod shared;
+#[cfg(test)]
+mod tests;
+
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+pub use shared::{RedisAddress, TlsFiles};
+
 use super::keys;
 use crate::problem::nearest;
 use crate::table::value::{choice, shown, text};
-use crate::table::{Table, not_built};
+use crate::table::{Entries, Table, not_built};
 
 /// The store's file when the address names none, in `state_dir`.
 pub const SQLITE_FILE: &str = "campanile.db";
@@ -22,11 +28,12 @@ pub enum StoreAddress {
         /// Absolute.
         path: PathBuf,
     },
+    /// On a Redis server, which several hosts share.
+    Redis(RedisAddress),
 }
 
 /// What is documented and not there yet.
-const PLANNED: [&str; 6] =
-    ["postgres", "postgresql", "redis", "rediss", "redis+sentinel", "redis+cluster"];
+const PLANNED: [&str; 4] = ["postgres", "postgresql", "redis+sentinel", "redis+cluster"];
 
 /// The schemes that a wrong one is compared with.
 const SCHEMES: [&str; 5] = ["sqlite", "memory", "postgres", "redis", "rediss"];
@@ -35,21 +42,41 @@ const SCHEMES: [&str; 5] = ["sqlite", "memory", "postgres", "redis", "rediss"];
 pub fn store(top: &mut Table<'_>, base: &Path, state_dir: &Path) -> Option<StoreAddress> {
     match top.raw("store") {
         None => Some(StoreAddress::Sqlite { path: state_dir.join(SQLITE_FILE) }),
-        Some(Value::Object(_)) => {
+        Some(Value::Object(entries)) => {
             let mut table = top.table("store", &keys::STORE)?;
-            if table.raw("url").is_none() {
-                table.problem("url", "`url` is missing: name the store, for example `sqlite:`");
-            }
-            let store = table.read("url", |value| address(value, base, state_dir));
-            let durability = table.read("durability", choice(&[("power", ())]));
-            if let (Some(StoreAddress::Memory), Some(())) = (&store, durability) {
-                table.problem("durability", "a store in memory survives no loss of power");
-            }
+            let store = in_table(&mut table, entries, base, state_dir);
             top.absorb(table.finish());
             store
         }
         Some(_) => top.read("store", |value| address(value, base, state_dir)),
     }
+}
+
+fn in_table(
+    table: &mut Table<'_>,
+    entries: &Entries,
+    base: &Path,
+    state_dir: &Path,
+) -> Option<StoreAddress> {
+    if table.raw("url").is_none() {
+        table.problem("url", "`url` is missing: name the store, for example `sqlite:`");
+    }
+    let mut store = table.read("url", |value| address(value, base, state_dir));
+    match &mut store {
+        Some(StoreAddress::Redis(server)) => server.read_rest(table, base),
+        Some(StoreAddress::Memory) => {
+            if table.read("durability", choice(&[("power", ())])).is_some() {
+                table.problem("durability", "a store in memory survives no loss of power");
+            }
+            shared::refuse(table, entries, "memory:");
+        }
+        Some(StoreAddress::Sqlite { .. }) => {
+            table.read("durability", choice(&[("power", ())]));
+            shared::refuse(table, entries, "sqlite:");
+        }
+        None => shared::check_rest(table, base),
+    }
+    store
 }
 
 /// Reads a URL. What a message shows of it is the scheme alone: the rest may hold a password.
@@ -66,10 +93,13 @@ fn address(value: &Value, base: &Path, state_dir: &Path) -> Result<StoreAddress,
             Err("a path must not contain the character NUL".to_owned())
         }
         ("sqlite", path) => Ok(StoreAddress::Sqlite { path: base.join(path) }),
+        ("redis" | "rediss", _) => RedisAddress::parse(url).map(StoreAddress::Redis),
         (planned, _) if PLANNED.contains(&planned) => Err(not_built(&format!("{planned}:"))),
         (other, _) => Err(match nearest(other, &SCHEMES) {
             Some(near) => format!("unknown store `{other}:`; did you mean `{near}:`?"),
-            None => format!("unknown store `{other}:`; there are `sqlite:` and `memory:`"),
+            None => {
+                format!("unknown store `{other}:`; there are `sqlite:`, `memory:` and `redis:`")
+            }
         }),
     }
 }

@@ -21,6 +21,8 @@ fn an_empty_file_is_a_configuration() {
     assert_eq!(config.store, StoreAddress::Sqlite { path });
     assert_eq!((config.timezone, config.config_version), (Tz::UTC, 7));
     assert!(config.auto_schedule);
+    assert_eq!(config.roles.len(), 3);
+    assert_eq!(config.executor.queues, BTreeSet::from([QueueName::default()]));
     assert_eq!(config.executor.max_running, 64);
     assert_eq!(config.executor.memory, 4 << 30);
     assert_eq!(config.executor.drain, Duration::from_secs(30));
@@ -37,12 +39,12 @@ fn everything_that_is_written_is_read() {
         state_dir = "/var/lib/campanile"
         store = { url = "sqlite:db/x.db", durability = "power" }
         timezone = "Europe/Berlin"
-        roles = ["api", "executor", "scheduler"]
+        roles = ["executor", "scheduler", "executor"]
         auto_schedule = false
         config_version = 42
         [executor]
         max_running = 2
-        queues = ["default"]
+        queues = ["gpu", "default"]
         memory = "512MiB"
         drain = "0s"
         caps = { timeout = "1h" }
@@ -62,6 +64,10 @@ fn everything_that_is_written_is_read() {
     assert_eq!((config.timezone, config.config_version), (Tz::Europe__Berlin, 42));
     assert!(!config.auto_schedule);
     assert_eq!((config.executor.max_running, config.executor.drain), (2, Duration::ZERO));
+    assert_eq!(config.roles, BTreeSet::from([Role::Scheduler, Role::Executor]));
+    let queues: Vec<&str> = config.executor.queues.iter().map(QueueName::as_str).collect();
+    assert_eq!(queues, ["default", "gpu"]);
+    assert_eq!(config.served(), config.executor.queues);
     assert_eq!(config.executor.caps.memory, 512 << 20, "no run gets more than all together");
     assert_eq!(config.api.listen.to_string(), "[::1]:0");
     assert_eq!(config.job_defaults["max_instances"], 2);
@@ -78,13 +84,16 @@ fn each_wrong_key_is_named_with_what_would_be_right() {
             "timezone = 'Europe/Berln'",
             "timezone: unknown time zone `Europe/Berln`; did you mean `Europe/Berlin`?",
         ),
-        ("store = 'redis://:secret@h/0'", "store: `redis:` is not built yet; leave it out"),
+        (
+            "store = 'redis+sentinel://:secret@h/0'",
+            "store: `redis+sentinel:` is not built yet; leave it out",
+        ),
         ("store = 'sqllite:'", "store: unknown store `sqllite:`; did you mean `sqlite:`?"),
         ("store = 'memory:x'", "store: `memory:` takes nothing after the colon"),
         ("store = 'x.db'", "store: must be a store like `sqlite:` or `memory:`, not `x.db`"),
         (
             "store = { url = 'sqlite:', path = 'x' }",
-            "store.path: unknown key `path`; known here: url, durability, password, ca_file, ttl",
+            "store.path: unknown key `path`; known here: url, username, password, ca_file, durability, allow_volatile, ttl, prefix",
         ),
         (
             "store = { url = 'memory:', durability = 'power' }",
@@ -95,10 +104,11 @@ fn each_wrong_key_is_named_with_what_would_be_right() {
             "store.durability: must be `power`, not `process`",
         ),
         (
-            "store = { url = 'sqlite:', password = 'x' }",
-            "store.password: `password` is not built yet; leave it out",
+            "store = { url = 'sqlite:', ttl = '5s' }",
+            "store.ttl: is for a store that hosts share, not for `sqlite:`",
         ),
-        ("roles = ['api']", "roles: `roles without scheduler` is not built yet; leave it out"),
+        ("roles = []", "roles: must name one role at least: scheduler, executor, api"),
+        ("roles = 'api'", "roles: must be a list, not `api`"),
         ("roles = ['apis']", "roles: unknown role `apis`; did you mean `api`?"),
         (
             "config_version = -1",
@@ -116,8 +126,12 @@ fn each_wrong_key_is_named_with_what_would_be_right() {
             "executor.max_running: must be a whole number from 1 to 100000, not `0`",
         ),
         (
-            "[executor]\nqueues = ['gpu']",
-            "executor.queues: `queues` is not built yet; leave it out",
+            "[executor]\nqueues = []",
+            "executor.queues: must name one queue at least; a host that takes no runs has no role `executor`",
+        ),
+        (
+            "[executor]\nqueues = ['g p u']",
+            "executor.queues: `g p u` is no queue name: use letters, digits, `.`, `_`, `-`, starting with a letter or digit, at most 128 of them",
         ),
         (
             "[executor]\ndrain = 30",

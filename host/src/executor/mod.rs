@@ -139,7 +139,10 @@ impl Executor {
             let queues = Arc::clone(&self.queues);
             let want = Acquire { slots: slots.len(), queues, classes };
             let claims = match self.store.acquire(&self.session, want, self.clock.now()).await {
-                Ok(claims) => claims,
+                Ok(claims) => {
+                    self.status.set_store_error(None);
+                    claims
+                }
                 Err(error) => {
                     warn!(%error, "the store gave no runs; looking again soon");
                     self.status.set_store_error(Some(error.to_string()));

@@ -63,6 +63,17 @@ pub enum Role {
     Api,
 }
 
+impl Role {
+    /// The word for it, as in files and JSON.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Scheduler => "scheduler",
+            Self::Executor => "executor",
+            Self::Api => "api",
+        }
+    }
+}
+
 /// What a host says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostInfo {

@@ -16,6 +16,7 @@ mod failure;
 mod guests;
 mod news;
 mod open;
+mod roles;
 pub mod summary;
 
 use std::net::SocketAddr;
@@ -24,7 +25,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
@@ -37,15 +37,13 @@ use crate::clock::{SharedClock, SystemClock};
 use crate::config::Config;
 use crate::engine::{Engine, Settings};
 use crate::executor::live::Live;
-use crate::executor::slots::Slots;
 use crate::executor::{Executor, Stop};
-use crate::record::{HostInfo, Session};
+use crate::record::{Role, Session};
 use crate::reloader::Reloader;
 use crate::scheduler::Scheduler;
 use crate::scheduler::wake::Wake;
 use crate::status::{SchedulerPause, Status};
 use crate::store::Store;
-use failure::FailureGuard;
 
 /// How long cancelled runs may take to end.
 const CANCEL_TIME: Duration = Duration::from_secs(10);
@@ -60,7 +58,7 @@ pub struct Host {
     catalog: watch::Receiver<Arc<Catalog>>,
     jobs: Arc<JobCache>,
     status: Arc<Status>,
-    listen: SocketAddr,
+    listen: Option<SocketAddr>,
     summary: String,
     drain: Duration,
     wake: Arc<Wake>,
@@ -131,11 +129,11 @@ impl Host {
         pause: Option<SchedulerPause>,
     ) -> anyhow::Result<Self> {
         let store = open::store(&config).await?;
-        let listener = open::listener(config.api.listen)?;
-        let listen = listener.local_addr().context("the API's address")?;
+        let listener = open::listener(&config)?;
+        let listen = listener.as_ref().map(|(_, listen)| *listen);
         let engine = Engine::new(settings(&config, &clock)).context("the sandbox can't start")?;
         let name = open::host_name();
-        let info = HostInfo::named(&name);
+        let info = roles::info(&config, &name);
         let queues = Arc::new(info.queues.clone());
         let attached = store.attach(info, clock.now()).await.context("opening a session")?;
         let session = attached.session;
@@ -167,7 +165,7 @@ impl Host {
                 "the scheduler is paused; `host resume --all` lets it go on");
             status.set_paused(Some(pause));
         }
-        let slots = Slots::new(config.executor.max_running, config.executor.memory);
+        let slots = roles::slots(&config);
         let runtimes = Runtimes { guests: Some(guests::runtime()?), api: Some(api_runtime()?) };
         let (claims_sender, claims) = mpsc::channel(config.executor.max_running);
         let (stop_executor, executor_stop) = watch::channel(Stop::No);
@@ -181,7 +179,7 @@ impl Host {
             slots: slots.clone(),
             status: Arc::clone(&status),
             live: Arc::new(Live::default()),
-            queues,
+            queues: Arc::clone(&queues),
         };
         let (failed_sender, failed) = watch::channel(None);
         let executor = runtimes
@@ -197,51 +195,37 @@ impl Host {
             jobs: Arc::clone(&jobs),
             catalog: catalog.clone(),
             slots,
+            queues,
             claims: claims_sender,
             status: Arc::clone(&status),
             wake: Arc::clone(&wake),
             stop: Arc::clone(&stop_scheduler),
         };
-        let guard = FailureGuard { what: "scheduler", failed: failed_sender.clone() };
-        let expected = Arc::clone(&stop_scheduler);
-        let scheduler = std::thread::Builder::new()
-            .name("scheduler".to_owned())
-            .spawn(move || {
-                let guard = guard;
-                scheduler.run();
-                if expected.load(Ordering::Acquire) {
-                    guard.disarm();
-                }
-            })
-            .context("the scheduler's thread can't start")?;
+        let schedules = config.roles.contains(&Role::Scheduler);
+        let scheduler = match schedules {
+            true => Some(roles::scheduler(scheduler, failed_sender.clone())?),
+            false => {
+                status.set_no_scheduler();
+                None
+            }
+        };
 
         let (stop_api, api_stop) = watch::channel(false);
-        let context = api::Context {
-            store: Arc::clone(&store),
-            clock: Arc::clone(&clock),
-            catalog: catalog.clone(),
-            jobs: Arc::clone(&jobs),
-            config: Arc::new(config.clone()),
-            status: Arc::clone(&status),
-            host: name,
-            listen,
-        };
-        if let Some(runtime) = &runtimes.api {
-            let guard = FailureGuard { what: "API", failed: failed_sender };
-            let served = api_stop.clone();
-            runtime.spawn(async move {
-                let guard = guard;
-                let listener = TcpListener::from_std(listener);
-                let served_well = match listener {
-                    Ok(listener) => api::serve(listener, context, api_stop).await,
-                    Err(error) => Err(error),
-                };
-                match served_well {
-                    Ok(()) if *served.borrow() => guard.disarm(),
-                    Ok(()) => warn!("the API ended by itself"),
-                    Err(error) => warn!(%error, "the API failed"),
-                }
-            });
+        if let (Some(runtime), Some((listener, listen))) = (&runtimes.api, listener) {
+            let context = api::Context {
+                store: Arc::clone(&store),
+                clock: Arc::clone(&clock),
+                catalog: catalog.clone(),
+                jobs: Arc::clone(&jobs),
+                config: Arc::new(config.clone()),
+                status: Arc::clone(&status),
+                host: name,
+                session: Some(session.id),
+                listen,
+            };
+            runtime.spawn(roles::api(listener, context, api_stop, failed_sender));
+        }
+        if let (Some(runtime), true) = (&runtimes.api, schedules) {
             let auditor = Auditor {
                 store: Arc::clone(&store),
                 clock: Arc::clone(&clock),
@@ -274,7 +258,7 @@ impl Host {
             drain,
             wake,
             stop_scheduler,
-            scheduler: Some(scheduler),
+            scheduler,
             reloader,
             stop_executor,
             executor,
@@ -284,8 +268,8 @@ impl Host {
         })
     }
 
-    /// Where the API listens.
-    pub fn listen(&self) -> SocketAddr {
+    /// Where the API listens; `None`: the host has no role `api`.
+    pub fn listen(&self) -> Option<SocketAddr> {
         self.listen
     }
 

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 
 use crate::config::Config;
 use crate::config::store::StoreAddress;
+use crate::record::Role;
 use crate::store::Store;
 use crate::store::embedded::EmbeddedStore;
 
@@ -25,15 +26,23 @@ pub(super) async fn store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
             let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(&path)).await?;
             Ok(Arc::new(opened.with_context(|| format!("can't open the store `{shown}`"))?))
         }
+        StoreAddress::Redis(server) => {
+            let shown = server.shown();
+            anyhow::bail!("can't open the store `{shown}`: the Redis store is not in this build")
+        }
     }
 }
 
-/// Binds the API's address.
+/// Binds the API's address, and says which it is; `None`: this host serves nobody.
 ///
 /// # Errors
 ///
 /// Somebody else listens there.
-pub(super) fn listener(listen: SocketAddr) -> anyhow::Result<TcpListener> {
+pub(super) fn listener(config: &Config) -> anyhow::Result<Option<(TcpListener, SocketAddr)>> {
+    if !config.roles.contains(&Role::Api) {
+        return Ok(None);
+    }
+    let listen = config.api.listen;
     let listener = TcpListener::bind(listen).with_context(|| {
         format!(
             "can't listen on {listen}; set `[api] listen` to a free address (port 0 takes any), \
@@ -41,7 +50,8 @@ pub(super) fn listener(listen: SocketAddr) -> anyhow::Result<TcpListener> {
         )
     })?;
     listener.set_nonblocking(true).context("the API's socket")?;
-    Ok(listener)
+    let listen = listener.local_addr().context("the API's address")?;
+    Ok(Some((listener, listen)))
 }
 
 /// This machine's name, for people.

@@ -1,5 +1,6 @@
 //! What a host says when it has started: one screen that answers what it found.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
@@ -7,8 +8,9 @@ use crate::catalog::jobs::JobCache;
 use crate::catalog::{Catalog, State};
 use crate::config::Config;
 use crate::config::definitions::Unscheduled;
+use crate::job::names::QueueName;
 use crate::record::query::{JobFilter, Page};
-use crate::record::{Durability, Schedule};
+use crate::record::{Durability, Role, Schedule};
 use crate::schedule::reconcile::{JobState, state};
 use crate::store::{Result, Store};
 
@@ -26,15 +28,15 @@ pub async fn text(
     jobs: &JobCache,
     catalog: &Catalog,
     unscheduled: &[Unscheduled],
-    listen: SocketAddr,
+    listen: Option<SocketAddr>,
 ) -> Result<String> {
     let caps = store.caps();
     let mut text = String::new();
-    line(
-        &mut text,
-        "campanile",
-        &format!("{} listens on http://{listen}", env!("CARGO_PKG_VERSION")),
-    );
+    let listens = listen.map_or("serves nobody: it has no role `api`".to_owned(), |listen| {
+        format!("listens on http://{listen}")
+    });
+    line(&mut text, "campanile", &format!("{} {listens}", env!("CARGO_PKG_VERSION")));
+    does(&mut text, config);
     line(&mut text, "config", &config.origin());
     line(&mut text, "store", &format!("{} ({})", caps.name, survives(caps.durability)));
     line(
@@ -57,6 +59,27 @@ pub async fn text(
         }
     }
     Ok(text)
+}
+
+/// What this host does, when that is not everything.
+fn does(text: &mut String, config: &Config) {
+    let everything =
+        config.roles.len() == 3 && config.executor.queues == BTreeSet::from([QueueName::default()]);
+    if everything {
+        return;
+    }
+    let mut does = Vec::new();
+    if config.roles.contains(&Role::Scheduler) {
+        does.push("fires what is due".to_owned());
+    }
+    if config.roles.contains(&Role::Executor) {
+        let queues: Vec<&str> = config.executor.queues.iter().map(QueueName::as_str).collect();
+        does.push(format!("takes runs from {}", queues.join(", ")));
+    }
+    if config.roles.contains(&Role::Api) {
+        does.push("serves people".to_owned());
+    }
+    line(text, "roles", &does.join("; "));
 }
 
 fn plugins(text: &mut String, config: &Config, catalog: &Catalog) {

@@ -12,6 +12,7 @@ pub mod housekeeping;
 mod pass;
 pub mod wake;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -24,6 +25,7 @@ use crate::catalog::jobs::JobCache;
 use crate::clock::SharedClock;
 use crate::executor::Claimed;
 use crate::executor::slots::Slots;
+use crate::job::names::QueueName;
 use crate::record::Session;
 use crate::status::Status;
 use crate::store::Store;
@@ -51,6 +53,8 @@ pub struct Scheduler {
     pub catalog: watch::Receiver<Arc<Catalog>>,
     /// Slots that a run may be given in the step that makes it.
     pub slots: Slots,
+    /// The queues whose runs may be.
+    pub queues: Arc<BTreeSet<QueueName>>,
     /// Where claimed runs go. Bounded: a full executor slows the scheduler down.
     pub claims: mpsc::Sender<Claimed>,
     /// Where it says how it is.

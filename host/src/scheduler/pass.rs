@@ -73,7 +73,11 @@ impl Scheduler {
                 continue;
             }
             if let Some((mut intent, gave_up)) = intent(schedule, &job, &classes, now) {
-                let free = self.slots.take(claimable(&intent));
+                let claimable = match self.queues.contains(&job.queue) {
+                    true => claimable(&intent),
+                    false => 0,
+                };
+                let free = self.slots.take(claimable);
                 intent.claim = free.len();
                 planned.push((schedule, free, gave_up));
                 intents.push(intent);

@@ -16,7 +16,6 @@ use crate::catalog::jobs::JobCache;
 use crate::clock::{ManualClock, SharedClock};
 use crate::executor::Claimed;
 use crate::executor::slots::Slots;
-use crate::job::names::QueueName;
 use crate::record::HostInfo;
 use crate::record::Session;
 use crate::record::query::{MAX_PAGE, Page, RunFilter};
@@ -73,6 +72,8 @@ impl<'a> World<'a> {
             jobs: Arc::clone(&jobs),
             catalog: catalog.clone(),
             slots: Slots::new(scenario.max_running, 0),
+            // Whichever host takes them: what is judged is the job.
+            queues: Arc::new(scenario.jobs.iter().map(|it| it.job.queue.clone()).collect()),
             claims: claims_sender,
             status: Arc::new(Status::default()),
             wake: Arc::new(Wake::default()),
@@ -169,7 +170,7 @@ impl<'a> World<'a> {
                 return Ok(());
             }
             let classes = self.catalog.borrow().classes();
-            let queues = Arc::new([QueueName::default()].into());
+            let queues = Arc::clone(&self.life.scheduler.queues);
             let want = Acquire { slots: slots.len(), queues, classes };
             let claims = self.store.acquire(&self.life.scheduler.session, want, now).await?;
             if claims.is_empty() {

@@ -5,6 +5,7 @@
 //! to a store show the same.
 
 pub mod explain;
+pub mod host;
 pub mod job;
 pub mod ledger;
 pub mod log;

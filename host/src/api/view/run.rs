@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::job::names::{HandlerName, JobId, PluginName, TenantId};
-use crate::run::id::{Fence, RunId};
+use crate::run::id::{Fence, RunId, SessionId};
 use crate::run::outcome::{Outcome, RunError, Usage};
 use crate::run::{Attempt, Cause, Progress, Reason, Run, RunState, Verdict};
 use crate::time::Timestamp;
@@ -77,6 +77,8 @@ pub struct AttemptView {
     pub fence: Fence,
     /// Where it ran.
     pub host: String,
+    /// The session of that host: the lease that it hung on.
+    pub session: SessionId,
     /// Digest of the plugin that ran.
     pub digest: Option<String>,
     /// When it started.
@@ -133,6 +135,7 @@ impl AttemptView {
             attempt: attempt.attempt,
             fence: attempt.fence,
             host: attempt.host.clone(),
+            session: attempt.session,
             digest: attempt.digest.clone(),
             started_at: attempt.started_at,
             finished_at: attempt.finished_at,

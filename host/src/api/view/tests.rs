@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::List;
 use super::explain::ExplainView;
+use super::host::{HostView, Own};
 use super::job::JobView;
 use super::ledger::LedgerView;
 use super::log::LogView;
@@ -18,7 +19,9 @@ use crate::job::names::TenantId;
 use crate::job::{Delivery, History, JobKey, PluginKey, Source};
 use crate::plugin::{About, Handler};
 use crate::record::query::LedgerItem;
-use crate::record::{Definition, LastRun, Pause, Schedule, TriggerState};
+use crate::record::{
+    Definition, HostInfo, HostRecord, LastRun, Pause, Role, Schedule, Session, TriggerState,
+};
 use crate::run::id::Id128;
 use crate::run::outcome::{Outcome, RunError, Usage};
 use crate::run::{Attempt, Cause, LogLevel, LogLine, LogStream, Progress, Run, RunState, Verdict};
@@ -274,4 +277,38 @@ fn a_line_of_a_log_and_a_problem_have_fixed_keys() {
         "`0` is not a whole number from 1 to 1000",
     )]);
     check("problem", &error.view());
+}
+
+#[test]
+fn hosts_are_shown_with_their_age_by_the_stores_clock_and_the_own_as_it_is_now() {
+    let record = |number: u128, roles: &[Role], queues: &[&str], offset| {
+        let session = Session {
+            id: Id128::from_bits(number),
+            host: format!("tower-{number}"),
+            generation: 1,
+        };
+        let plugins = [("default/report".to_owned(), "sha256:00".to_owned())];
+        let info = HostInfo {
+            roles: roles.iter().copied().collect(),
+            queues: queues.iter().map(|queue| queue.parse().unwrap()).collect(),
+            plugins: plugins.into(),
+            running: 2,
+            version: "0.1.0".to_owned(),
+            ..HostInfo::named(&session.host)
+        };
+        let since = time("2026-12-01T02:00:00Z");
+        let beat_at = time("2026-12-01T02:00:10.250000Z");
+        HostRecord { session, counter: 10, info, since, beat_at, clock_offset_us: offset }
+    };
+    let hosts = [
+        record(1, &[Role::Scheduler, Role::Api], &[], -1_500),
+        record(2, &[Role::Executor], &["default", "gpu"], 2_000_000),
+    ];
+    let own = Own {
+        session: Id128::from_bits(2),
+        plugins: [("default/hello".to_owned(), "sha256:01".to_owned())].into(),
+        running: 5,
+    };
+    let shown = HostView::of_all(&hosts, Some(&own), time("2026-12-01T02:00:13Z"));
+    check("hosts", &List::whole(shown));
 }

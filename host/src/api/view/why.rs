@@ -299,6 +299,7 @@ fn of_the_run(run: &Run, says: &mut Vec<String>) {
         let late = attempt.started_at.since(run.due_at).as_millis();
         let mut said = format!("attempt {number} of run {} started on host `{host}`", run.id);
         said.push_str(&format!(" at {}, {late} ms after it was due", attempt.started_at));
+        said.push_str(&format!(", fence {} of session {}", attempt.fence, attempt.session));
         match (attempt.outcome, attempt.finished_at) {
             (Some(outcome), Some(end)) => {
                 said.push_str(&format!(", and ended at {end}: {}", outcome.as_str()));

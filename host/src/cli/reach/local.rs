@@ -39,6 +39,7 @@ impl Local {
         let path = match &config.store {
             StoreAddress::Memory => return Err(no_host("its store was in memory")),
             StoreAddress::Sqlite { path } => path,
+            StoreAddress::Redis(_) => return Err(no_host("the Redis store is not in this build")),
         };
         let place = format!("`{}`", path.display());
         if !path.exists() {
@@ -54,6 +55,7 @@ impl Local {
             config: Arc::new(config.clone()),
             status: Arc::new(Status::default()),
             host: String::new(),
+            session: None,
             listen,
         };
         let runtime = crate::cli::runtime()?;

@@ -6,6 +6,7 @@
 mod cron;
 mod crowd;
 mod leaf;
+mod queue;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +18,7 @@ use std::time::Duration;
 use chrono_tz::Tz;
 use serde::Serialize;
 
+use super::Config;
 use super::resolve::Resolved;
 use crate::job::names::JobId;
 use crate::job::{Coalesce, Job, Overlap};
@@ -51,11 +53,13 @@ impl fmt::Display for Lint {
     }
 }
 
-/// Finds what is likely not meant, by job and key. Wall times that name no zone are in `zone`.
-pub fn lint(jobs: &[Resolved], zone: Tz, now: Timestamp) -> Vec<Lint> {
+/// Finds what is likely not meant, by job and key, on the host of this configuration.
+pub fn lint(jobs: &[Resolved], config: &Config, now: Timestamp) -> Vec<Lint> {
+    let zone = config.timezone;
     let mut linter = Linter { now, gaps: BTreeMap::new(), found: Vec::new() };
     let mut timed = Vec::new();
     for resolved in jobs {
+        linter.found.extend(queue::lint(&resolved.job, config));
         let (job, Some(trigger)) = (&resolved.job, &resolved.job.trigger) else { continue };
         let leaves = leaves(resolved.effective.get("trigger"), zone);
         if linter.is_over(job, trigger) {

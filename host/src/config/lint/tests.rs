@@ -9,7 +9,7 @@ fn lints(text: &str) -> Vec<String> {
     let now = Timestamp::parse("2026-01-10T12:00:00Z").unwrap();
     let found = definitions(&config, &[], &[]);
     assert_eq!(found.problems.len(), 0, "{:?}", found.problems);
-    lint(&found.jobs, config.timezone, now).iter().map(ToString::to_string).collect()
+    lint(&found.jobs, &config, now).iter().map(ToString::to_string).collect()
 }
 
 /// What is said of one job with these keys.
@@ -170,4 +170,31 @@ fn a_crowd_in_one_second_is_counted() {
     assert!(found.contains("in 143 other seconds"), "{found}");
     // Where the grid begins is known when they are registered.
     assert_eq!(lints(&jobs(12, "'every 1h'")), [""; 0]);
+}
+
+#[test]
+fn a_queue_that_no_host_of_the_file_serves_is_told() {
+    let job = "[jobs.x]\nplugin = 'p'\nqueue = 'gpu'\n";
+    let with = |keys: &str| lints(&format!("{keys}\n{job}"));
+    let redis = "store = 'redis://h'\n";
+    assert_eq!(
+        with(""),
+        [
+            "job `x`, queue: no host of this file takes runs from `gpu`; add it to `executor.queues`, or leave it out here"
+        ]
+    );
+    assert_eq!(
+        with(&format!("{redis}executor = {{ queues = ['default', 'cpu'] }}")),
+        [
+            "job `x`, queue: no host of this file takes runs from `gpu`; add it to `executor.queues`, here or on a host that shares the store"
+        ]
+    );
+    assert_eq!(
+        with("roles = ['scheduler', 'api']"),
+        [
+            "job `x`, queue: no run will start: `roles` has no `executor`, and no other host can share this store"
+        ]
+    );
+    assert_eq!(with(&format!("{redis}roles = ['scheduler']")), [""; 0]);
+    assert_eq!(with("executor = { queues = ['gpu'] }"), [""; 0]);
 }

@@ -183,6 +183,7 @@ impl Tower<'_> {
             jobs: Arc::clone(&self.jobs),
             catalog: self.catalog.clone(),
             slots: slots.clone(),
+            queues: Arc::new([QueueName::default()].into()),
             claims: sender,
             status: Arc::clone(&status),
             wake: Arc::clone(&wake),

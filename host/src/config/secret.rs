@@ -1,0 +1,64 @@
+//! Where a secret is to be found. Never the secret itself: configurations are printed and logged.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::keys;
+use crate::table::Table;
+
+/// What a secret must be written as.
+const FORM: &str = "must be a table `{ env = \"NAME\" }` or `{ file = \"PATH\" }`: a secret itself \
+                    stands in no configuration";
+
+/// Where a secret stands. It is read when it is used, and again each time, so that it may change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretRef {
+    /// In the environment variable of this name.
+    Env(String),
+    /// In this file, absolute; a line break at its end does not count.
+    File(PathBuf),
+}
+
+impl fmt::Display for SecretRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Env(name) => write!(f, "the environment variable `{name}`"),
+            Self::File(path) => write!(f, "the file `{}`", path.display()),
+        }
+    }
+}
+
+/// Reads where the secret under `key` stands; relative paths start at `base`. No message shows a
+/// value: somebody may have written the secret there.
+pub fn secret(table: &mut Table<'_>, key: &str, base: &Path) -> Option<SecretRef> {
+    match table.raw(key)? {
+        Value::Object(_) => (),
+        _ => {
+            table.problem(key, FORM);
+            return None;
+        }
+    }
+    let mut inner = table.table(key, &keys::SECRET)?;
+    let env = inner.read("env", |value| match value.as_str() {
+        Some(name) if !name.is_empty() && !name.contains(['=', '\0']) => Ok(name.to_owned()),
+        _ => Err("must be the name of an environment variable".to_owned()),
+    });
+    let file = inner.read("file", |value| match value.as_str() {
+        Some(path) if !path.is_empty() && !path.contains('\0') => Ok(base.join(path)),
+        _ => Err("must be the path of a file".to_owned()),
+    });
+    let found = match (env, file) {
+        (Some(name), None) => Some(SecretRef::Env(name)),
+        (None, Some(path)) => Some(SecretRef::File(path)),
+        _ => None,
+    };
+    let given = ["env", "file"].iter().filter(|key| inner.raw(key).is_some()).count();
+    table.absorb(inner.finish());
+    if given != 1 {
+        table.problem(key, "must name either `env` or `file`");
+        return None;
+    }
+    found
+}
