@@ -10,7 +10,7 @@ use campanile::engine::log::Log;
 use campanile::engine::plugin::Plugin;
 use campanile::engine::run::{Report, Request};
 use campanile::engine::{Engine, Settings};
-use campanile::job::{DirGrant, DirMode, Limits};
+use campanile::job::{Capabilities, DirGrant, DirMode, Limits};
 use campanile::run::outcome::Outcome;
 use campanile::run::{Cause, LogLine};
 use campanile::time::Timestamp;
@@ -58,7 +58,7 @@ fn request(handler: &str, args: &Value) -> Request {
         covers: 1,
         args: args.to_string(),
         limits: limits(),
-        dirs: Vec::new(),
+        capabilities: Capabilities::default(),
         config: Arc::default(),
     }
 }
@@ -228,7 +228,7 @@ async fn a_granted_folder_is_read_only_unless_it_is_not() {
         let grant = DirGrant { host: dir.path().into(), guest: "/data".into(), mode };
         let with = |handler, args: Value| {
             let mut request = request(handler, &args);
-            request.dirs = vec![grant.clone()];
+            request.capabilities.dirs = vec![grant.clone()];
             request
         };
         let read = with("read", json!({"path": "/data/in.txt"}));
@@ -250,7 +250,7 @@ async fn a_granted_folder_that_is_missing_fails_the_run_and_is_named() {
     let engine = engine();
     let plugin = behave(&engine).await;
     let mut request = request("ok", &Value::Null);
-    request.dirs = vec![DirGrant {
+    request.capabilities.dirs = vec![DirGrant {
         host: "/does/not/exist".into(),
         guest: "/data".into(),
         mode: DirMode::ReadOnly,

@@ -23,4 +23,6 @@ mod plan;
 #[cfg(test)]
 mod simulate;
 #[cfg(test)]
+mod sockets;
+#[cfg(test)]
 mod support;

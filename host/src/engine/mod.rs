@@ -17,6 +17,7 @@ pub mod load;
 pub mod log;
 pub mod plugin;
 pub mod run;
+mod sockets;
 mod ticker;
 
 use std::path::PathBuf;

@@ -17,7 +17,7 @@ use super::guest::Guest;
 use super::log::Log;
 use super::plugin::Plugin;
 use super::{Engine, Metering};
-use crate::job::{DirGrant, Limits};
+use crate::job::{Capabilities, Limits};
 use crate::run::outcome::{Outcome, RunError, Usage};
 use crate::time::Timestamp;
 
@@ -48,8 +48,8 @@ pub struct Request {
     pub args: String,
     /// What it may use.
     pub limits: Limits,
-    /// The folders it may touch.
-    pub dirs: Vec<DirGrant>,
+    /// What it may touch.
+    pub capabilities: Capabilities,
     /// What `wasi:config` answers.
     pub config: Arc<BTreeMap<String, String>>,
 }
@@ -98,7 +98,7 @@ impl Engine {
         let started = Instant::now();
         let deadline = started.checked_add(limits.timeout);
         let guest = Guest::new(
-            &request.dirs,
+            &request.capabilities,
             limits.memory,
             Arc::clone(&request.config),
             Arc::clone(control),
@@ -142,7 +142,13 @@ impl Engine {
     ) -> Result<Vec<Handler>, String> {
         let log = Log::new(16 * 1024, Arc::clone(&self.settings.clock));
         let control = Arc::new(Control::new(log));
-        let guest = Guest::new(&[], memory, Arc::new(BTreeMap::new()), Arc::clone(&control), None)?;
+        let guest = Guest::new(
+            &Capabilities::default(),
+            memory,
+            Arc::new(BTreeMap::new()),
+            Arc::clone(&control),
+            None,
+        )?;
         let store = self.store(Metering::Off, guest, None);
         let mut store = store.map_err(|error| format!("could not be called: {error:#}"))?;
         let call = async {

@@ -182,7 +182,7 @@ fn request(claim: &Claim, job: &Job) -> Request {
         covers: run.covers,
         args: args.to_string(),
         limits: job.limits.clone(),
-        dirs: job.capabilities.dirs.clone(),
+        capabilities: job.capabilities.clone(),
         config: Arc::new(job.config.clone()),
     }
 }
