@@ -11,6 +11,8 @@ use campanile::engine::plugin::Plugin;
 use campanile::engine::run::{Report, Request};
 use campanile::engine::{Engine, Settings};
 use campanile::job::{Capabilities, DirGrant, DirMode, Limits};
+use campanile::lease::term::Until;
+use campanile::lease::{Lease, boot};
 use campanile::run::outcome::Outcome;
 use campanile::run::{Cause, LogLine};
 use campanile::time::Timestamp;
@@ -216,6 +218,31 @@ async fn a_cancelled_guest_ends() {
     let (report, ()) = tokio::join!(run, cancel);
     let report = report.unwrap();
     assert_eq!((report.outcome, message(&report)), (Outcome::Cancelled, "enough"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_whose_lease_ran_out_rests_and_its_time_runs_on() {
+    let (past, later) = (Duration::ZERO, boot::now() + Duration::from_secs(3_600));
+    let engine = engine();
+    let plugin = behave(&engine).await;
+    let chat = json!({"lines": 1, "bytes": 1});
+    let under = |rest, stop| {
+        let lease = Arc::new(Lease::new(Some(Until { rest, stop })));
+        Arc::new(Control::under(lease, Log::new(1_000, Arc::new(SystemClock))))
+    };
+    let run = async |control: &Arc<Control>| {
+        let mut request = request("logs", &chat);
+        request.limits.timeout = Duration::from_millis(500);
+        let report = engine.run(&plugin, request, control).await.unwrap();
+        (report.outcome, control.log().take_rest().len())
+    };
+    assert_eq!(run(&under(later, later)).await, (Outcome::Succeeded, 3));
+    assert_eq!(run(&under(past, past)).await, (Outcome::TimedOut, 0), "it rests");
+    // As after the thread has stood still in the middle of a step.
+    assert_eq!(run(&under(later, past)).await, (Outcome::Abandoned, 0), "no call begins");
+    let over = under(later, later);
+    over.lease().end();
+    assert_eq!(run(&over).await, (Outcome::Abandoned, 0), "others have the run");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,6 +17,8 @@ mod endurance;
 #[cfg(test)]
 mod engine;
 #[cfg(test)]
+mod lease;
+#[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
 mod plan;

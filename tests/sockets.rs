@@ -1,30 +1,10 @@
 //! Where a job may connect to: exactly where `capabilities.tcp` says, and what is refused names the
 //! key.
 
-use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
-use std::sync::mpsc::{Receiver, channel};
-
 use serde_json::{Value, json};
 
 use crate::support::host::{Host, Site};
-
-/// A listener that hands on each line that it is told.
-fn listener() -> (String, Receiver<Value>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let (tell, told) = channel();
-    std::thread::spawn(move || {
-        for connection in listener.incoming().map_while(Result::ok) {
-            for line in BufReader::new(connection).lines().map_while(Result::ok) {
-                if tell.send(serde_json::from_str(&line).unwrap()).is_err() {
-                    return;
-                }
-            }
-        }
-    });
-    (port.to_string(), told)
-}
+use crate::support::reports;
 
 /// Runs a job and answers with its result and what the host remarked in its log.
 fn run(host: &Host, job: &str) -> (Value, Vec<String>) {
@@ -40,7 +20,7 @@ fn run(host: &Host, job: &str) -> (Value, Vec<String>) {
 
 #[test]
 fn a_job_connects_to_what_it_was_granted_and_a_refusal_names_the_key() {
-    let (port, told) = listener();
+    let (port, told) = reports::listener();
     let job = |name: &str, handler: &str, args: &str, granted: &str| {
         format!(
             "[jobs.{name}]\nplugin = 'behave'\nhandler = '{handler}'\nargs = {{ {args} }}\n\

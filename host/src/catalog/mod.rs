@@ -92,6 +92,15 @@ impl Catalog {
         }
     }
 
+    /// The plugins that can be run, by their full names, and the digest of each.
+    pub fn digests(&self) -> BTreeMap<String, String> {
+        let digest = |entry: &Entry| match &entry.state {
+            State::Active(plugin) => Some((entry.key.to_string(), plugin.about.digest.clone())),
+            State::Refused(_) => None,
+        };
+        self.entries.values().filter_map(digest).collect()
+    }
+
     /// The names of all plugins that can be run: the classes that this host serves.
     pub fn classes(&self) -> Arc<BTreeSet<PluginKey>> {
         Arc::clone(&self.classes)

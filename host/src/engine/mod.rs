@@ -10,6 +10,7 @@ mod cache;
 pub mod control;
 mod cpu;
 mod deny;
+mod gate;
 mod guest;
 mod host;
 pub mod link;

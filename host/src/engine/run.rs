@@ -13,11 +13,13 @@ use super::bindings::JobPre;
 use super::bindings::exports::campanile::job::guest::{Cause, Failure, Handler, Invocation};
 use super::control::Control;
 use super::cpu::CpuMeter;
+use super::gate::{self, Gate};
 use super::guest::Guest;
 use super::log::Log;
 use super::plugin::Plugin;
 use super::{Engine, Metering};
 use crate::job::{Capabilities, Limits};
+use crate::lease::Lapsed;
 use crate::run::outcome::{Outcome, RunError, Usage};
 use crate::time::Timestamp;
 
@@ -73,6 +75,8 @@ enum End {
     Broke(wasmtime::Error),
     TimedOut,
     Cancelled(String),
+    /// Its host's session is over.
+    HandedOn,
 }
 
 impl Engine {
@@ -120,6 +124,7 @@ impl Engine {
             },
             Arc::clone(&cpu),
         );
+        let call = Gate::new(call, control.lease());
         let end = until_the_end(call, limits.timeout, control).await;
         let usage = Usage {
             wall_ms: millis(started.elapsed()),
@@ -172,7 +177,9 @@ impl Engine {
         guest: Guest,
         fuel: Option<u64>,
     ) -> anyhow::Result<Store<Guest>> {
+        let lease = Arc::clone(guest.control.lease());
         let mut store = Store::new(&self.variant(metering)?.engine, guest);
+        gate::guard(&mut store, &lease);
         store.limiter(|guest| &mut guest.memory);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
@@ -200,6 +207,7 @@ async fn until_the_end(
     tokio::select! {
         biased;
         why = control.wait_cancelled() => End::Cancelled(why),
+        () = control.lease().over() => End::HandedOn,
         ended = tokio::time::timeout(timeout, call) => match ended {
             Ok(Ok(returned)) => End::Returned(returned),
             Ok(Err(error)) => End::Broke(error),
@@ -219,6 +227,7 @@ fn judge(
     let failed = |outcome, message| Ok(Report::failed(outcome, message, usage));
     match end {
         End::Cancelled(why) => failed(Outcome::Cancelled, why),
+        End::HandedOn => failed(Outcome::Abandoned, "another host has taken it over".to_owned()),
         End::TimedOut => failed(
             Outcome::TimedOut,
             format!("it ran past its limit of {:?}; `limits.timeout` raises it", limits.timeout),
@@ -250,6 +259,7 @@ fn judge(
             let error = Some(RunError { message, retryable });
             Ok(Report { outcome: Outcome::Failed, result: None, error, usage })
         }
+        End::Broke(error) if error.is::<Lapsed>() => failed(Outcome::Abandoned, cause(&error)),
         End::Broke(error) if error.is::<wasmtime::PoolConcurrencyLimitError>() => {
             Err(anyhow::anyhow!("no instance is free: {error:#}"))
         }
