@@ -10,7 +10,9 @@ use campanile::engine::log::Log;
 use campanile::engine::plugin::Plugin;
 use campanile::engine::run::{Report, Request};
 use campanile::engine::{Engine, Settings};
-use campanile::job::{DirGrant, DirMode, Limits};
+use campanile::job::{Capabilities, DirGrant, DirMode, Limits};
+use campanile::lease::term::Until;
+use campanile::lease::{Lease, boot};
 use campanile::run::outcome::Outcome;
 use campanile::run::{Cause, LogLine};
 use campanile::time::Timestamp;
@@ -58,7 +60,7 @@ fn request(handler: &str, args: &Value) -> Request {
         covers: 1,
         args: args.to_string(),
         limits: limits(),
-        dirs: Vec::new(),
+        capabilities: Capabilities::default(),
         config: Arc::default(),
     }
 }
@@ -219,6 +221,31 @@ async fn a_cancelled_guest_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_guest_whose_lease_ran_out_rests_and_its_time_runs_on() {
+    let (past, later) = (Duration::ZERO, boot::now() + Duration::from_secs(3_600));
+    let engine = engine();
+    let plugin = behave(&engine).await;
+    let chat = json!({"lines": 1, "bytes": 1});
+    let under = |rest, stop| {
+        let lease = Arc::new(Lease::new(Some(Until { rest, stop })));
+        Arc::new(Control::under(lease, Log::new(1_000, Arc::new(SystemClock))))
+    };
+    let run = async |control: &Arc<Control>| {
+        let mut request = request("logs", &chat);
+        request.limits.timeout = Duration::from_millis(500);
+        let report = engine.run(&plugin, request, control).await.unwrap();
+        (report.outcome, control.log().take_rest().len())
+    };
+    assert_eq!(run(&under(later, later)).await, (Outcome::Succeeded, 3));
+    assert_eq!(run(&under(past, past)).await, (Outcome::TimedOut, 0), "it rests");
+    // As after the thread has stood still in the middle of a step.
+    assert_eq!(run(&under(later, past)).await, (Outcome::Abandoned, 0), "no call begins");
+    let over = under(later, later);
+    over.lease().end();
+    assert_eq!(run(&over).await, (Outcome::Abandoned, 0), "others have the run");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_granted_folder_is_read_only_unless_it_is_not() {
     let engine = engine();
     let plugin = behave(&engine).await;
@@ -228,7 +255,7 @@ async fn a_granted_folder_is_read_only_unless_it_is_not() {
         let grant = DirGrant { host: dir.path().into(), guest: "/data".into(), mode };
         let with = |handler, args: Value| {
             let mut request = request(handler, &args);
-            request.dirs = vec![grant.clone()];
+            request.capabilities.dirs = vec![grant.clone()];
             request
         };
         let read = with("read", json!({"path": "/data/in.txt"}));
@@ -250,7 +277,7 @@ async fn a_granted_folder_that_is_missing_fails_the_run_and_is_named() {
     let engine = engine();
     let plugin = behave(&engine).await;
     let mut request = request("ok", &Value::Null);
-    request.dirs = vec![DirGrant {
+    request.capabilities.dirs = vec![DirGrant {
         host: "/does/not/exist".into(),
         guest: "/data".into(),
         mode: DirMode::ReadOnly,

@@ -19,6 +19,8 @@ mod endurance;
 #[cfg(test)]
 mod engine;
 #[cfg(test)]
+mod lease;
+#[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
 mod plan;
@@ -26,5 +28,7 @@ mod plan;
 mod roles;
 #[cfg(test)]
 mod simulate;
+#[cfg(test)]
+mod sockets;
 #[cfg(test)]
 mod support;

@@ -30,6 +30,8 @@ const EVERY: u64 = 5;
 pub struct Faulty {
     pub inner: Arc<dyn Store>,
     pub broken: AtomicBool,
+    /// Set while no beat reaches the store.
+    pub silent: AtomicBool,
     calls: AtomicU64,
     pub faults: AtomicU64,
 }
@@ -45,7 +47,8 @@ enum Fault {
 impl Faulty {
     pub fn new(inner: Arc<dyn Store>) -> Self {
         let (calls, faults) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { inner, broken: AtomicBool::new(true), calls, faults }
+        let (broken, silent) = (AtomicBool::new(true), AtomicBool::new(false));
+        Self { inner, broken, silent, calls, faults }
     }
 
     fn fault(&self) -> Fault {
@@ -91,6 +94,9 @@ impl Store for Faulty {
         flaky!(self, self.inner.hosts())
     }
     async fn beat(&self, s: &Session, p: Pulse, now: Timestamp) -> Result<Beat> {
+        if self.silent.load(Ordering::Relaxed) {
+            return Err(StoreError::Unavailable("no beat goes through".into()));
+        }
         flaky!(self, self.inner.beat(s, p, now))
     }
     async fn reap(&self, s: &Session, peer: &Session, seen: u64, now: Timestamp) -> Result<Reaped> {

@@ -3,6 +3,8 @@
 pub mod faulty;
 pub mod guests;
 pub mod host;
+pub mod line;
+pub mod reports;
 pub mod told;
 
 use std::time::{Duration, Instant};

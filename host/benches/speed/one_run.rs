@@ -9,7 +9,7 @@ use campanile::engine::control::Control;
 use campanile::engine::log::Log;
 use campanile::engine::plugin::Plugin;
 use campanile::engine::run::Request;
-use campanile::job::Limits;
+use campanile::job::{Capabilities, Limits};
 use campanile::run::Cause;
 use campanile::time::Timestamp;
 
@@ -123,7 +123,7 @@ fn request() -> Request {
             result: 64 * 1024,
             args: 1 << 20,
         },
-        dirs: Vec::new(),
+        capabilities: Capabilities::default(),
         config: Arc::default(),
     }
 }

@@ -15,6 +15,7 @@ use campanile::clock::{ManualClock, SharedClock};
 use campanile::executor::Claimed;
 use campanile::executor::slots::Slots;
 use campanile::job::names::QueueName;
+use campanile::lease::cell::SessionCell;
 use campanile::record::Schedule;
 use campanile::record::query::{JobFilter, Page};
 use campanile::record::step::AttemptEnd;
@@ -99,7 +100,7 @@ impl World {
         let shared: SharedClock = Arc::<ManualClock>::clone(&clock);
         let scheduler = Scheduler {
             store,
-            session: attached.session,
+            session: Arc::new(SessionCell::unbounded(attached.session)),
             clock: shared,
             jobs: Arc::new(JobCache::default()),
             catalog: watch::channel(Arc::new(Catalog::of_classes([noop_key()]))).1,
@@ -136,9 +137,9 @@ impl World {
     async fn end_claimed(&mut self, now: Timestamp) -> usize {
         let mut ended = 0;
         while let Ok(Claimed { claim, .. }) = self.claims.try_recv() {
-            let (store, session) = (&self.scheduler.store, &self.scheduler.session);
+            let (store, held) = (&self.scheduler.store, self.scheduler.session.current());
             let run = claim.run.key();
-            let finished = store.finish(session, &run, claim.fence, success(), now).await;
+            let finished = store.finish(&held.session, &run, claim.fence, success(), now).await;
             finished.expect("the end of a run");
             ended += 1;
         }

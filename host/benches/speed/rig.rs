@@ -15,6 +15,7 @@ use campanile::executor::{Executor, Stop};
 use campanile::job::PluginKey;
 use campanile::job::names::QueueName;
 use campanile::job::names::TenantId;
+use campanile::lease::cell::SessionCell;
 use campanile::record::HostInfo;
 use campanile::scheduler::Scheduler;
 use campanile::scheduler::wake::Wake;
@@ -135,6 +136,7 @@ impl Line {
         let hello = HostInfo::named("bench");
         let attached = rig.runtime.block_on(store.attach(hello, rig.clock.now()));
         let session = attached.expect("a session").session;
+        let session = Arc::new(SessionCell::unbounded(session));
         // A receiver keeps what was sent last, whoever sent it.
         let catalog = watch::channel(Arc::new(catalog(rig))).1;
         let (claims_sender, claims) = mpsc::channel(1_024);
@@ -142,7 +144,7 @@ impl Line {
         let slots = Slots::new(SLOTS, MEMORY_BYTES);
         let executor = Executor {
             store: Arc::clone(&store),
-            session: session.clone(),
+            session: Arc::clone(&session),
             engine: Arc::clone(&rig.engine),
             catalog: catalog.clone(),
             jobs: Arc::clone(&jobs),

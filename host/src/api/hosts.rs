@@ -17,8 +17,8 @@ pub async fn list(
     params.finish()?;
     let context = &app.context;
     let hosts = context.store.hosts().await?;
-    let own = context.session.map(|session| Own {
-        session,
+    let own = context.session.as_ref().map(|cell| Own {
+        session: cell.current().session.id,
         plugins: context.catalog.borrow().digests(),
         running: context.status.running(),
     });

@@ -48,7 +48,7 @@ use crate::catalog::Catalog;
 use crate::catalog::jobs::JobCache;
 use crate::clock::SharedClock;
 use crate::config::Config;
-use crate::run::id::SessionId;
+use crate::lease::cell::SessionCell;
 use crate::status::Status;
 use crate::store::Store;
 
@@ -70,7 +70,7 @@ pub struct Context {
     /// The host's name.
     pub host: String,
     /// Its session; `None`: no host answers, its store alone does.
-    pub session: Option<SessionId>,
+    pub session: Option<Arc<SessionCell>>,
     /// Where it listens.
     pub listen: SocketAddr,
 }

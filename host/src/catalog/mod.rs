@@ -92,13 +92,13 @@ impl Catalog {
         }
     }
 
-    /// The name of each plugin that can be run, as `tenant/plugin`, and its digest.
+    /// The plugins that can be run, by their full names, and the digest of each.
     pub fn digests(&self) -> BTreeMap<String, String> {
-        let of = |(key, entry): (&PluginKey, &Entry)| match &entry.state {
-            State::Active(plugin) => Some((key.to_string(), plugin.about.digest.clone())),
+        let digest = |entry: &Entry| match &entry.state {
+            State::Active(plugin) => Some((entry.key.to_string(), plugin.about.digest.clone())),
             State::Refused(_) => None,
         };
-        self.entries.iter().filter_map(of).collect()
+        self.entries.values().filter_map(digest).collect()
     }
 
     /// The names of all plugins that can be run: the classes that this host serves.

@@ -15,6 +15,7 @@ mod import;
 mod init;
 mod inspect;
 mod jobs;
+mod kept;
 mod line;
 mod logging;
 mod logs;

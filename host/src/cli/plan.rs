@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::args::Common;
 use super::exit::{Exit, Failure};
 use super::screen::{Channel, Tone, harmless, note, paint, print, print_json};
-use super::{carried, logging, runtime};
+use super::{carried, kept, logging, runtime};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::config::definitions::definitions;
@@ -17,7 +17,6 @@ use crate::record::Schedule;
 use crate::reloader::apply::all_schedules;
 use crate::schedule::preview::{Action, Planned, preview};
 use crate::schedule::reconcile::reconcile;
-use crate::store::embedded::EmbeddedStore;
 
 /// How the exit code speaks.
 #[derive(Debug, Args)]
@@ -102,24 +101,17 @@ pub fn plan(args: &Plan, common: &Common) -> Result<Exit, Failure> {
 
 /// What the store holds; nothing when there is none yet.
 async fn stored(config: &Config) -> Result<Vec<Schedule>, Failure> {
-    let path = match &config.store {
-        StoreAddress::Memory => {
-            note("the store is in memory: every start begins with nothing");
-            return Ok(Vec::new());
-        }
-        StoreAddress::Sqlite { path } => path,
-        StoreAddress::Redis(_) => {
-            return Err(Failure::failed("the Redis store is not in this build"));
-        }
-    };
-    if !path.exists() {
-        note(format!("there is no store at `{}` yet", path.display()));
+    if config.store == StoreAddress::Memory {
+        note("the store is in memory: every start begins with nothing");
         return Ok(Vec::new());
     }
-    let unreadable =
-        |error| Failure::failed(format!("can't read the store `{}`: {error}", path.display()));
-    let store = EmbeddedStore::open_read_only(path).map_err(unreadable)?;
-    all_schedules(&store).await.map_err(unreadable)
+    let place = kept::place(&config.store);
+    let unreadable = |error| Failure::failed(format!("can't read the store {place}: {error}"));
+    let Some(store) = kept::open(&config.store).await.map_err(unreadable)? else {
+        note(format!("there is no store at {place} yet"));
+        return Ok(Vec::new());
+    };
+    all_schedules(store.as_ref()).await.map_err(unreadable)
 }
 
 fn show(planned: &[Planned], warnings: &[String], total: &Total) -> Result<(), Failure> {

@@ -1,10 +1,11 @@
-//! What the executor and a running guest share: the log, the progress, the wish to stop.
+//! What the executor and a running guest share: the log, the progress, the wish to stop, the lease.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
 use super::log::Log;
+use crate::lease::Lease;
 use crate::run::Progress;
 
 /// The host's handle on one attempt.
@@ -12,12 +13,23 @@ pub struct Control {
     log: Log,
     progress: Mutex<Option<Progress>>,
     cancel: watch::Sender<Option<String>>,
+    lease: Arc<Lease>,
 }
 
 impl Control {
-    /// A handle on an attempt that writes into `log`.
+    /// A handle on an attempt that writes into `log`, and that nobody can take over.
     pub fn new(log: Log) -> Self {
-        Self { log, progress: Mutex::new(None), cancel: watch::Sender::new(None) }
+        Self::under(Arc::new(Lease::unbounded()), log)
+    }
+
+    /// A handle on an attempt that goes on while `lease` holds.
+    pub fn under(lease: Arc<Lease>, log: Log) -> Self {
+        Self { log, progress: Mutex::new(None), cancel: watch::Sender::new(None), lease }
+    }
+
+    /// What lets the attempt go on.
+    pub fn lease(&self) -> &Arc<Lease> {
+        &self.lease
     }
 
     /// The attempt's log.

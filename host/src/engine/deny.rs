@@ -6,10 +6,6 @@
 use std::sync::Arc;
 
 use wasmtime::component::Resource;
-use wasmtime_wasi::p2::bindings::sockets::network::{self, ErrorCode, IpAddressFamily};
-use wasmtime_wasi::p2::bindings::sockets::{tcp_create_socket, udp_create_socket};
-use wasmtime_wasi::p2::{Network, SocketError, SocketResult};
-use wasmtime_wasi::sockets::WasiSocketsView;
 use wasmtime_wasi_http::{Error as HttpError, RequestOptions, WasiBody, WasiHttpHooks};
 
 use super::bindings::campanile::job::{jobs, state};
@@ -58,45 +54,6 @@ impl WasiHttpHooks for NoHttp {
         let key = format!("http = [\"{origin}\"]");
         let message = deny(&self.control, &format!("a request to {origin}"), &key);
         Box::new(async { Err(HttpError::InternalError(Some(message))) })
-    }
-}
-
-impl network::Host for Guest {
-    fn convert_error_code(&mut self, error: SocketError) -> wasmtime::Result<ErrorCode> {
-        self.sockets().convert_error_code(error)
-    }
-
-    fn network_error_code(
-        &mut self,
-        error: Resource<wasmtime::Error>,
-    ) -> wasmtime::Result<Option<ErrorCode>> {
-        network::Host::network_error_code(&mut self.sockets(), error)
-    }
-}
-
-impl network::HostNetwork for Guest {
-    fn drop(&mut self, network: Resource<Network>) -> wasmtime::Result<()> {
-        network::HostNetwork::drop(&mut self.sockets(), network)
-    }
-}
-
-impl tcp_create_socket::Host for Guest {
-    fn create_tcp_socket(
-        &mut self,
-        _family: IpAddressFamily,
-    ) -> SocketResult<Resource<wasmtime_wasi::p2::TcpSocket>> {
-        self.deny("a TCP socket", "tcp = [\"HOST:PORT\"]");
-        Err(ErrorCode::AccessDenied.into())
-    }
-}
-
-impl udp_create_socket::Host for Guest {
-    async fn create_udp_socket(
-        &mut self,
-        _family: IpAddressFamily,
-    ) -> SocketResult<Resource<wasmtime_wasi::p2::UdpSocket>> {
-        self.deny("a UDP socket", "udp");
-        Err(ErrorCode::AccessDenied.into())
     }
 }
 

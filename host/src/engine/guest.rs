@@ -11,7 +11,8 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::control::Control;
 use super::log::Output;
-use crate::job::{DirGrant, DirMode};
+use super::sockets::{Open, Reach};
+use crate::job::{Capabilities, DirMode};
 
 /// Random bytes in one call at most.
 const MAX_RANDOM_BYTES: u64 = 64 * 1024;
@@ -24,6 +25,8 @@ pub(super) struct Guest {
     pub(super) http: WasiHttpCtx,
     pub(super) http_hooks: super::deny::NoHttp,
     pub(super) table: ResourceTable,
+    pub(super) reach: Arc<Reach>,
+    pub(super) open: Open,
     pub(super) memory: MemoryLimiter,
     pub(super) control: Arc<Control>,
     pub(super) config: Arc<BTreeMap<String, String>>,
@@ -39,6 +42,8 @@ impl Guest {
             http: WasiHttpCtx::new(),
             http_hooks: super::deny::NoHttp { control: Arc::clone(&control) },
             table: ResourceTable::new(),
+            reach: Arc::new(Reach::new(Vec::new(), Arc::clone(&control))),
+            open: Open::default(),
             memory: MemoryLimiter::new(u64::MAX),
             control,
             config: Arc::default(),
@@ -47,13 +52,13 @@ impl Guest {
         }
     }
 
-    /// The state of a fresh instance that may use `dirs` and nothing else.
+    /// The state of a fresh instance that may use what was granted and nothing else.
     ///
     /// # Errors
     ///
     /// A granted folder that can't be opened, as a message for the operator.
     pub(super) fn new(
-        dirs: &[DirGrant],
+        granted: &Capabilities,
         memory_limit: u64,
         config: Arc<BTreeMap<String, String>>,
         control: Arc<Control>,
@@ -64,7 +69,7 @@ impl Guest {
             .stdout(Output::stdout(control.log()))
             .stderr(Output::stderr(control.log()))
             .max_random_size(MAX_RANDOM_BYTES);
-        for dir in dirs {
+        for dir in &granted.dirs {
             let perms = match dir.mode {
                 DirMode::ReadOnly => FsPerms::ReadOnly,
                 DirMode::ReadWrite => FsPerms::ReadWrite,
@@ -77,7 +82,10 @@ impl Guest {
                 )
             })?;
         }
+        let reach = Arc::new(Reach::new(granted.tcp.clone(), Arc::clone(&control)));
+        reach.grant(&mut builder);
         Ok(Self {
+            reach,
             memory: MemoryLimiter::new(memory_limit),
             config,
             deadline,

@@ -109,7 +109,7 @@ fn link_wasi(l: &mut Linker<Guest>) -> wasmtime::Result<()> {
     cli::terminal_stderr::add_to_linker::<_, WasiCli>(l, Guest::cli)
 }
 
-/// Sockets can't be made, so what works on them is only there to be linked.
+/// What makes sockets and looks up names is ours; what works on a socket asks there.
 fn link_sockets(l: &mut Linker<Guest>) -> wasmtime::Result<()> {
     sockets::tcp_create_socket::add_to_linker::<_, HasSelf<Guest>>(l, |guest| guest)?;
     sockets::udp_create_socket::add_to_linker::<_, HasSelf<Guest>>(l, |guest| guest)?;
@@ -117,5 +117,5 @@ fn link_sockets(l: &mut Linker<Guest>) -> wasmtime::Result<()> {
     sockets::udp::add_to_linker::<_, WasiSockets>(l, Guest::sockets)?;
     sockets::instance_network::add_to_linker::<_, WasiSockets>(l, Guest::sockets)?;
     sockets::network::add_to_linker::<_, WasiSockets>(l, &Default::default(), Guest::sockets)?;
-    sockets::ip_name_lookup::add_to_linker::<_, WasiSockets>(l, Guest::sockets)
+    sockets::ip_name_lookup::add_to_linker::<_, HasSelf<Guest>>(l, |guest| guest)
 }

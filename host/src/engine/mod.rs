@@ -10,6 +10,7 @@ mod cache;
 pub mod control;
 mod cpu;
 mod deny;
+mod gate;
 mod guest;
 mod host;
 pub mod link;
@@ -17,6 +18,7 @@ pub mod load;
 pub mod log;
 pub mod plugin;
 pub mod run;
+mod sockets;
 mod ticker;
 
 use std::path::PathBuf;

@@ -13,11 +13,13 @@ use super::bindings::JobPre;
 use super::bindings::exports::campanile::job::guest::{Cause, Failure, Handler, Invocation};
 use super::control::Control;
 use super::cpu::CpuMeter;
+use super::gate::{self, Gate};
 use super::guest::Guest;
 use super::log::Log;
 use super::plugin::Plugin;
 use super::{Engine, Metering};
-use crate::job::{DirGrant, Limits};
+use crate::job::{Capabilities, Limits};
+use crate::lease::Lapsed;
 use crate::run::outcome::{Outcome, RunError, Usage};
 use crate::time::Timestamp;
 
@@ -48,8 +50,8 @@ pub struct Request {
     pub args: String,
     /// What it may use.
     pub limits: Limits,
-    /// The folders it may touch.
-    pub dirs: Vec<DirGrant>,
+    /// What it may touch.
+    pub capabilities: Capabilities,
     /// What `wasi:config` answers.
     pub config: Arc<BTreeMap<String, String>>,
 }
@@ -73,6 +75,8 @@ enum End {
     Broke(wasmtime::Error),
     TimedOut,
     Cancelled(String),
+    /// Its host's session is over.
+    HandedOn,
 }
 
 impl Engine {
@@ -98,7 +102,7 @@ impl Engine {
         let started = Instant::now();
         let deadline = started.checked_add(limits.timeout);
         let guest = Guest::new(
-            &request.dirs,
+            &request.capabilities,
             limits.memory,
             Arc::clone(&request.config),
             Arc::clone(control),
@@ -120,6 +124,7 @@ impl Engine {
             },
             Arc::clone(&cpu),
         );
+        let call = Gate::new(call, control.lease());
         let end = until_the_end(call, limits.timeout, control).await;
         let usage = Usage {
             wall_ms: millis(started.elapsed()),
@@ -142,7 +147,13 @@ impl Engine {
     ) -> Result<Vec<Handler>, String> {
         let log = Log::new(16 * 1024, Arc::clone(&self.settings.clock));
         let control = Arc::new(Control::new(log));
-        let guest = Guest::new(&[], memory, Arc::new(BTreeMap::new()), Arc::clone(&control), None)?;
+        let guest = Guest::new(
+            &Capabilities::default(),
+            memory,
+            Arc::new(BTreeMap::new()),
+            Arc::clone(&control),
+            None,
+        )?;
         let store = self.store(Metering::Off, guest, None);
         let mut store = store.map_err(|error| format!("could not be called: {error:#}"))?;
         let call = async {
@@ -166,7 +177,9 @@ impl Engine {
         guest: Guest,
         fuel: Option<u64>,
     ) -> anyhow::Result<Store<Guest>> {
+        let lease = Arc::clone(guest.control.lease());
         let mut store = Store::new(&self.variant(metering)?.engine, guest);
+        gate::guard(&mut store, &lease);
         store.limiter(|guest| &mut guest.memory);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
@@ -194,6 +207,7 @@ async fn until_the_end(
     tokio::select! {
         biased;
         why = control.wait_cancelled() => End::Cancelled(why),
+        () = control.lease().over() => End::HandedOn,
         ended = tokio::time::timeout(timeout, call) => match ended {
             Ok(Ok(returned)) => End::Returned(returned),
             Ok(Err(error)) => End::Broke(error),
@@ -213,6 +227,7 @@ fn judge(
     let failed = |outcome, message| Ok(Report::failed(outcome, message, usage));
     match end {
         End::Cancelled(why) => failed(Outcome::Cancelled, why),
+        End::HandedOn => failed(Outcome::Abandoned, "another host has taken it over".to_owned()),
         End::TimedOut => failed(
             Outcome::TimedOut,
             format!("it ran past its limit of {:?}; `limits.timeout` raises it", limits.timeout),
@@ -244,6 +259,7 @@ fn judge(
             let error = Some(RunError { message, retryable });
             Ok(Report { outcome: Outcome::Failed, result: None, error, usage })
         }
+        End::Broke(error) if error.is::<Lapsed>() => failed(Outcome::Abandoned, cause(&error)),
         End::Broke(error) if error.is::<wasmtime::PoolConcurrencyLimitError>() => {
             Err(anyhow::anyhow!("no instance is free: {error:#}"))
         }

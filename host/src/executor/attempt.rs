@@ -1,17 +1,21 @@
 //! One attempt of a claimed run, from its job's definition to the record of how it ended.
 
 use std::collections::VecDeque;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::{Instrument, info, info_span, warn};
+use tokio::sync::watch;
+use tracing::{Instrument, debug, info, info_span, warn};
 
-use super::Executor;
+use super::{Claimed, Executor, Stop};
 use crate::engine::control::Control;
 use crate::engine::log::{Log, put_back, take_piece};
 use crate::engine::run::{Report, Request};
-use crate::job::Job;
+use crate::job::{Delivery, Job};
+use crate::lease::cell::Held;
 use crate::record::step::{AttemptEnd, Claim, Finished};
+use crate::run::Run;
 use crate::run::id::Fence;
 use crate::run::outcome::{Outcome, RunError, Usage};
 use crate::run::{LogLine, RunKey};
@@ -32,35 +36,45 @@ struct Obstacle {
 
 impl Executor {
     /// Runs a claimed attempt and notes how it ended.
-    pub(super) async fn attempt(&self, claim: &Claim) {
+    pub(super) async fn attempt(&self, claimed: &Claimed, stop: watch::Receiver<Stop>) {
+        let Claimed { claim, held, .. } = claimed;
         let run = &claim.run;
         let span = info_span!("run", tenant = %run.tenant, job = %run.job, run = %run.id,
             attempt = run.attempt);
         async {
-            let end = self.call(claim).await;
+            let Some(end) = self.call(claim, held, stop).await else {
+                debug!("has not begun and is handed back");
+                return;
+            };
             info!(
                 outcome = end.outcome.as_str(),
                 wall_ms = end.usage.wall_ms,
                 error = end.error.as_ref().map(|error| error.message.as_str()),
                 "run ended"
             );
-            self.finish(claim, end).await;
+            self.finish(claim, held, end).await;
         }
         .instrument(span)
         .await;
     }
 
-    async fn call(&self, claim: &Claim) -> AttemptEnd {
+    /// Answers how it ended; `None`: it did not begin, because its host leaves.
+    async fn call(
+        &self,
+        claim: &Claim,
+        held: &Held,
+        stop: watch::Receiver<Stop>,
+    ) -> Option<AttemptEnd> {
         let job = match self.job(claim) {
             Ok(job) => job,
-            Err(obstacle) => return obstacle.into_end(None),
+            Err(obstacle) => return Some(obstacle.into_end(None)),
         };
         let run = &claim.run;
         let plugin = self.catalog.borrow().active(&run.plugin_key()).cloned();
         let Some(plugin) = plugin else {
             let message = format!("the plugin `{}` went away before it started", run.plugin);
             let outcome = Outcome::Failed;
-            return Obstacle { outcome, message, retryable: true }.into_end(None);
+            return Some(Obstacle { outcome, message, retryable: true }.into_end(None));
         };
         let digest = Some(plugin.about.digest.clone());
         if !plugin.about.handlers.iter().any(|handler| handler.name == run.handler) {
@@ -73,12 +87,17 @@ impl Executor {
                 known.join(", ")
             );
             let outcome = Outcome::Failed;
-            return Obstacle { outcome, message, retryable: false }.into_end(digest);
+            return Some(Obstacle { outcome, message, retryable: false }.into_end(digest));
         }
         let log = Log::new(job.limits.log, Arc::clone(&self.clock));
-        let control = Arc::new(Control::new(log));
+        let control = Arc::new(Control::under(Arc::clone(&held.lease), log));
         self.live.runs(&run.key(), &control);
-        let memory = self.slots.reserve(job.limits.memory).await;
+        let memory = tokio::select! {
+            biased;
+            memory = self.slots.reserve(job.limits.memory) => memory,
+            () = leaves(stop) => return None,
+            () = held.lease.over() => return None,
+        };
         let report = self.engine.run(&plugin, request(claim, &job), &control).await;
         drop(memory);
         let report = report.unwrap_or_else(|error| Report {
@@ -96,7 +115,13 @@ impl Executor {
             outcome: report.outcome,
             retryable: report.error.as_ref().is_some_and(|error| error.retryable),
         };
-        AttemptEnd {
+        let now = self.clock.now();
+        let retry_at = match report.outcome {
+            // Its host stood still: that is no failure of its own.
+            Outcome::Abandoned => rescue(run, job.policy.retry.max_attempts).then_some(now),
+            _ => next_attempt(&job.policy.retry, ended, now),
+        };
+        Some(AttemptEnd {
             outcome: report.outcome,
             result: report.result,
             error: report.error,
@@ -104,8 +129,8 @@ impl Executor {
             digest,
             progress: control.progress(),
             log: control.log().take_rest(),
-            retry_at: next_attempt(&job.policy.retry, ended, self.clock.now()),
-        }
+            retry_at,
+        })
     }
 
     fn job(&self, claim: &Claim) -> Result<Arc<Job>, Obstacle> {
@@ -146,13 +171,13 @@ impl Executor {
     }
 
     /// Tells the store until it has heard.
-    async fn finish(&self, claim: &Claim, mut end: AttemptEnd) {
+    async fn finish(&self, claim: &Claim, held: &Held, mut end: AttemptEnd) {
         let key = claim.run.key();
         end.log = self.append_log(&key, claim.fence, end.log).await;
         let mut pause = FIRST_PAUSE;
         loop {
             let now = self.clock.now();
-            match self.store.finish(&self.session, &key, claim.fence, end.clone(), now).await {
+            match self.store.finish(&held.session, &key, claim.fence, end.clone(), now).await {
                 Ok(Finished::Done | Finished::Already) => return,
                 Ok(Finished::Fenced) | Err(StoreError::Fenced) => {
                     warn!("another attempt has taken over; this one's end is not noted");
@@ -173,6 +198,21 @@ impl Executor {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
+    }
+}
+
+/// Waits until the host takes nothing more.
+async fn leaves(mut stop: watch::Receiver<Stop>) {
+    // It is gone already when nobody can say so any more.
+    let _ = stop.wait_for(|stop| *stop != Stop::No).await;
+}
+
+/// Whether a run whose host stood still is begun again: as when it is taken from a dead host, a
+/// bounded number of times.
+fn rescue(run: &Run, max_attempts: NonZeroU32) -> bool {
+    match run.delivery {
+        Delivery::AtMostOnce => false,
+        Delivery::AtLeastOnce => run.attempt < max_attempts.get().saturating_add(run.max_rescues),
     }
 }
 
@@ -208,7 +248,7 @@ fn request(claim: &Claim, job: &Job) -> Request {
         covers: run.covers,
         args: args.to_string(),
         limits: job.limits.clone(),
-        dirs: job.capabilities.dirs.clone(),
+        capabilities: job.capabilities.clone(),
         config: Arc::new(job.config.clone()),
     }
 }

@@ -7,10 +7,11 @@
 //! ```
 //!
 //! Decides nothing about schedules. A store that does not answer is asked again until it does: a
-//! run that ended is never forgotten.
+//! run that ended is never forgotten. [`beat`] keeps the session alive that the runs are held by.
 
 pub mod attempt;
-mod beat;
+pub mod beat;
+mod follow;
 pub mod live;
 pub mod slots;
 
@@ -27,7 +28,7 @@ use crate::catalog::jobs::JobCache;
 use crate::clock::SharedClock;
 use crate::engine::Engine;
 use crate::job::names::QueueName;
-use crate::record::Session;
+use crate::lease::cell::{Held, SessionCell};
 use crate::record::step::{Acquire, Change, Claim, MAX_ACQUIRE};
 use crate::status::Status;
 use crate::store::Store;
@@ -36,8 +37,6 @@ use slots::{Slot, Slots};
 
 /// How long the executor waits at most before it looks for work again.
 const POLL: Duration = Duration::from_secs(1);
-/// Runs that are adopted and not yet started, at most.
-const MAX_ADOPTED: usize = 64;
 
 /// What a host's executor needs. Its fields are its whole surface.
 #[derive(Clone)]
@@ -45,7 +44,7 @@ pub struct Executor {
     /// Where runs come from and go to.
     pub store: Arc<dyn Store>,
     /// The session that owns the runs.
-    pub session: Session,
+    pub session: Arc<SessionCell>,
     /// The sandbox.
     pub engine: Arc<Engine>,
     /// The plugins that are here.
@@ -64,12 +63,14 @@ pub struct Executor {
     pub queues: Arc<BTreeSet<QueueName>>,
 }
 
-/// A run that the scheduler claimed in the step that made it, with its slot.
+/// A run that was claimed, with its slot.
 pub struct Claimed {
     /// The run.
     pub claim: Claim,
     /// Where it runs.
     pub slot: Slot,
+    /// The session that it was claimed by.
+    pub held: Arc<Held>,
 }
 
 /// How an executor ends.
@@ -88,32 +89,32 @@ impl Executor {
     pub async fn run(self, mut claims: mpsc::Receiver<Claimed>, mut stop: watch::Receiver<Stop>) {
         let mut attempts = JoinSet::new();
         let mut changes = self.store.watch();
-        let (adopt, mut adopted) = mpsc::channel(MAX_ADOPTED);
-        let beat = tokio::spawn(self.clone().beat(adopt));
         let mut drain = false;
         loop {
             if *stop.borrow_and_update() == Stop::Now {
                 self.cancel_all("the host shut down before it ended");
             }
-            drain = drain || *stop.borrow() != Stop::No;
+            if !drain && *stop.borrow() != Stop::No {
+                drain = true;
+                leave_unstarted(&mut claims);
+            }
             if !drain {
-                self.take_queued(&mut attempts).await;
+                self.take_queued(&mut attempts, &stop).await;
             }
             self.status.set_running(attempts.len());
-            if drain && attempts.is_empty() && claims.is_empty() {
+            if drain && attempts.is_empty() {
                 break;
             }
             tokio::select! {
                 Some(ended) = attempts.join_next() => if let Err(error) = ended {
                     warn!(%error, "an attempt's task did not end in order");
                 },
-                Some(claimed) = claims.recv() => {
-                    self.spawn(&mut attempts, claimed);
+                Some(claimed) = claims.recv(), if !drain => {
+                    self.spawn(&mut attempts, claimed, &stop);
                     while let Ok(claimed) = claims.try_recv() {
-                        self.spawn(&mut attempts, claimed);
+                        self.spawn(&mut attempts, claimed, &stop);
                     }
                 }
-                Some(claimed) = adopted.recv() => self.spawn(&mut attempts, claimed),
                 () = self.news(&mut changes) => (),
                 () = self.slots.freed() => (),
                 _ = stop.changed() => (),
@@ -125,12 +126,15 @@ impl Executor {
                 }
             }
         }
-        beat.abort();
     }
 
     /// Takes queued runs for the free slots.
-    async fn take_queued(&self, attempts: &mut JoinSet<()>) {
+    async fn take_queued(&self, attempts: &mut JoinSet<()>, stop: &watch::Receiver<Stop>) {
         loop {
+            let held = self.session.current();
+            if !held.lease.holds() {
+                return;
+            }
             let mut slots = self.slots.take(MAX_ACQUIRE);
             if slots.is_empty() {
                 return;
@@ -138,7 +142,7 @@ impl Executor {
             let classes = self.catalog.borrow().classes();
             let queues = Arc::clone(&self.queues);
             let want = Acquire { slots: slots.len(), queues, classes };
-            let claims = match self.store.acquire(&self.session, want, self.clock.now()).await {
+            let claims = match self.store.acquire(&held.session, want, self.clock.now()).await {
                 Ok(claims) => {
                     self.status.set_store_error(None);
                     claims
@@ -152,7 +156,7 @@ impl Executor {
             let idle = claims.is_empty();
             for claim in claims {
                 if let Some(slot) = slots.pop() {
-                    self.spawn(attempts, Claimed { claim, slot });
+                    self.spawn(attempts, Claimed { claim, slot, held: Arc::clone(&held) }, stop);
                 }
             }
             Slots::put_back(slots);
@@ -162,15 +166,19 @@ impl Executor {
         }
     }
 
-    fn spawn(&self, attempts: &mut JoinSet<()>, claimed: Claimed) {
+    fn spawn(&self, attempts: &mut JoinSet<()>, claimed: Claimed, stop: &watch::Receiver<Stop>) {
         let (run, fence) = (claimed.claim.run.key(), claimed.claim.fence);
+        if claimed.held.lease.is_over() {
+            debug!(%run, "was claimed by a session that is over");
+            return;
+        }
         if !self.live.begin(&run, fence) {
             debug!(%run, "this attempt is under way already");
             return;
         }
-        let executor = self.clone();
+        let (executor, stop) = (self.clone(), stop.clone());
         attempts.spawn(async move {
-            executor.attempt(&claimed.claim).await;
+            executor.attempt(&claimed, stop).await;
             executor.live.end(&run, fence);
             drop(claimed.slot);
         });
@@ -193,5 +201,14 @@ impl Executor {
         for (_, _, control) in self.live.running() {
             control.cancel(why);
         }
+    }
+}
+
+/// Lets go of runs that were claimed and have not begun: the session's end hands them back. Nothing
+/// more can be claimed.
+fn leave_unstarted(claims: &mut mpsc::Receiver<Claimed>) {
+    claims.close();
+    while let Ok(claimed) = claims.try_recv() {
+        debug!(run = %claimed.claim.run.key(), "has not begun and is handed back");
     }
 }

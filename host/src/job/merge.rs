@@ -127,7 +127,7 @@ pub fn built_in() -> Entries {
         ("plugin_wait", json!("10m")),
         ("history", json!({"keep": 100, "max_age": "30d"})),
         ("limits", limits),
-        ("capabilities", json!({"dirs": []})),
+        ("capabilities", json!({"dirs": [], "tcp": []})),
     ];
     values.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }

@@ -6,6 +6,7 @@
 pub mod merge;
 pub mod names;
 pub mod parse;
+pub mod tcp;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,6 +20,7 @@ use serde_json::Value;
 use crate::time::Timestamp;
 use crate::trigger::Trigger;
 use names::{HandlerName, JobId, PluginName, QueueName, TenantId};
+use tcp::TcpGrant;
 
 /// A job's full name. No call inside the host names a job without its tenant.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -198,6 +200,8 @@ pub struct Limits {
 pub struct Capabilities {
     /// Folders of the host, as the guest sees them.
     pub dirs: Vec<DirGrant>,
+    /// Where it may connect to.
+    pub tcp: Vec<TcpGrant>,
 }
 
 /// One granted folder.

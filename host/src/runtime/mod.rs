@@ -17,6 +17,8 @@ mod guests;
 mod news;
 mod open;
 mod roles;
+mod runtimes;
+mod session;
 pub mod summary;
 
 use std::net::SocketAddr;
@@ -36,14 +38,17 @@ use crate::catalog::jobs::JobCache;
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::Config;
 use crate::engine::{Engine, Settings};
+use crate::executor::beat::{Beater, Beating};
 use crate::executor::live::Live;
 use crate::executor::{Executor, Stop};
-use crate::record::{Role, Session};
+use crate::lease::cell::SessionCell;
+use crate::record::Role;
 use crate::reloader::Reloader;
 use crate::scheduler::Scheduler;
 use crate::scheduler::wake::Wake;
 use crate::status::{SchedulerPause, Status};
 use crate::store::Store;
+use runtimes::Runtimes;
 
 /// How long cancelled runs may take to end.
 const CANCEL_TIME: Duration = Duration::from_secs(10);
@@ -53,7 +58,8 @@ const SPARE_INSTANCES: u32 = 16;
 /// A running host.
 pub struct Host {
     store: Arc<dyn Store>,
-    session: Session,
+    session: Arc<SessionCell>,
+    beating: Option<Beating>,
     clock: SharedClock,
     catalog: watch::Receiver<Arc<Catalog>>,
     jobs: Arc<JobCache>,
@@ -71,20 +77,6 @@ pub struct Host {
     failed: watch::Receiver<Option<String>>,
     /// Held for its drop.
     _runtimes: Runtimes,
-}
-
-/// The runtimes of one host; dropped without waiting, wherever that happens.
-struct Runtimes {
-    guests: Option<tokio::runtime::Runtime>,
-    api: Option<tokio::runtime::Runtime>,
-}
-
-impl Drop for Runtimes {
-    fn drop(&mut self) {
-        for runtime in [self.guests.take(), self.api.take()].into_iter().flatten() {
-            runtime.shutdown_background();
-        }
-    }
 }
 
 impl Host {
@@ -135,17 +127,25 @@ impl Host {
         let name = open::host_name();
         let info = roles::info(&config, &name);
         let queues = Arc::new(info.queues.clone());
-        let attached = store.attach(info, clock.now()).await.context("opening a session")?;
-        let session = attached.session;
-        let reaped = attached.reaped;
-        for run in &reaped.rescued {
-            warn!(%run, "was interrupted when the host before this one died; it runs again");
-        }
-        for run in &reaped.abandoned {
-            warn!(%run, "was interrupted when the host before this one died; it is abandoned");
-        }
-
         let (catalog_sender, catalog) = watch::channel(Arc::new(Catalog::default()));
+        let (status, live) = (Arc::new(Status::default()), Arc::new(Live::default()));
+        let slots = roles::slots(&config);
+        let (claims_sender, claims) = mpsc::channel(config.executor.max_running);
+        let session = session::open(store.as_ref(), &config.store, info.clone(), &clock).await?;
+        // At once: loading plugins may take longer than a host may be silent.
+        let beater = Beater {
+            store: Arc::clone(&store),
+            session: Arc::clone(&session),
+            clock: Arc::clone(&clock),
+            live: Arc::clone(&live),
+            slots: slots.clone(),
+            claims: claims_sender.clone(),
+            status: Arc::clone(&status),
+            catalog: catalog.clone(),
+            info,
+        };
+        let beating = Some(beater.start().context("the beat's thread can't start")?);
+
         let wake = Arc::new(Wake::default());
         let mut reloader = Reloader::new(
             config.clone(),
@@ -158,27 +158,24 @@ impl Host {
         let unscheduled = reloader.load_all().await?;
 
         let jobs = Arc::new(JobCache::default());
-        let status = Arc::new(Status::default());
         let kept_pause = api::pause::kept(store.as_ref()).await.context("the scheduler")?;
         if let Some(pause) = kept_pause.or(pause) {
             warn!(by = %pause.by, why = %pause.why, since = %pause.since,
                 "the scheduler is paused; `host resume --all` lets it go on");
             status.set_paused(Some(pause));
         }
-        let slots = roles::slots(&config);
-        let runtimes = Runtimes { guests: Some(guests::runtime()?), api: Some(api_runtime()?) };
-        let (claims_sender, claims) = mpsc::channel(config.executor.max_running);
+        let runtimes = Runtimes::new()?;
         let (stop_executor, executor_stop) = watch::channel(Stop::No);
         let executor = Executor {
             store: Arc::clone(&store),
-            session: session.clone(),
+            session: Arc::clone(&session),
             engine,
             catalog: catalog.clone(),
             jobs: Arc::clone(&jobs),
             clock: Arc::clone(&clock),
             slots: slots.clone(),
             status: Arc::clone(&status),
-            live: Arc::new(Live::default()),
+            live,
             queues: Arc::clone(&queues),
         };
         let (failed_sender, failed) = watch::channel(None);
@@ -190,7 +187,7 @@ impl Host {
         let stop_scheduler = Arc::new(AtomicBool::new(false));
         let scheduler = Scheduler {
             store: Arc::clone(&store),
-            session: session.clone(),
+            session: Arc::clone(&session),
             clock: Arc::clone(&clock),
             jobs: Arc::clone(&jobs),
             catalog: catalog.clone(),
@@ -220,7 +217,7 @@ impl Host {
                 config: Arc::new(config.clone()),
                 status: Arc::clone(&status),
                 host: name,
-                session: Some(session.id),
+                session: Some(Arc::clone(&session)),
                 listen,
             };
             runtime.spawn(roles::api(listener, context, api_stop, failed_sender));
@@ -249,6 +246,7 @@ impl Host {
         Ok(Self {
             store,
             session,
+            beating,
             clock,
             catalog,
             jobs,
@@ -355,7 +353,10 @@ impl Host {
             }
         }
         self.stop_api.send_replace(true);
-        let detached = self.store.detach(&self.session, self.clock.now()).await;
+        // Until here the session was renewed, so that what still ran could end.
+        drop(self.beating.take());
+        let held = self.session.current();
+        let detached = self.store.detach(&held.session, self.clock.now()).await;
         info!("stopped");
         detached.context("ending the session")
     }
@@ -378,13 +379,4 @@ fn settings(config: &Config, clock: &SharedClock) -> Settings {
         cache_dir: Some(config.cache_dir()),
         clock: Arc::clone(clock),
     }
-}
-
-fn api_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .thread_name("api")
-        .enable_all()
-        .build()
-        .context("the API's runtime can't start")
 }

@@ -26,7 +26,7 @@ use crate::clock::SharedClock;
 use crate::executor::Claimed;
 use crate::executor::slots::Slots;
 use crate::job::names::QueueName;
-use crate::record::Session;
+use crate::lease::cell::SessionCell;
 use crate::status::Status;
 use crate::store::Store;
 use crate::time::Timestamp;
@@ -44,7 +44,7 @@ pub struct Scheduler {
     /// Where schedules are.
     pub store: Arc<dyn Store>,
     /// The session that fires.
-    pub session: Session,
+    pub session: Arc<SessionCell>,
     /// What time it is.
     pub clock: SharedClock,
     /// Jobs as values.

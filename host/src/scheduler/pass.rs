@@ -9,6 +9,7 @@ use super::Scheduler;
 use crate::executor::Claimed;
 use crate::executor::slots::Slot;
 use crate::job::{Job, PluginKey};
+use crate::lease::cell::Held;
 use crate::record::Schedule;
 use crate::record::step::{FireIntent, Fired, Patch, PlannedFire, RunSpec};
 use crate::run::reason;
@@ -35,13 +36,14 @@ impl Scheduler {
     pub async fn pass(&self) -> Result<Option<Timestamp>> {
         for _ in 0..MAX_STEPS {
             let now = self.clock.now();
-            let due = self.store.due(&self.session, now, DUE_BATCH).await?;
+            let held = self.session.current();
+            let due = self.store.due(&held.session, now, DUE_BATCH).await?;
             if due.schedules.is_empty() {
                 self.status.passed(now, None);
                 // How long that is by the store's clock, from now on by the own one.
                 return Ok(due.next_due.map(|next| now.after(next.since(due.now))));
             }
-            let moved = self.step(&due.schedules, due.now).await?;
+            let moved = self.step(&held, &due.schedules, due.now).await?;
             if moved == 0 {
                 // Everything due was moved by others, or can't be: not worth another look at once.
                 self.status.passed(now, due.schedules.iter().filter_map(|s| s.due_at).min());
@@ -53,7 +55,7 @@ impl Scheduler {
     }
 
     /// Decides about a batch and makes it so. Answers how many schedules moved on.
-    async fn step(&self, due: &[Arc<Schedule>], now: Timestamp) -> Result<usize> {
+    async fn step(&self, held: &Arc<Held>, due: &[Arc<Schedule>], now: Timestamp) -> Result<usize> {
         let classes = self.catalog.borrow().classes();
         let mut intents = Vec::with_capacity(due.len());
         let mut planned = Vec::with_capacity(due.len());
@@ -83,16 +85,16 @@ impl Scheduler {
                 intents.push(intent);
             }
         }
-        let fired = match self.store.fire(&self.session, intents, now).await {
+        let fired = match self.store.fire(&held.session, intents, now).await {
             Err(StoreError::Invalid(message)) => {
                 drop(planned);
-                return self.one_by_one(due, &message, now).await;
+                return self.one_by_one(held, due, &message, now).await;
             }
             fired => fired?,
         };
         let mut moved = set_aside;
         for (fired, (schedule, slots, gave_up)) in fired.into_iter().zip(planned) {
-            let done = self.follow(fired, schedule, slots).await;
+            let done = self.follow(held, fired, schedule, slots).await;
             moved += done;
             if let Some(gave_up) = gave_up.filter(|_| 0 < done) {
                 self.park(schedule, &gave_up.to_string(), now).await?;
@@ -105,6 +107,7 @@ impl Scheduler {
     /// nobody else.
     async fn one_by_one(
         &self,
+        held: &Arc<Held>,
         due: &[Arc<Schedule>],
         message: &str,
         now: Timestamp,
@@ -115,13 +118,19 @@ impl Scheduler {
         }
         let mut moved = 0;
         for schedule in due {
-            moved += Box::pin(self.step(std::slice::from_ref(schedule), now)).await?;
+            moved += Box::pin(self.step(held, std::slice::from_ref(schedule), now)).await?;
         }
         Ok(moved)
     }
 
     /// Hands on what came of one intent.
-    async fn follow(&self, fired: Fired, schedule: &Schedule, mut slots: Vec<Slot>) -> usize {
+    async fn follow(
+        &self,
+        held: &Arc<Held>,
+        fired: Fired,
+        schedule: &Schedule,
+        mut slots: Vec<Slot>,
+    ) -> usize {
         let (claimed, skipped) = match fired {
             Fired::Lost => return 0,
             Fired::Done { claimed, skipped, queued } => {
@@ -134,7 +143,8 @@ impl Scheduler {
         }
         for claim in claimed {
             let Some(slot) = slots.pop() else { continue };
-            if self.claims.send(Claimed { claim, slot }).await.is_err() {
+            let held = Arc::clone(held);
+            if self.claims.send(Claimed { claim, slot, held }).await.is_err() {
                 // The executor has ended; detaching hands the run back.
                 warn!(job = %schedule.key, "a run was made while the host shuts down");
             }

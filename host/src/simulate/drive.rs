@@ -16,8 +16,8 @@ use crate::catalog::jobs::JobCache;
 use crate::clock::{ManualClock, SharedClock};
 use crate::executor::Claimed;
 use crate::executor::slots::Slots;
+use crate::lease::cell::SessionCell;
 use crate::record::HostInfo;
-use crate::record::Session;
 use crate::record::query::{MAX_PAGE, Page, RunFilter};
 use crate::record::step::{Acquire, Change, MAX_ACQUIRE, Pulse};
 use crate::run::{Run, RunKey, RunState};
@@ -62,7 +62,7 @@ impl<'a> World<'a> {
         // A receiver keeps what was sent last, whoever sent it.
         let catalog = watch::channel(Arc::new(Catalog::of_classes(here))).1;
         let news = store.feed();
-        let session = attach(store.as_ref(), scenario.from).await?;
+        let session = Arc::new(attach(store.as_ref(), scenario.from).await?);
         let shared: SharedClock = Arc::<ManualClock>::clone(&clock);
         let (claims_sender, claims) = mpsc::channel(scenario.max_running.max(1));
         let scheduler = Scheduler {
@@ -113,7 +113,7 @@ impl<'a> World<'a> {
         // Their slots are free again.
         self.life.under_way = UnderWay::default();
         self.tally.all_ended();
-        self.life.scheduler.session = attach(self.store.as_ref(), now).await?;
+        self.life.scheduler.session = Arc::new(attach(self.store.as_ref(), now).await?);
         Ok(())
     }
 
@@ -149,10 +149,10 @@ impl<'a> World<'a> {
 
     async fn end_run(&mut self, attempt: Attempt, now: Timestamp) -> Result<()> {
         let Attempt { claim, end, .. } = &attempt;
-        let (session, run) = (&self.life.scheduler.session, claim.run.key());
+        let (held, run) = (self.life.scheduler.session.current(), claim.run.key());
         self.tally.ended(&claim.run.job_key());
         self.looks.extend(end.retry_at);
-        self.store.finish(session, &run, claim.fence, end.clone(), now).await.map(drop)
+        self.store.finish(&held.session, &run, claim.fence, end.clone(), now).await.map(drop)
     }
 
     fn begin_run(&mut self, claimed: Claimed, now: Timestamp) {
@@ -172,13 +172,14 @@ impl<'a> World<'a> {
             let classes = self.catalog.borrow().classes();
             let queues = Arc::clone(&self.life.scheduler.queues);
             let want = Acquire { slots: slots.len(), queues, classes };
-            let claims = self.store.acquire(&self.life.scheduler.session, want, now).await?;
+            let held = self.life.scheduler.session.current();
+            let claims = self.store.acquire(&held.session, want, now).await?;
             if claims.is_empty() {
                 return Ok(());
             }
             for claim in claims {
                 let Some(slot) = slots.pop() else { break };
-                self.begin_run(Claimed { claim, slot }, now);
+                self.begin_run(Claimed { claim, slot, held: Arc::clone(&held) }, now);
             }
         }
     }
@@ -198,7 +199,8 @@ impl<'a> World<'a> {
         }
         if is_missed {
             runs = self.queued().await?;
-            let beat = self.store.beat(&self.life.scheduler.session, Pulse::default(), now).await?;
+            let held = self.life.scheduler.session.current();
+            let beat = self.store.beat(&held.session, Pulse::default(), now).await?;
             cancels = beat.cancels.into_iter().map(|(run, _)| run).collect();
         }
         if is_queued || is_missed {
@@ -240,7 +242,7 @@ impl<'a> World<'a> {
     }
 }
 
-async fn attach(store: &dyn Store, now: Timestamp) -> Result<Session> {
+async fn attach(store: &dyn Store, now: Timestamp) -> Result<SessionCell> {
     let hello = HostInfo::named("simulated");
-    Ok(store.attach(hello, now).await?.session)
+    Ok(SessionCell::unbounded(store.attach(hello, now).await?.session))
 }

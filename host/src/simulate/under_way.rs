@@ -37,7 +37,7 @@ impl UnderWay {
         run_time: Duration,
         now: Timestamp,
     ) {
-        let Claimed { claim, slot } = claimed;
+        let Claimed { claim, slot, .. } = claimed;
         let job = claim.schedule.as_ref().and_then(|schedule| jobs.get(schedule).ok());
         let timeout = job.as_ref().map_or(Duration::MAX, |job| job.limits.timeout);
         let (outcome, took) = if timeout < run_time {

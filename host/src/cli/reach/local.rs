@@ -12,9 +12,7 @@ use crate::catalog::jobs::JobCache;
 use crate::cli::exit::Failure;
 use crate::clock::SystemClock;
 use crate::config::Config;
-use crate::config::store::StoreAddress;
 use crate::status::Status;
-use crate::store::embedded::EmbeddedStore;
 
 /// A store and the routes over it.
 pub struct Local {
@@ -36,19 +34,17 @@ impl Local {
                  another with --url"
             ))
         };
-        let path = match &config.store {
-            StoreAddress::Memory => return Err(no_host("its store was in memory")),
-            StoreAddress::Sqlite { path } => path,
-            StoreAddress::Redis(_) => return Err(no_host("the Redis store is not in this build")),
+        let runtime = crate::cli::runtime()?;
+        let place = crate::cli::kept::place(&config.store);
+        let store = match runtime.block_on(crate::cli::kept::open(&config.store)) {
+            Ok(Some(store)) => store,
+            Ok(None) => return Err(no_host(&format!("there is no store at {place} yet"))),
+            Err(error) => {
+                return Err(Failure::failed(format!("can't read the store {place}: {error}")));
+            }
         };
-        let place = format!("`{}`", path.display());
-        if !path.exists() {
-            return Err(no_host(&format!("there is no store at {place} yet")));
-        }
-        let store = EmbeddedStore::open_read_only(path)
-            .map_err(|error| Failure::failed(format!("can't read the store {place}: {error}")))?;
         let context = Context {
-            store: Arc::new(store),
+            store,
             clock: Arc::new(SystemClock),
             catalog: watch::Sender::new(Arc::new(Catalog::default())).subscribe(),
             jobs: Arc::new(JobCache::default()),
@@ -58,7 +54,6 @@ impl Local {
             session: None,
             listen,
         };
-        let runtime = crate::cli::runtime()?;
         Ok((Self { runtime, api: InProcess::new(context) }, place))
     }
 

@@ -171,7 +171,7 @@ fn request(job: &Job) -> Request {
         covers: 1,
         args: job.args.to_string(),
         limits: job.limits.clone(),
-        dirs: job.capabilities.dirs.clone(),
+        capabilities: job.capabilities.clone(),
         config: Arc::new(job.config.clone()),
     }
 }

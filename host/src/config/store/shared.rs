@@ -83,7 +83,7 @@ impl RedisAddress {
     /// # Errors
     ///
     /// What is wrong, without the URL: a password may stand in it.
-    pub(super) fn parse(url: &str) -> Result<Self, String> {
+    pub fn parse(url: &str) -> Result<Self, String> {
         let url = Url::parse(url).map_err(|error| format!("{FORM} ({error})"))?;
         if url.password().is_some() {
             return Err("a password must not stand in the URL, which is logged: use a table \

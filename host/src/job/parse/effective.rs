@@ -49,7 +49,7 @@ pub fn effective(job: &Job, trigger: &Value, zone: Tz) -> Value {
             "max_age": show_duration(job.history.max_age),
         },
         "limits": limits(job),
-        "capabilities": { "dirs": dirs(job) },
+        "capabilities": { "dirs": dirs(job), "tcp": tcp(job) },
     })
 }
 
@@ -94,6 +94,10 @@ fn dirs(job: &Job) -> Vec<Value> {
     };
     let dirs = job.capabilities.dirs.iter();
     dirs.map(|dir| json!({"host": dir.host, "guest": dir.guest, "mode": mode(dir.mode)})).collect()
+}
+
+fn tcp(job: &Job) -> Vec<String> {
+    job.capabilities.tcp.iter().map(ToString::to_string).collect()
 }
 
 /// A trigger that says which zone its wall times are in; of a combination, each member does. Texts

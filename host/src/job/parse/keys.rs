@@ -61,10 +61,9 @@ pub const RETRY: Keys = Keys {
 
 /// The keys of `capabilities`.
 pub const CAPABILITIES: Keys = Keys {
-    built: &["dirs"],
+    built: &["dirs", "tcp"],
     planned: &[
         ("http", "[]"),
-        ("tcp", "[]"),
         ("secrets", "[]"),
         ("env", "[]"),
         ("kv", "false"),

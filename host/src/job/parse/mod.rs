@@ -52,6 +52,8 @@ pub const MAX_TEXT: u64 = 64 << 20;
 pub const MAX_KEEP: u64 = 100_000;
 /// Granted folders of one job at most.
 pub const MAX_DIRS: usize = 64;
+/// Granted places to connect to of one job at most.
+pub const MAX_TCP: usize = 64;
 /// Tags of one job at most.
 pub const MAX_TAGS: usize = 32;
 /// Bytes of one tag at most.

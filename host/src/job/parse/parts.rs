@@ -7,8 +7,11 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::super::merge::Layer;
+use super::super::tcp::TcpGrant;
 use super::super::{Capabilities, DirGrant, DirMode, History, Limits, Retry};
-use super::{MAX_ATTEMPTS, MAX_DIRS, MAX_FACTOR, MAX_KEEP, MAX_TEXT, MIN_MEMORY, keys, narrow};
+use super::{
+    MAX_ATTEMPTS, MAX_DIRS, MAX_FACTOR, MAX_KEEP, MAX_TCP, MAX_TEXT, MIN_MEMORY, keys, narrow,
+};
 use crate::problem::{Problem, join};
 use crate::table::value::{choice, flag, list, shown, text, whole};
 use crate::table::{Table, unit};
@@ -163,8 +166,17 @@ pub fn capabilities(job: &mut Table<'_>, layer: Layer, base_dir: &Path) -> Optio
             Err(problems) => table.absorb(problems),
         }
     }
+    capabilities.tcp = table.read("tcp", places).unwrap_or_default();
     job.absorb(table.finish());
     Some(capabilities)
+}
+
+/// Reads the granted places to connect to.
+fn places(value: &Value) -> Result<Vec<TcpGrant>, String> {
+    match list(value)? {
+        items if items.len() > MAX_TCP => Err(format!("must be {MAX_TCP} places at most")),
+        items => items.iter().map(|item| text(item)?.parse()).collect(),
+    }
 }
 
 /// Reads one granted folder.

@@ -63,7 +63,10 @@ fn what_is_written_out_whole_reads_back_to_the_same_job_anywhere() {
             "history": {"keep": 0, "max_age": "1d"}, "retry": {"max_attempts": 1},
             "limits": {"timeout": "1500ms", "memory": 100_000, "fuel": "5G", "meter": true,
                 "log": 0, "result": "1KiB", "args": "2KiB"},
-            "capabilities": {"dirs": [{"host": "./data/../x", "guest": "/data/"}]},
+            "capabilities": {
+                "dirs": [{"host": "./data/../x", "guest": "/data/"}],
+                "tcp": ["DB.Internal:5432", "[::1]:80"],
+            },
         }),
         json!({"plugin": "p", "trigger": {"type": "or", "jitter": 5, "triggers": [
             "at 2026-07-01 09:00:00",
@@ -196,6 +199,11 @@ fn every_wrong_value_is_named_with_what_would_be_right() {
             "capabilities.http: `http` is not built yet; leave it out",
         ),
         (
+            json!({"capabilities": {"tcp": ["db"]}}),
+            "capabilities.tcp: must be like `db.example.com:5432`, `10.0.0.5:5432` or \
+             `[2001:db8::1]:5432`, not `db`",
+        ),
+        (
             json!({"capabilities": {"dirs": ["data"]}}),
             "capabilities.dirs.0: must be like `{ host = \"data\", guest = \"/data\" }`, not `data`",
         ),
@@ -241,6 +249,8 @@ fn only_host_toml_grants_and_each_layer_has_its_own_keys() {
     let grant = json!({"capabilities": {"dirs": [{"host": "d", "guest": "/d"}]}});
     for (layer, value, accepted) in [
         (FILE, grant.clone(), true),
+        (FILE, json!({"capabilities": {"tcp": ["db:1"]}}), true),
+        (Layer::Job(Source::Sidecar), json!({"capabilities": {"tcp": ["db:1"]}}), false),
         (Layer::Job(Source::Sidecar), grant.clone(), false),
         (Layer::Job(Source::Api), grant.clone(), false),
         (Layer::Job(Source::Guest), grant.clone(), false),

@@ -15,6 +15,7 @@ use crate::clock::{ManualClock, SharedClock};
 use crate::executor::Claimed;
 use crate::executor::slots::{Slot, Slots};
 use crate::job::names::QueueName;
+use crate::lease::cell::{Held, SessionCell};
 use crate::record::HostInfo;
 use crate::record::query::{Page, RunFilter};
 use crate::record::step::{Acquire, AttemptEnd, Change, Claim};
@@ -121,7 +122,7 @@ struct Tower<'a> {
 
 /// From start to death.
 struct Life {
-    session: crate::record::Session,
+    held: Arc<Held>,
     slots: Slots,
     claims: mpsc::Receiver<Claimed>,
     status: Arc<Status>,
@@ -172,13 +173,15 @@ impl Tower<'_> {
     }
 
     fn start(&mut self, session: crate::record::Session) {
+        let session = Arc::new(SessionCell::unbounded(session));
+        let held = session.current();
         let clock: SharedClock = Arc::<ManualClock>::clone(&self.clock);
         let (sender, claims) = mpsc::channel(self.scenario.max_running);
         let (status, wake) = (Arc::new(Status::default()), Arc::new(Wake::default()));
         let (slots, stop) = (Slots::new(self.scenario.max_running, 0), Arc::default());
         let scheduler = Scheduler {
             store: Arc::<EmbeddedStore>::clone(&self.store),
-            session: session.clone(),
+            session,
             clock,
             jobs: Arc::clone(&self.jobs),
             catalog: self.catalog.clone(),
@@ -191,7 +194,7 @@ impl Tower<'_> {
         };
         let thread = std::thread::spawn(move || scheduler.run());
         let under_way = Vec::new();
-        self.life = Some(Life { session, slots, claims, status, wake, stop, thread, under_way });
+        self.life = Some(Life { held, slots, claims, status, wake, stop, thread, under_way });
     }
 
     fn die(&mut self) {
@@ -232,14 +235,14 @@ impl Tower<'_> {
             let Some((_, _, claim, _slot)) = found.next() else { continue };
             drop(found);
             let end = ended(Outcome::Cancelled, None);
-            self.store.finish(&life.session, &key, claim.fence, end, now).await.unwrap();
+            self.store.finish(&life.held.session, &key, claim.fence, end, now).await.unwrap();
             is_any = true;
         }
         is_any
     }
 
     fn begin(&mut self, claimed: Claimed, now: Timestamp) {
-        let Claimed { claim, slot } = claimed;
+        let Claimed { claim, slot, .. } = claimed;
         let job = self.jobs.get(claim.schedule.as_ref().unwrap()).unwrap();
         let run_time = self.scenario.run_times.get(&job.key).copied().unwrap_or(RUN_TIME);
         let (outcome, took) = match job.limits.timeout {
@@ -259,7 +262,7 @@ impl Tower<'_> {
             let attempts = run.attempt - run.rescues;
             let how = Ended { run: run.id, attempts, outcome, retryable: true };
             let end = ended(outcome, next_attempt(&job.policy.retry, how, end));
-            self.store.finish(&life.session, &run.key(), claim.fence, end, now).await.unwrap();
+            self.store.finish(&life.held.session, &run.key(), claim.fence, end, now).await.unwrap();
         }
     }
 
@@ -272,14 +275,15 @@ impl Tower<'_> {
             let want = Acquire { slots: slots.len(), queues, classes };
             let claims = match slots.len() {
                 0 => Vec::new(),
-                _ => self.store.acquire(&life.session, want, now).await.unwrap(),
+                _ => self.store.acquire(&life.held.session, want, now).await.unwrap(),
             };
             if claims.is_empty() {
                 return;
             }
+            let held = Arc::clone(&life.held);
             for claim in claims {
-                let slot = slots.pop().unwrap();
-                self.begin(Claimed { claim, slot }, now);
+                let (slot, held) = (slots.pop().unwrap(), Arc::clone(&held));
+                self.begin(Claimed { claim, slot, held }, now);
             }
         }
     }
@@ -288,7 +292,7 @@ impl Tower<'_> {
     async fn next(&self) -> Option<Timestamp> {
         let life = self.life.as_ref().unwrap();
         let now = life.status.last_pass();
-        let due = self.store.due(&life.session, now, 1).await.unwrap();
+        let due = self.store.due(&life.held.session, now, 1).await.unwrap();
         assert!(due.schedules.is_empty(), "all that is due at {now} is decided");
         let end = life.under_way.iter().map(|(end, ..)| *end).min();
         let live = RunFilter {

@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::config::store::RedisAddress;
 use crate::store::redis::settings::{ScriptClock, Settings};
 
 static SERVER: OnceLock<Server> = OnceLock::new();
@@ -24,11 +25,10 @@ struct Server {
 pub(super) fn settings() -> Settings {
     let server = SERVER.get_or_init(start);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    Settings {
-        prefix: format!("test{number}"),
-        clock: ScriptClock::Caller,
-        ..Settings::new("127.0.0.1", server.port)
-    }
+    let url = format!("redis://127.0.0.1:{}", server.port);
+    let address = RedisAddress::parse(&url).unwrap();
+    let address = RedisAddress { prefix: format!("test{number}"), ..address };
+    Settings { clock: ScriptClock::Caller, ..Settings::new(address) }
 }
 
 fn start() -> Server {

@@ -210,9 +210,11 @@ impl Store for RedisStore {
         peers.sort_by_key(|(session, _)| session.id);
         let cancels = answer.cancels.into_iter().map(|(run, tenant, why)| (key(run, tenant), why));
         let held = answer.held.into_iter().map(|(run, tenant, fence)| (key(run, tenant), fence));
+        let mut cancels: Vec<(RunKey, String)> = cancels.collect();
+        cancels.sort();
         let mut held: Vec<(RunKey, Fence)> = held.collect();
         held.sort();
-        Ok(Beat { cancels: cancels.collect(), held, peers })
+        Ok(Beat { cancels, held, peers })
     }
 
     async fn reap(

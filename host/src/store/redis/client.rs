@@ -1,49 +1,81 @@
 //! Makes clients: the address, and credentials read anew each time.
 
 use redis::io::tcp::TcpSettings;
-use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo};
+use redis::{
+    Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo,
+    TlsCertificates,
+};
 
 use super::fault::connecting;
-use super::settings::Settings;
+use crate::config::secret::SecretRef;
+use crate::config::store::RedisAddress;
 use crate::store::Result;
 use crate::store::error::StoreError;
 
 /// Where clients come from.
 #[derive(Clone)]
 pub(super) struct Factory {
-    settings: Settings,
+    address: RedisAddress,
 }
 
 impl Factory {
-    pub(super) fn new(settings: Settings) -> Self {
-        Self { settings }
+    pub(super) fn new(address: RedisAddress) -> Self {
+        Self { address }
     }
 
     /// A client for one more connection.
     ///
     /// # Errors
     ///
-    /// `Denied` when the password can't be read; `Unavailable` for an address that makes no sense.
+    /// `Denied` when the password or a certificate can't be read; `Unavailable` for an address that
+    /// makes no sense.
     pub(super) fn client(&self) -> Result<Client> {
-        let settings = &self.settings;
-        if settings.tls.is_some() {
-            return Err(StoreError::Unfit(
-                "this build can't speak TLS to Redis yet; use `redis://`".to_owned(),
-            ));
-        }
+        let address = &self.address;
         let mut login = RedisConnectionInfo::default()
-            .set_db(settings.db)
+            .set_db(address.db)
             .set_lib_name("campanile", env!("CARGO_PKG_VERSION"));
-        if let Some(username) = &settings.username {
+        if let Some(username) = &address.username {
             login = login.set_username(username);
         }
-        if let Some(read) = &settings.password {
-            login = login.set_password(read().map_err(StoreError::Denied)?);
+        if let Some(password) = &address.password {
+            login = login.set_password(read(password)?);
         }
-        let addr = ConnectionAddr::Tcp(settings.host.clone(), settings.port);
-        let info: ConnectionInfo = addr.into_connection_info().map_err(|e| connecting(&e))?;
+        let (host, port) = (address.host.clone(), address.port);
+        let place = match &address.tls {
+            None => ConnectionAddr::Tcp(host, port),
+            Some(_) => {
+                // Refused when there is one already: then that one does.
+                let _ = rustls::crypto::ring::default_provider().install_default();
+                ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None }
+            }
+        };
+        let info: ConnectionInfo = place.into_connection_info().map_err(|e| connecting(&e))?;
         let tcp = TcpSettings::default().set_nodelay(true);
-        Client::open(info.set_redis_settings(login).set_tcp_settings(tcp))
-            .map_err(|error| connecting(&error))
+        let info = info.set_redis_settings(login).set_tcp_settings(tcp);
+        let client = match address.tls.as_ref().and_then(|tls| tls.ca_file.as_ref()) {
+            None => Client::open(info),
+            Some(file) => {
+                let root_cert = std::fs::read(file).map_err(|error| {
+                    StoreError::Denied(format!("`ca_file` `{}`: {error}", file.display()))
+                })?;
+                let roots = TlsCertificates { client_tls: None, root_cert: Some(root_cert) };
+                Client::build_with_tls(info, roots)
+            }
+        };
+        client.map_err(|error| connecting(&error))
+    }
+}
+
+/// Reads a secret where it stands. No message shows it.
+fn read(secret: &SecretRef) -> Result<String> {
+    let missing = |error: &dyn std::fmt::Display| {
+        StoreError::Denied(format!("`password` stands in {secret}, which can't be read: {error}"))
+    };
+    match secret {
+        SecretRef::Env(name) => std::env::var(name).map_err(|error| missing(&error)),
+        SecretRef::File(path) => {
+            let text = std::fs::read_to_string(path).map_err(|error| missing(&error))?;
+            Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+        }
     }
 }

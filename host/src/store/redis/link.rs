@@ -17,7 +17,7 @@ use super::fault::{self, SCHEMA, Trouble, connecting, trouble};
 use super::keys::{COUNT, Keys};
 use super::scripts::Script;
 use super::server::{Server, durability};
-use super::settings::{ScriptClock, Settings};
+use super::settings::{Access, ScriptClock, Settings};
 use super::wire::{self, Envelope};
 use crate::record::Durability;
 use crate::run::id::{Id128, SessionId};
@@ -87,8 +87,8 @@ impl Caller<'_> {
 impl Link {
     pub(super) fn new(settings: Settings, runtime: tokio::runtime::Handle) -> Self {
         Self {
-            keys: Keys::new(&settings.prefix),
-            client_for: client::Factory::new(settings.clone()),
+            keys: Keys::new(&settings.address.prefix),
+            client_for: client::Factory::new(settings.address.clone()),
             settings,
             live: RwLock::new(None),
             connecting: tokio::sync::Mutex::default(),
@@ -120,6 +120,9 @@ impl Link {
         args: &(impl Serialize + Sync),
         bytes: &[u8],
     ) -> Result<T> {
+        if self.settings.access == Access::ReadOnly {
+            return Err(StoreError::Denied("it is open to be read only".to_owned()));
+        }
         let args = wire::pack(args)?;
         for _ in 0..TRIES {
             let live = self.connected().await?;
@@ -178,7 +181,7 @@ impl Link {
         match self.connect(attempts.made).await {
             Ok((live, durability)) => {
                 if attempts.failed.take().is_some() {
-                    tracing::info!(store = %self.settings.name(), "the store is there again");
+                    tracing::info!(store = %self.settings.address.shown(), "the store is there again");
                 }
                 attempts.pause = Duration::ZERO;
                 attempts.durability = Some(durability);
@@ -189,7 +192,7 @@ impl Link {
             }
             Err(error) => {
                 if attempts.failed.is_none() {
-                    tracing::warn!(store = %self.settings.name(), %error, "the store is away");
+                    tracing::warn!(store = %self.settings.address.shown(), %error, "the store is away");
                 }
                 attempts.pause = match &error {
                     StoreError::Denied(_) | StoreError::Unfit(_) => DENIED_PAUSE,
@@ -227,7 +230,11 @@ async fn establish(
         .await
         .map_err(|error| connecting(&error))?;
     let server = Server::read(&info)?;
-    let durability = durability(&server, settings, &mut connection).await?;
+    let durability = durability(&server, &settings.address, &mut connection).await?;
+    if settings.access == Access::ReadOnly {
+        let live = Live { number, connection, generation: String::new(), scripts: Vec::new() };
+        return Ok((live, durability));
+    }
     let mut scripts = Vec::with_capacity(Script::ALL.len());
     for script in Script::ALL {
         let mut load = redis::cmd("SCRIPT");

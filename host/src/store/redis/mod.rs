@@ -76,7 +76,7 @@ impl RedisStore {
             .map_err(|error| StoreError::Unavailable(format!("no thread for it: {error}")))?;
         let link = Link::new(settings.clone(), runtime.handle().clone());
         let durability = link.open().await?;
-        let caps = Caps { name: settings.name(), shared: true, durability };
+        let caps = Caps { name: settings.address.shown(), shared: true, durability };
         let definitions = Arc::new(Definitions::default());
         Ok(Self {
             caps,

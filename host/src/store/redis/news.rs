@@ -57,7 +57,7 @@ impl News {
     /// Listens to hints from now on.
     pub(super) fn start(settings: &Settings, keys: &Keys) -> Result<Self> {
         let source = Source {
-            factory: Factory::new(settings.clone()),
+            factory: Factory::new(settings.address.clone()),
             hints: keys.of("HINT").to_owned(),
             feed: keys.of("FEED").to_owned(),
             stop: Arc::new(AtomicBool::new(false)),
@@ -139,10 +139,10 @@ impl Source {
                 Ok(Value::Array(parts) | Value::Push { data: parts, .. }) => {
                     silent = 0;
                     match parts.as_slice() {
-                        [Value::BulkString(kind), _, Value::BulkString(news)] => {
-                            if kind == b"smessage" {
-                                tell(news, to);
-                            }
+                        [Value::BulkString(kind), _, Value::BulkString(news)]
+                            if kind == b"smessage" =>
+                        {
+                            tell(news, to);
                         }
                         // Subscribed: what was said before went unheard.
                         [Value::BulkString(kind), _, Value::Int(_)] if kind == b"ssubscribe" => {

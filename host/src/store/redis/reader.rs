@@ -53,7 +53,7 @@ pub(super) struct Readers {
 
 impl Readers {
     pub(super) fn new(settings: &Settings, keys: Keys, definitions: Arc<Definitions>) -> Self {
-        let factory = Factory::new(settings.clone());
+        let factory = Factory::new(settings.address.clone());
         Self { factory, keys, definitions, idle: Mutex::default() }
     }
 

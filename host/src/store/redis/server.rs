@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use redis::aio::MultiplexedConnection;
 
-use super::settings::Settings;
+use crate::config::store::RedisAddress;
 use crate::record::Durability;
 use crate::store::Result;
 use crate::store::error::StoreError;
@@ -63,16 +63,16 @@ impl Server {
 /// `Unfit` when it keeps nothing and nobody has said that this is good enough.
 pub(super) async fn durability(
     server: &Server,
-    settings: &Settings,
+    address: &RedisAddress,
     connection: &mut MultiplexedConnection,
 ) -> Result<Durability> {
-    let found = match (server.aof, settings.durability) {
+    let found = match (server.aof, address.durability) {
         (_, Some(declared)) => declared,
         (Some(true), None) if syncs_always(connection).await => Durability::Power,
         (Some(true), None) => Durability::Process,
         (Some(false) | None, None) => Durability::Volatile,
     };
-    if found == Durability::Volatile && !settings.allow_volatile {
+    if found == Durability::Volatile && !address.allow_volatile {
         return Err(StoreError::Unfit(
             "the Redis server keeps nothing on disk (`appendonly no`): all jobs would be gone when \
              it ends. Turn the append-only file on (`appendonly yes`), or write `allow_volatile = \

@@ -2,13 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::TcpStream;
+use std::io::Write as _;
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::thread;
+use std::time::Duration;
 
-use campanile_sdk::job;
 use campanile_sdk::wit::wasi::http::outgoing_handler;
 use campanile_sdk::wit::wasi::http::types::{Fields, OutgoingRequest, Scheme};
 use campanile_sdk::wit::wasi::random::random::get_random_bytes;
+use campanile_sdk::{Context, job};
 use serde::Deserialize;
+use serde_json::json;
 
 use crate::answer::Answer;
 
@@ -81,6 +85,54 @@ struct Tcp {
 #[job]
 fn tcp(args: Tcp) -> Answer<()> {
     TcpStream::connect(args.address).map(drop).into()
+}
+
+#[derive(Deserialize)]
+struct Report {
+    address: String,
+    times: u32,
+    #[serde(default)]
+    every_ms: u64,
+}
+
+/// Tells `{address}` `{times}` times what it is, a line of JSON each, `{every_ms?}` apart; answers
+/// with how many were told.
+#[job]
+fn report(ctx: &Context, args: Report) -> Answer<u32> {
+    let tell = || -> std::io::Result<u32> {
+        let mut listener = TcpStream::connect(&args.address)?;
+        for told in 0..args.times {
+            let line = json!({
+                "job": ctx.job(),
+                "run": ctx.run_id(),
+                "attempt": ctx.attempt(),
+                "fence": ctx.fence(),
+                "told": told,
+            });
+            writeln!(listener, "{line}")?;
+            listener.flush()?;
+            thread::sleep(Duration::from_millis(args.every_ms));
+        }
+        Ok(args.times)
+    };
+    tell().into()
+}
+
+#[derive(Deserialize)]
+struct Bind {
+    address: String,
+}
+
+/// Listens on `{address}`.
+#[job]
+fn listen(args: Bind) -> Answer<()> {
+    TcpListener::bind(args.address).map(drop).into()
+}
+
+/// Makes a UDP socket at `{address}`.
+#[job]
+fn udp(args: Bind) -> Answer<()> {
+    UdpSocket::bind(args.address).map(drop).into()
 }
 
 #[derive(Deserialize)]

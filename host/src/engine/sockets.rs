@@ -1,0 +1,307 @@
+//! TCP connections to the places that a job was granted, and to nowhere else.
+//!
+//! wasmtime-wasi makes the sockets and asks [`Reach`] before each use of an address. Names that
+//! were granted may be looked up, and lead to what was found until the run ends; a public name that
+//! leads into an inner net leads nowhere. Nothing listens, and there is no UDP.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use wasmtime::component::Resource;
+use wasmtime_wasi::WasiCtxBuilder;
+use wasmtime_wasi::p2::bindings::sockets::ip_name_lookup::{
+    self, HostResolveAddressStream, ResolveAddressStream,
+};
+use wasmtime_wasi::p2::bindings::sockets::network::{self, ErrorCode, IpAddress, IpAddressFamily};
+use wasmtime_wasi::p2::bindings::sockets::{tcp_create_socket, udp_create_socket};
+use wasmtime_wasi::p2::{DynPollable, Network, SocketError, SocketResult, TcpSocket, UdpSocket};
+use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsView};
+
+use super::control::Control;
+use super::guest::Guest;
+use crate::job::tcp::{TcpGrant, TcpHost, is_inner};
+use crate::run::LogLevel;
+
+/// Sockets that one run may have open.
+const MAX_OPEN: usize = 64;
+/// The one name that leads to this machine.
+const LOCALHOST: &str = "localhost";
+
+/// Where one run may connect to, and what the names among it were found to lead to.
+pub(super) struct Reach {
+    granted: Vec<TcpGrant>,
+    found: Mutex<BTreeMap<IpAddr, BTreeSet<String>>>,
+    control: Arc<Control>,
+}
+
+/// What a run has open.
+#[derive(Default)]
+pub(super) struct Open {
+    sockets: BTreeSet<u32>,
+    /// The name that each look-up is for.
+    lookups: BTreeMap<u32, String>,
+}
+
+impl Reach {
+    /// The places of `granted`; what is refused is told in the log of `control`.
+    pub(super) fn new(granted: Vec<TcpGrant>, control: Arc<Control>) -> Self {
+        Self { granted, found: Mutex::default(), control }
+    }
+
+    /// Lets a run use sockets so far as this says.
+    pub(super) fn grant(self: &Arc<Self>, builder: &mut WasiCtxBuilder) {
+        if self.granted.is_empty() {
+            return;
+        }
+        let reach = Arc::clone(self);
+        builder.allow_tcp(true).allow_ip_name_lookup(true).socket_addr_check(move |address, to| {
+            let allowed = reach.allows(address, to);
+            Box::pin(std::future::ready(allowed))
+        });
+    }
+
+    fn allows(&self, address: SocketAddr, to: SocketAddrUse) -> bool {
+        match to {
+            SocketAddrUse::TcpConnect => self.may_connect(address),
+            // Each connection begins with a bind to no address in particular.
+            SocketAddrUse::TcpBind if address.ip().is_unspecified() && address.port() == 0 => true,
+            SocketAddrUse::TcpBind | SocketAddrUse::TcpListen | SocketAddrUse::TcpAccept => {
+                self.deny("a TCP socket of its own address", "`capabilities.tcp` only connects");
+                false
+            }
+            SocketAddrUse::UdpBind | SocketAddrUse::UdpSend | SocketAddrUse::UdpReceive => false,
+        }
+    }
+
+    fn may_connect(&self, address: SocketAddr) -> bool {
+        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let names = found.get(&address.ip().to_canonical());
+        let leads = |name: &str| names.is_some_and(|names| names.contains(name));
+        let allowed = self.granted.iter().any(|grant| grant.allows(address, leads));
+        let name = names.and_then(BTreeSet::first).cloned();
+        drop(found);
+        if !allowed {
+            let place = name
+                .map_or_else(|| address.to_string(), |name| format!("{name}:{}", address.port()));
+            self.deny(&format!("a TCP connection to {place}"), &needs(&place));
+        }
+        allowed
+    }
+
+    /// Whether the name may be looked up. A number is no name: nobody is asked for it.
+    fn may_look_up(&self, name: &str) -> bool {
+        let number = name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+        let allowed = number || self.granted.iter().any(|grant| grant.has_name(name));
+        if !allowed {
+            self.deny(&format!("looking up `{name}`"), &needs(&format!("{name}:PORT")));
+        }
+        allowed
+    }
+
+    /// Notes that a granted name leads to this address. Answers whether it may.
+    fn leads(&self, name: &str, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+        if name.parse::<IpAddr>().is_ok() {
+            return true;
+        }
+        if self.granted.iter().any(|grant| grant.host == TcpHost::Address(address)) {
+            return true;
+        }
+        let may = if name == LOCALHOST { address.is_loopback() } else { !is_inner(address) };
+        if may {
+            let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+            found.entry(address).or_default().insert(name);
+        } else {
+            let what = format!("`{name}` as {address}, which is an inner address");
+            self.deny(
+                &what,
+                &needs(&SocketAddr::new(address, 0).to_string().replace(":0", ":PORT")),
+            );
+        }
+        may
+    }
+
+    fn deny(&self, what: &str, why: &str) {
+        self.control.log().remark(LogLevel::Warn, format!("denied: {what}; {why}"));
+    }
+}
+
+/// The key that would grant a place.
+fn needs(place: &str) -> String {
+    format!("it needs `capabilities.tcp = [\"{place}\"]`")
+}
+
+impl network::Host for Guest {
+    fn convert_error_code(&mut self, error: SocketError) -> wasmtime::Result<ErrorCode> {
+        self.sockets().convert_error_code(error)
+    }
+
+    fn network_error_code(
+        &mut self,
+        error: Resource<wasmtime::Error>,
+    ) -> wasmtime::Result<Option<ErrorCode>> {
+        network::Host::network_error_code(&mut self.sockets(), error)
+    }
+}
+
+impl network::HostNetwork for Guest {
+    fn drop(&mut self, network: Resource<Network>) -> wasmtime::Result<()> {
+        network::HostNetwork::drop(&mut self.sockets(), network)
+    }
+}
+
+impl tcp_create_socket::Host for Guest {
+    fn create_tcp_socket(&mut self, family: IpAddressFamily) -> SocketResult<Resource<TcpSocket>> {
+        self.host_calls += 1;
+        if self.reach.granted.is_empty() {
+            self.reach.deny("a TCP socket", &needs("HOST:PORT"));
+            return Err(ErrorCode::AccessDenied.into());
+        }
+        if self.open.sockets.len() >= MAX_OPEN {
+            let Self { open, table, .. } = self;
+            open.sockets.retain(|rep| table.get(&Resource::<TcpSocket>::new_borrow(*rep)).is_ok());
+        }
+        if self.open.sockets.len() >= MAX_OPEN {
+            let why = format!("a run has {MAX_OPEN} open at most; close one first");
+            self.reach.deny("a TCP socket", &why);
+            return Err(ErrorCode::NewSocketLimit.into());
+        }
+        let socket = tcp_create_socket::Host::create_tcp_socket(&mut self.sockets(), family)?;
+        self.open.sockets.insert(socket.rep());
+        Ok(socket)
+    }
+}
+
+impl udp_create_socket::Host for Guest {
+    async fn create_udp_socket(
+        &mut self,
+        _family: IpAddressFamily,
+    ) -> SocketResult<Resource<UdpSocket>> {
+        self.host_calls += 1;
+        self.reach.deny("a UDP socket", "`capabilities.tcp` is all there is for networks");
+        Err(ErrorCode::AccessDenied.into())
+    }
+}
+
+impl ip_name_lookup::Host for Guest {
+    fn resolve_addresses(
+        &mut self,
+        network: Resource<Network>,
+        name: String,
+    ) -> SocketResult<Resource<ResolveAddressStream>> {
+        self.host_calls += 1;
+        if !self.reach.may_look_up(&name) {
+            return Err(ErrorCode::AccessDenied.into());
+        }
+        let found =
+            ip_name_lookup::Host::resolve_addresses(&mut self.sockets(), network, name.clone())?;
+        self.open.lookups.insert(found.rep(), name);
+        Ok(found)
+    }
+}
+
+impl HostResolveAddressStream for Guest {
+    fn resolve_next_address(
+        &mut self,
+        lookup: Resource<ResolveAddressStream>,
+    ) -> SocketResult<Option<IpAddress>> {
+        let rep = lookup.rep();
+        loop {
+            let next = Resource::new_borrow(rep);
+            let found = self.sockets().resolve_next_address(next)?;
+            let (Some(found), Some(name)) = (found, self.open.lookups.get(&rep)) else {
+                return Ok(found);
+            };
+            if self.reach.leads(name, address(found)) {
+                return Ok(Some(found));
+            }
+        }
+    }
+
+    fn subscribe(
+        &mut self,
+        lookup: Resource<ResolveAddressStream>,
+    ) -> wasmtime::Result<Resource<DynPollable>> {
+        HostResolveAddressStream::subscribe(&mut self.sockets(), lookup)
+    }
+
+    fn drop(&mut self, lookup: Resource<ResolveAddressStream>) -> wasmtime::Result<()> {
+        self.open.lookups.remove(&lookup.rep());
+        HostResolveAddressStream::drop(&mut self.sockets(), lookup)
+    }
+}
+
+fn address(address: IpAddress) -> IpAddr {
+    match address {
+        IpAddress::Ipv4((a, b, c, d)) => IpAddr::from([a, b, c, d]),
+        IpAddress::Ipv6((a, b, c, d, e, f, g, h)) => IpAddr::from([a, b, c, d, e, f, g, h]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::engine::log::Log;
+
+    fn reach(granted: &[&str]) -> Reach {
+        let control = Control::new(Log::new(64 * 1024, Arc::new(SystemClock)));
+        let granted = granted.iter().map(|grant| grant.parse().unwrap()).collect();
+        Reach::new(granted, Arc::new(control))
+    }
+
+    fn said(reach: &Reach) -> Vec<String> {
+        reach.control.log().take_rest().into_iter().map(|line| line.message).collect()
+    }
+
+    fn connects(reach: &Reach, to: &str) -> bool {
+        reach.allows(to.parse().unwrap(), SocketAddrUse::TcpConnect)
+    }
+
+    #[test]
+    fn addresses_are_granted_with_their_port_and_the_key_is_named_otherwise() {
+        let reach = reach(&["127.0.0.1:80", "[::1]:80"]);
+        assert!(connects(&reach, "127.0.0.1:80") && connects(&reach, "[::1]:80"));
+        assert!(said(&reach).is_empty());
+        assert!(!connects(&reach, "127.0.0.1:81"));
+        assert_eq!(
+            said(&reach),
+            ["denied: a TCP connection to 127.0.0.1:81; it needs \
+                 `capabilities.tcp = [\"127.0.0.1:81\"]`"]
+        );
+        for to in [SocketAddrUse::TcpBind, SocketAddrUse::TcpListen, SocketAddrUse::UdpSend] {
+            assert!(!reach.allows("127.0.0.1:80".parse().unwrap(), to));
+        }
+        assert!(reach.allows("0.0.0.0:0".parse().unwrap(), SocketAddrUse::TcpBind));
+    }
+
+    #[test]
+    fn a_name_leads_where_it_was_found_to_lead_but_never_into_an_inner_net() {
+        let reach = reach(&["db.example.com:5432", "localhost:80"]);
+        assert!(reach.may_look_up("DB.example.com") && reach.may_look_up("127.0.0.1"));
+        assert!(!reach.may_look_up("example.com"));
+        assert!(!connects(&reach, "93.184.216.34:5432"), "nothing was looked up yet");
+        assert!(reach.leads("db.example.com.", [93, 184, 216, 34].into()));
+        assert!(connects(&reach, "93.184.216.34:5432"));
+        assert!(!connects(&reach, "93.184.216.34:80"));
+        assert!(!reach.leads("db.example.com", [10, 0, 0, 5].into()));
+        assert!(!connects(&reach, "10.0.0.5:5432"));
+        assert!(reach.leads("localhost", [127, 0, 0, 1].into()));
+        assert!(connects(&reach, "127.0.0.1:80") && !connects(&reach, "127.0.0.1:5432"));
+        let said = said(&reach);
+        let said: Vec<_> = said.iter().filter_map(|line| line.split("it needs ").nth(1)).collect();
+        assert_eq!(
+            said,
+            [
+                "`capabilities.tcp = [\"example.com:PORT\"]`",
+                "`capabilities.tcp = [\"93.184.216.34:5432\"]`",
+                "`capabilities.tcp = [\"db.example.com:80\"]`",
+                "`capabilities.tcp = [\"10.0.0.5:PORT\"]`",
+                "`capabilities.tcp = [\"10.0.0.5:5432\"]`",
+                "`capabilities.tcp = [\"localhost:5432\"]`",
+            ]
+        );
+    }
+}
