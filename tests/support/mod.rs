@@ -4,6 +4,9 @@ pub mod faulty;
 pub mod guests;
 pub mod host;
 pub mod line;
+pub mod ports;
+pub mod proxy;
+pub mod redis;
 pub mod reports;
 pub mod told;
 

@@ -20,9 +20,9 @@ Commands:
   ci                    format, lints, then all that `test` does
   bench [ARGS...]       measure; ARGS go to the benchmark: --check, names of sections
 
-What is missing for a command (a Rust target, a C compiler) is installed when that can be
-done without asking: by rustup, and as root on Debian or Ubuntu by apt-get. Elsewhere the
-command to run is printed. What the benchmark compares with is put into target/venv by pip.
+What is missing for a command (a Rust target, a C compiler, a Redis server) is installed when
+that can be done without asking: by rustup, and as root on Debian or Ubuntu by apt-get.
+Elsewhere the command to run is printed. What the benchmark compares with is put into target/venv by pip.
 
 Examples:
   cargo xtask demo

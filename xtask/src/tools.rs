@@ -18,6 +18,8 @@ pub enum Need {
     Guests,
     /// The host is built.
     Host,
+    /// Hosts that share a store are tested.
+    Fleet,
     /// Format and lints are looked at.
     Lints,
     /// The benchmark compares with others; without them it says so.
@@ -53,8 +55,9 @@ enum Found {
 enum Source {
     /// From rustup, with these words.
     Rustup(&'static [&'static str]),
-    /// From the packages of Debian and Ubuntu; the hint is for other systems.
-    Apt { packages: &'static [&'static str], hint: &'static str },
+    /// From the packages of Debian and Ubuntu; the hint is for other systems. A service that they
+    /// start is ended at once, and not started again: nothing here wants it.
+    Apt { packages: &'static [&'static str], service: Option<&'static str>, hint: &'static str },
     /// From the Python Package Index, into [`VENV`].
     Pip(&'static str),
 }
@@ -64,7 +67,7 @@ const VENV: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/venv");
 /// The Python that knows them.
 const VENV_PYTHON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/venv/bin/python");
 
-const TOOLS: [Tool; 6] = [
+const TOOLS: [Tool; 7] = [
     Tool {
         name: "the Rust target `wasm32-wasip2`",
         why: "to build plugins",
@@ -79,8 +82,21 @@ const TOOLS: [Tool; 6] = [
         found: Found::Program { name: "cc", variable: "CC" },
         source: Source::Apt {
             packages: &["gcc", "libc6-dev"],
+            service: None,
             hint: "install a C compiler that is called `cc`: `xcode-select --install` on macOS, \
                    the package `gcc` elsewhere",
+        },
+    },
+    Tool {
+        name: "a Redis server",
+        why: "to test hosts that share a store",
+        need: Need::Fleet,
+        found: Found::Program { name: "redis-server", variable: "REDIS_SERVER" },
+        source: Source::Apt {
+            packages: &["redis-server"],
+            service: Some("redis-server"),
+            hint: "install a Redis server from 7.0 on that is called `redis-server`, or name another \
+                   in the variable `REDIS_SERVER`",
         },
     },
     Tool {
@@ -104,6 +120,7 @@ const TOOLS: [Tool; 6] = [
         found: Found::Answers("python3", &["-c", "import ensurepip, venv"]),
         source: Source::Apt {
             packages: &["python3", "python3-venv"],
+            service: None,
             hint: "install a Python 3 that is called `python3` and has the module `venv`",
         },
     },
@@ -179,6 +196,7 @@ enum Plan {
 fn plan(lacking: &[&Tool], machine: Machine) -> Plan {
     let mut commands = Vec::new();
     let mut packages = Vec::new();
+    let mut services = Vec::new();
     let mut wheels = Vec::new();
     let mut by_hand = Vec::new();
     for tool in lacking {
@@ -189,8 +207,9 @@ fn plan(lacking: &[&Tool], machine: Machine) -> Plan {
                     by_hand.push("install rustup, which brings Rust and its targets".to_owned());
                 }
             }
-            Source::Apt { packages: names, hint } if machine.apt => {
+            Source::Apt { packages: names, service, hint } if machine.apt => {
                 packages.extend_from_slice(names);
+                services.extend(service);
                 if !machine.root {
                     by_hand.push(format!("ask an administrator, or use sudo; else {hint}"));
                 }
@@ -203,6 +222,10 @@ fn plan(lacking: &[&Tool], machine: Machine) -> Plan {
         commands.push(vec!["apt-get", "update"]);
         let options = ["apt-get", "install", "-y", "--no-install-recommends"];
         commands.push([&options[..], &packages].concat());
+    }
+    for service in services {
+        commands.push(vec!["update-rc.d", service, "disable"]);
+        commands.push(vec!["service", service, "stop"]);
     }
     if !wheels.is_empty() {
         commands.push(vec!["python3", "-m", "venv", VENV]);
@@ -232,7 +255,8 @@ fn message(
     }
     if !commands.is_empty() {
         let line = |words: &Vec<&str>| {
-            let sudo = words.first() == Some(&"apt-get") && !machine.root;
+            let for_all = ["apt-get", "update-rc.d", "service"];
+            let sudo = words.first().is_some_and(|word| for_all.contains(word)) && !machine.root;
             format!("{}{}", if sudo { "sudo " } else { "" }, words.join(" "))
         };
         let lines: Vec<String> = commands.iter().map(line).collect();
@@ -280,7 +304,7 @@ mod tests {
 
     /// The tools whose names contain one of `names`.
     fn lacking(names: &[&str]) -> Vec<&'static Tool> {
-        static ALL: [Tool; 6] = TOOLS;
+        static ALL: [Tool; 7] = TOOLS;
         ALL.iter().filter(|tool| names.iter().any(|name| tool.name.contains(name))).collect()
     }
 
@@ -326,6 +350,19 @@ mod tests {
         let message = told(&["rustfmt", "Clippy"], Machine { rustup: false, ..SERVER });
         assert_eq!(message.matches("install rustup").count(), 1, "{message}");
         assert!(message.ends_with("rustup component add clippy"), "{message}");
+    }
+
+    #[test]
+    fn a_service_that_came_along_is_ended() {
+        let Plan::Install(commands) = plan(&lacking(&["Redis"]), SERVER) else {
+            panic!("as root on a server all can be installed");
+        };
+        let get = "apt-get install -y --no-install-recommends redis-server";
+        let lines: Vec<String> = commands.iter().map(|words| words.join(" ")).collect();
+        let ended = ["update-rc.d redis-server disable", "service redis-server stop"];
+        assert_eq!(lines, ["apt-get update", get, ended[0], ended[1]]);
+        let message = told(&["Redis"], DESK);
+        assert!(message.ends_with("sudo service redis-server stop"), "{message}");
     }
 
     #[test]
