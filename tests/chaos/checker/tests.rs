@@ -1,0 +1,244 @@
+//! Each broken promise is fed to the checker once, and must be found.
+
+use super::*;
+use crate::chaos::history::{
+    Attempt, Change, Definition, Disturbance, Grid, LedgerItem, SECOND, Told,
+};
+
+const FIRES: Micros = 5;
+
+/// A job that fires each second, five times, and each run begins at once and takes 100 ms; a change
+/// that was acknowledged and is there.
+fn clean() -> History {
+    let mut history = History {
+        jobs: vec![Job {
+            id: "tick".into(),
+            grid: Grid::Every { start: SECOND, seconds: 1 },
+            from: SECOND,
+            until: FIRES * SECOND + 1,
+            max_instances: 1,
+        }],
+        changes: vec![change(Some(1), Answer::Done)],
+        definitions: vec![Definition { job: "put".into(), marks: vec![1, 1] }],
+        ..History::default()
+    };
+    for number in 1..=FIRES {
+        history.effects.push(effect(number, 1, Phase::Begin, 10_000));
+        history.effects.push(effect(number, 1, Phase::End, 110_000));
+        history.runs.push(run(number, 1));
+        history.ledger.push(ran(number));
+    }
+    history
+}
+
+fn change(mark: Option<u64>, answer: Answer) -> Change {
+    Change { job: "put".into(), mark, answer, asked: 0 }
+}
+
+/// An effect so long after its fire time.
+fn effect(number: Micros, attempt: u32, phase: Phase, after: Micros) -> Effect {
+    let (fire_time_us, fence) = (number * SECOND, fence(number, attempt));
+    let (job, run) = ("tick".into(), format!("run-{number}"));
+    let told = Told { job, run, fire_time_us, attempt, fence, phase };
+    Effect { told, mono: fire_time_us + after, wall: fire_time_us + after }
+}
+
+fn fence(number: Micros, attempt: u32) -> u64 {
+    u64::try_from(number).unwrap() * 10 + u64::from(attempt)
+}
+
+fn run(number: Micros, attempts: u32) -> Run {
+    let attempts = (1..=attempts).map(|attempt| Attempt {
+        attempt,
+        fence: fence(number, attempt),
+        host: None,
+        outcome: None,
+    });
+    Run {
+        id: format!("run-{number}"),
+        job: "tick".into(),
+        cause: "schedule".into(),
+        fire_time: number * SECOND,
+        state: "done".into(),
+        verdict: Some("ran".into()),
+        outcome: Some("succeeded".into()),
+        error: None,
+        covers: 1,
+        attempts: attempts.collect(),
+    }
+}
+
+fn ran(number: Micros) -> LedgerItem {
+    LedgerItem {
+        job: "tick".into(),
+        verdict: "ran".into(),
+        reason: "on_time".into(),
+        first: number * SECOND,
+        last: number * SECOND,
+        count: 1,
+        into: None,
+        run: Some(format!("run-{number}")),
+    }
+}
+
+fn range(first: Micros, last: Micros, count: u64) -> LedgerItem {
+    LedgerItem { verdict: "skipped".into(), last: last * SECOND, count, run: None, ..ran(first) }
+}
+
+fn disturbance(kind: &str, at: Micros) -> Disturbance {
+    Disturbance { kind: kind.into(), what: String::new(), mono: at, until: at }
+}
+
+/// What is found: check, fire time in seconds, and the text must hold these words.
+#[track_caller]
+fn finds(history: &History, expected: &[(&str, Micros, &str)]) {
+    let found = check(history);
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    for (finding, (check, second, words)) in found.iter().zip(expected) {
+        let fire = finding.fire.unwrap_or_default() / SECOND;
+        assert_eq!((finding.check, fire), (*check, *second), "{finding}");
+        assert!(finding.to_string().contains(words), "{finding}");
+    }
+}
+
+/// Takes the run of a fire out of the history.
+fn forget(history: &mut History, number: Micros) {
+    let fire = number * SECOND;
+    history.runs.retain(|run| run.fire_time != fire);
+    history.ledger.retain(|item| item.first != fire);
+    history.effects.retain(|effect| effect.told.fire_time_us != fire);
+}
+
+#[test]
+fn a_clean_history_has_no_findings() {
+    finds(&clean(), &[]);
+    let mut skipped = clean();
+    forget(&mut skipped, 3);
+    forget(&mut skipped, 4);
+    skipped.ledger.push(range(3, 4, 2));
+    finds(&skipped, &[]);
+}
+
+#[test]
+fn a_lost_fire_is_found() {
+    let mut history = clean();
+    forget(&mut history, 3);
+    finds(&history, &[("C1", 3, "lost")]);
+    history.ledger.push(range(3, 4, 1));
+    finds(&history, &[("C1", 3, "counts 1 fire times of 2"), ("C1", 4, "2 times")]);
+    let mut off = clean();
+    off.ledger.push(LedgerItem { first: SECOND / 2, last: SECOND / 2, ..ran(1) });
+    finds(&off, &[("C1", 0, "counts 1 fire times of 0")]);
+}
+
+#[test]
+fn a_second_run_of_a_fire_is_found() {
+    let mut history = clean();
+    history.runs.push(Run { id: "other".into(), ..run(3, 0) });
+    history.runs[5].outcome = Some("abandoned".into());
+    history.disturbances.push(disturbance("kill", 0));
+    finds(&history, &[("C2", 3, "another run, run-3")]);
+    let mut twice = clean();
+    twice.runs.push(run(2, 1));
+    finds(&twice, &[("C2", 2, "two records")]);
+    let mut unknown = clean();
+    forget(&mut unknown, 5);
+    unknown.ledger.push(range(5, 5, 1));
+    unknown.effects.push(effect(5, 1, Phase::Begin, 0));
+    finds(&unknown, &[("C2", 5, "the store does not know it")]);
+}
+
+#[test]
+fn a_success_that_nobody_saw_is_found() {
+    let mut history = clean();
+    history.effects.retain(|effect| effect.told.fire_time_us != 2 * SECOND);
+    history.runs[4].outcome = Some("failed".into());
+    history.runs[4].error = Some("no luck".into());
+    finds(&history, &[("C3", 2, "not both seen"), ("C3", 5, "failed: no luck")]);
+}
+
+/// The third run is done again by a second attempt.
+fn done_again() -> History {
+    let mut history = clean();
+    history.runs[2] = run(3, 2);
+    let at = history.effects.iter().position(|effect| effect.told.run == "run-4").unwrap();
+    let again = [(Phase::Begin, 300_000), (Phase::End, 400_000)];
+    let again = again.map(|(phase, after)| effect(3, 2, phase, after));
+    history.effects.splice(at..at, again);
+    history
+}
+
+#[test]
+fn what_was_done_twice_without_a_fault_is_found() {
+    let mut history = done_again();
+    finds(&history, &[("C4", 3, "done 2 times, with 0 faults")]);
+    history.disturbances.push(disturbance("kill", SECOND));
+    finds(&history, &[("C4", 3, "done 2 times")]);
+    history.disturbances.push(disturbance("kill", 3 * SECOND + 200_000));
+    finds(&history, &[]);
+    history.disturbances = vec![disturbance("freeze", SECOND)];
+    history.disturbances[0].until = 4 * SECOND;
+    finds(&history, &[]);
+}
+
+#[test]
+fn an_overlap_is_found() {
+    let mut history = clean();
+    // The second run ends 50 ms into the third.
+    let end = history.effects.remove(3);
+    history.effects.insert(4, Effect { mono: 3 * SECOND + 50_000, ..end });
+    finds(&history, &[("C5", 3, "while there went on: run-2 with fence 21")]);
+    history.jobs[0].max_instances = 2;
+    finds(&history, &[]);
+}
+
+#[test]
+fn an_effect_after_its_fence_was_passed_is_found() {
+    let mut history = done_again();
+    history.disturbances.push(disturbance("freeze", 3 * SECOND + 50_000));
+    // The first attempt ends after the second has begun.
+    let end = history.effects.remove(5);
+    history.effects.insert(6, Effect { mono: 3 * SECOND + 350_000, ..end });
+    finds(
+        &history,
+        &[
+            ("C5", 3, "fence 32 began while there went on: run-3 with fence 31"),
+            ("C6", 3, "End with fence 31 after one with 32"),
+        ],
+    );
+    let mut unknown = clean();
+    unknown.effects.push(effect(5, 2, Phase::Begin, 500_000));
+    finds(&unknown, &[("C6", 5, "the store does not know")]);
+}
+
+#[test]
+fn an_early_start_is_found() {
+    let mut history = clean();
+    history.effects[4] = effect(3, 1, Phase::Begin, -EARLY);
+    finds(&history, &[]);
+    history.effects[4] = effect(3, 1, Phase::Begin, -80_000);
+    finds(&history, &[("C7", 3, "Begin is 80 ms early")]);
+}
+
+#[test]
+fn a_change_that_is_not_there_or_not_whole_is_found() {
+    let mut history = clean();
+    history.definitions[0].marks = vec![1, 2];
+    finds(&history, &[("C8", 0, "made of several changes")]);
+    history.definitions.clear();
+    finds(&history, &[("C8", 0, "acknowledged was Some(1)")]);
+    history.changes.push(change(None, Answer::Unknown));
+    finds(&history, &[]);
+    history.changes.push(change(Some(2), Answer::Done));
+    history.changes.push(change(Some(3), Answer::Refused));
+    history.definitions = vec![Definition { job: "put".into(), marks: vec![3] }];
+    finds(&history, &[("C8", 0, "it is Some(3), acknowledged was Some(2)")]);
+}
+
+#[test]
+fn what_never_ends_and_who_ends_unasked_is_found() {
+    let mut history = clean();
+    history.runs[4] = Run { state: "retrying".into(), outcome: None, ..run(5, 1) };
+    history.accidents.push("host 1 panicked".into());
+    finds(&history, &[("C10", 5, "still retrying"), ("host", 0, "host 1 panicked")]);
+}

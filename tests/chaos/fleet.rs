@@ -1,0 +1,206 @@
+//! Real host processes, each with a folder, a port and a wire of its own.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::nemesis::Deed;
+use crate::support::host::binary;
+use crate::support::proxy::Proxy;
+use crate::support::redis::Redis;
+use crate::support::{guests, ports};
+
+/// A host that has ended by itself is started again after this, as a supervisor does.
+const RESTART_AFTER: Duration = Duration::from_millis(500);
+
+/// Which store the hosts use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreKind {
+    /// One host, its own file.
+    Sqlite,
+    /// A Redis server of the run, over a wire for each host.
+    Redis,
+}
+
+/// The hosts of a run, and the store that they share.
+pub struct Fleet {
+    members: Vec<Member>,
+    redis: Option<Redis>,
+    /// Where logs are kept.
+    evidence: PathBuf,
+    /// What hosts did unasked.
+    pub accidents: Vec<String>,
+}
+
+/// One host, up or down.
+struct Member {
+    number: usize,
+    dir: tempfile::TempDir,
+    port: u16,
+    wire: Option<Proxy>,
+    child: Option<Child>,
+    starts: u32,
+    /// It ended by itself and is to be started then.
+    again: Option<Instant>,
+}
+
+impl Fleet {
+    /// Prepares hosts that have these tables of jobs, and starts the store.
+    pub fn new(hosts: usize, store: StoreKind, ttl: Duration, jobs: &str, evidence: &Path) -> Self {
+        let redis = (store == StoreKind::Redis).then(Redis::start);
+        let member = |number: usize| {
+            let (dir, port) = (tempfile::tempdir().unwrap(), ports::free());
+            let wire = redis.as_ref().map(|redis| Proxy::before(redis.address()));
+            let store = wire.as_ref().map_or_else(String::new, |wire| {
+                let (address, ttl) = (wire.address(), ttl.as_millis());
+                format!("store = {{ url = \"redis://{address}/0\", ttl = \"{ttl}ms\" }}\n")
+            });
+            // All have the same jobs, and none of them is newer.
+            let config =
+                format!("config_version = 1\n{store}[api]\nlisten = \"127.0.0.1:{port}\"\n{jobs}");
+            std::fs::write(dir.path().join("host.toml"), config).unwrap();
+            let plugins = dir.path().join("plugins");
+            std::fs::create_dir(&plugins).unwrap();
+            for guest in ["effect", "noop"] {
+                let file = plugins.join(format!("{guest}.wasm"));
+                std::fs::write(file, guests::bytes(guest)).unwrap();
+            }
+            Member { number, dir, port, wire, child: None, starts: 0, again: None }
+        };
+        let members = (0..hosts).map(member).collect();
+        Self { members, redis, evidence: evidence.to_owned(), accidents: Vec::new() }
+    }
+
+    /// Where the hosts' interfaces are, up or down.
+    pub fn urls(&self) -> Vec<String> {
+        self.members.iter().map(|member| format!("http://127.0.0.1:{}", member.port)).collect()
+    }
+
+    /// Starts every host.
+    pub fn start(&mut self) {
+        for host in 0..self.members.len() {
+            self.perform(&Deed::Start(host));
+        }
+    }
+
+    /// Does something to it.
+    pub fn perform(&mut self, deed: &Deed) {
+        match *deed {
+            Deed::Start(host) => self.members[host].start(&self.evidence),
+            Deed::Kill(host) => self.members[host].kill(),
+            Deed::Freeze(host) => self.members[host].signal(Signal::STOP),
+            Deed::Thaw(host) => self.members[host].signal(Signal::CONT),
+            Deed::KillRedis => self.redis().kill(),
+            Deed::StartRedis => self.redis().launch(),
+            Deed::FreezeRedis => self.redis().freeze(),
+            Deed::ThawRedis => self.redis().thaw(),
+            Deed::Wire(host, faults) => self.wire(host).set(faults),
+            Deed::Cut(host) => drop(self.wire(host).cut()),
+            Deed::HalfOpen(host) => drop(self.wire(host).half_open()),
+        }
+    }
+
+    /// Notes hosts that have ended unasked, and starts them again in a while.
+    pub fn supervise(&mut self) {
+        for member in &mut self.members {
+            if let Some(what) = member.accident() {
+                self.accidents.push(what);
+                member.again = Some(Instant::now() + RESTART_AFTER);
+            }
+            if member.again.is_some_and(|again| again <= Instant::now()) {
+                member.start(&self.evidence);
+            }
+        }
+    }
+
+    /// Ends every host, and looks for panics in what they said.
+    pub fn end(&mut self) {
+        self.members.iter_mut().for_each(Member::kill);
+        for entry in std::fs::read_dir(&self.evidence).unwrap() {
+            let file = entry.unwrap().path();
+            let Ok(said) = std::fs::read_to_string(&file) else { continue };
+            let name = file.file_name().unwrap().to_string_lossy().into_owned();
+            let panics = said.lines().filter(|line| line.contains("panicked at"));
+            self.accidents.extend(panics.map(|line| format!("{name}: {line}")));
+        }
+    }
+
+    /// What the store's server holds at the end, by key: how many entries of what kind.
+    pub fn redis_keys(&self) -> String {
+        let Some(redis) = &self.redis else { return String::new() };
+        let mut lines = Vec::new();
+        for key in redis.ask(&[&["KEYS", "*"]]).lines() {
+            let kind = redis.ask(&[&["TYPE", key]]);
+            let count = match kind.as_str() {
+                "hash" => redis.ask(&[&["HLEN", key]]),
+                "zset" => redis.ask(&[&["ZCARD", key]]),
+                "stream" => redis.ask(&[&["XLEN", key]]),
+                _ => String::new(),
+            };
+            lines.push(format!("{key} {kind} {count}"));
+        }
+        lines.sort();
+        lines.join("\n")
+    }
+
+    fn redis(&mut self) -> &mut Redis {
+        self.redis.as_mut().expect("the plan leaves out what is not there")
+    }
+
+    fn wire(&self, host: usize) -> &Proxy {
+        self.members[host].wire.as_ref().expect("the plan leaves out what is not there")
+    }
+}
+
+impl Member {
+    fn start(&mut self, evidence: &Path) {
+        self.again = None;
+        if self.child.is_some() {
+            return;
+        }
+        self.starts += 1;
+        let log = evidence.join(format!("host-{}-{}.log", self.number, self.starts));
+        let child = Command::new(binary())
+            .args(["--config", "host.toml", "--log-format", "human"])
+            .current_dir(self.dir.path())
+            .env_remove("CAMPANILE_URL")
+            .env_remove("RUST_LOG")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(File::create(log).unwrap())
+            .spawn();
+        self.child = Some(child.unwrap());
+    }
+
+    fn kill(&mut self) {
+        self.again = None;
+        // It may have ended already, or be down.
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(child) = &self.child {
+            // It may have ended already.
+            let _ = kill_process(Pid::from_child(child), signal);
+        }
+    }
+
+    /// What is to be said of its end, when it has ended by itself.
+    fn accident(&mut self) -> Option<String> {
+        let status = self.child.as_mut()?.try_wait().unwrap()?;
+        self.child = None;
+        Some(format!("host-{}-{}.log: it ended by itself, {status}", self.number, self.starts))
+    }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        self.members.iter_mut().for_each(Member::kill);
+    }
+}
