@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::chaos;
 use crate::plugins::Wanted;
 
 /// What `cargo xtask --help` prints.
@@ -19,6 +20,9 @@ Commands:
                         go to `cargo test --workspace`, and only that runs then
   ci                    format, lints, then all that `test` does
   bench [ARGS...]       measure; ARGS go to the benchmark: --check, names of sections
+  chaos [--minutes N] [--seed S] [--hosts H] [--store redis|sqlite]
+                        kill, freeze and cut off H hosts (3) for N minutes (5) and
+                        check that no promise was broken; a seed does the same again
 
 What is missing for a command (a Rust target, a C compiler, a Redis server) is installed when
 that can be done without asking: by rustup, and as root on Debian or Ubuntu by apt-get.
@@ -31,6 +35,7 @@ Examples:
   cargo xtask test --test it -- --nocapture
   cargo xtask bench --check
   cargo xtask bench lateness burst
+  cargo xtask chaos --minutes 20 --seed 7
 ";
 
 /// One thing to do.
@@ -64,6 +69,8 @@ pub enum Task {
         /// For the benchmark.
         args: Vec<String>,
     },
+    /// Run hosts under faults.
+    Chaos(chaos::Settings),
 }
 
 /// The word that starts [`Task::Watch`].
@@ -99,6 +106,7 @@ pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Task, String> {
         ("ci", []) => Ok(Task::Ci),
         ("ci", _) => Err("`ci` takes no arguments; `test` does".to_owned()),
         ("bench", _) => Ok(Task::Bench { args: for_the_benchmark(rest) }),
+        ("chaos", words) => Ok(Task::Chaos(chaos(words)?)),
         (WATCH, [host]) => Ok(Task::Watch { host: process(host)?, ends_after: None }),
         (WATCH, [host, text]) => {
             Ok(Task::Watch { host: process(host)?, ends_after: Some(seconds(text)?) })
@@ -119,6 +127,32 @@ fn is_help(word: &str) -> bool {
 fn for_the_benchmark(words: &[String]) -> Vec<String> {
     words.strip_prefix(&["--".to_owned()]).unwrap_or(words).to_vec()
 }
+
+/// Reads pairs of an option and its value.
+fn chaos(words: &[&str]) -> Result<chaos::Settings, String> {
+    let mut settings =
+        chaos::Settings { minutes: 5, seed: None, hosts: 3, store: "redis".to_owned() };
+    for pair in words.chunks(2) {
+        let number = |text: &str| match text.parse::<u32>() {
+            Ok(number) if number > 0 => Ok(number),
+            _ => Err(format!("`{}` wants a whole number of at least 1, not `{text}`", pair[0])),
+        };
+        match *pair {
+            ["--minutes", text] => settings.minutes = number(text)?,
+            ["--hosts", text] => settings.hosts = number(text)?,
+            ["--seed", text] => settings.seed = Some(number(text)?.into()),
+            ["--store", store @ ("redis" | "sqlite")] => settings.store = store.to_owned(),
+            _ => return Err(CHAOS_TAKES.to_owned()),
+        }
+    }
+    if settings.store == "sqlite" && settings.hosts != 1 {
+        return Err("a file of SQLite is for one host: add `--hosts 1`".to_owned());
+    }
+    Ok(settings)
+}
+
+const CHAOS_TAKES: &str =
+    "`chaos` takes `--minutes N`, `--seed S`, `--hosts H` and `--store redis|sqlite`";
 
 fn seconds(text: &str) -> Result<Duration, String> {
     match text.parse::<u32>() {
@@ -146,6 +180,7 @@ mod tests {
     #[test]
     fn each_command_has_its_words() {
         let ends_after = Some(Duration::from_secs(20));
+        let all = chaos::Settings { minutes: 5, seed: None, hosts: 3, store: "redis".to_owned() };
         for (line, task) in [
             ("--help", Task::Help),
             ("help", Task::Help),
@@ -162,6 +197,16 @@ mod tests {
             ("ci", Task::Ci),
             ("bench", Task::Bench { args: words("") }),
             ("bench --check", Task::Bench { args: words("--check") }),
+            ("chaos", Task::Chaos(all.clone())),
+            (
+                "chaos --minutes 20 --seed 7 --hosts 1 --store sqlite",
+                Task::Chaos(chaos::Settings {
+                    minutes: 20,
+                    seed: Some(7),
+                    hosts: 1,
+                    store: "sqlite".to_owned(),
+                }),
+            ),
             ("bench -- --check", Task::Bench { args: words("--check") }),
         ] {
             assert_eq!(parsed(line), Ok(task), "{line}");
@@ -178,6 +223,10 @@ mod tests {
             ("demo --seconds 0", "at least 1"),
             ("demo --seconds soon", "`soon`"),
             ("ci --fast", "`test` does"),
+            ("chaos --minutes", "`--minutes N`"),
+            ("chaos --minutes 0", "at least 1"),
+            ("chaos --store file", "`--store redis|sqlite`"),
+            ("chaos --store sqlite", "`--hosts 1`"),
         ] {
             let misuse = parsed(line).unwrap_err();
             assert!(misuse.contains(hint), "`{line}`: {misuse}");

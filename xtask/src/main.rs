@@ -1,13 +1,14 @@
 //! `cargo xtask`: what a developer or a build machine does with this repository.
 //!
 //! ```text
-//! command_line ──> Task ──> demo, plugins, checks ──> tools (is it there?), cargo, progress
+//! command_line ──> Task ──> demo, plugins, checks, chaos ──> tools (is it there?), cargo, progress
 //! ```
 //!
 //! Set-up and tasks only: nothing of the product is decided here. It stands on the standard library
 //! and `anyhow`, so that the first command on a fresh checkout starts soon.
 
 mod cargo;
+mod chaos;
 mod checks;
 mod command_line;
 mod demo;
@@ -54,5 +55,6 @@ fn perform(task: Task, house: &House, progress: &Progress) -> Result<()> {
         Task::Test { args } => checks::test(house, progress, &args),
         Task::Ci => checks::ci(house, progress),
         Task::Bench { args } => checks::bench(house, progress, &args),
+        Task::Chaos(settings) => chaos::run(house, progress, &settings),
     }
 }
