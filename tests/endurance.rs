@@ -41,8 +41,7 @@ async fn a_store_that_fails_delays_the_loop_and_ends_nothing() {
     for schedule in schedules(&jobs, clock.now()) {
         beneath.put(schedule, Conflict::Fail, clock.now()).await.unwrap();
     }
-    let faulty = Arc::new(Faulty::new(Arc::clone(&beneath)));
-    let store: Arc<dyn Store> = Arc::<Faulty>::clone(&faulty);
+    let (store, faulty) = Faulty::new(Arc::clone(&beneath));
     let mut line = Line::start(store, "noop", Term::UNBOUNDED).await;
 
     let done = || {

@@ -31,7 +31,7 @@ const QUIET: Duration = Duration::from_secs(1);
 /// A line on a memory store, with one run that reports so often.
 async fn reporting(times: u32) -> (Arc<Faulty>, Line, Receiver<Value>) {
     let (port, told) = reports::listener();
-    let store = Arc::new(Faulty::new(Arc::new(EmbeddedStore::memory())));
+    let (shared, store) = Faulty::new(Arc::new(EmbeddedStore::memory()));
     store.broken.store(false, Ordering::Relaxed);
     let now = SystemClock.now();
     let job = format!(
@@ -41,9 +41,8 @@ async fn reporting(times: u32) -> (Arc<Faulty>, Line, Receiver<Value>) {
          capabilities = {{ tcp = ['127.0.0.1:{port}'] }}\n"
     );
     for schedule in schedules(&job, now) {
-        store.put(schedule, Conflict::Fail, now).await.unwrap();
+        shared.put(schedule, Conflict::Fail, now).await.unwrap();
     }
-    let shared: Arc<dyn Store> = Arc::<Faulty>::clone(&store);
     let line = Line::start(shared, "behave", Term::of(TTL)).await;
     (store, line, told)
 }

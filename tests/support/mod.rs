@@ -2,6 +2,7 @@
 
 pub mod faulty;
 pub mod guests;
+pub mod hooked;
 pub mod host;
 pub mod line;
 pub mod ports;
