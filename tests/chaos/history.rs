@@ -19,7 +19,7 @@ pub enum Grid {
         /// The first instant.
         start: Micros,
         /// From one to the next.
-        seconds: i64,
+        step: Micros,
     },
     /// Cron `*/n * * * * *`: these seconds of each minute, from the first.
     OfMinute {
@@ -32,22 +32,23 @@ impl Grid {
     /// Whether it holds the instant.
     pub fn holds(self, at: Micros) -> bool {
         match self {
-            Self::Every { start, seconds } => at >= start && (at - start) % (seconds * SECOND) == 0,
+            Self::Every { start, step } => at >= start && (at - start) % step == 0,
             Self::OfMinute { seconds } => at.rem_euclid(MINUTE) % (seconds * SECOND) == 0,
         }
     }
 
     /// Its instants from `first` to `last`, both included.
     pub fn within(self, first: Micros, last: Micros) -> impl Iterator<Item = Micros> {
-        let second = |at: Micros| at.div_euclid(SECOND);
-        let begin = match self {
-            // An interval keeps the fraction of its start.
-            Self::Every { start, .. } => second(first) * SECOND + start.rem_euclid(SECOND),
-            Self::OfMinute { .. } => second(first) * SECOND,
+        // The first instant of its raster that is not before `first`.
+        let (begin, step) = match self {
+            Self::Every { start, step } => {
+                let first = first.max(start);
+                (first + (start - first).rem_euclid(step), step)
+            }
+            Self::OfMinute { .. } => (first + (-first).rem_euclid(SECOND), SECOND),
         };
-        let seconds = (0..).map(move |number| begin + number * SECOND);
-        let seconds = seconds.take_while(move |at| *at <= last);
-        seconds.filter(move |at| *at >= first && self.holds(*at))
+        let instants = (0..).map(move |number| begin + number * step);
+        instants.take_while(move |at| *at <= last).filter(move |at| self.holds(*at))
     }
 }
 
@@ -216,7 +217,7 @@ pub struct History {
 #[test]
 fn grids_are_what_their_triggers_mean() {
     let start = 10 * SECOND + 250_000;
-    let every = Grid::Every { start, seconds: 3 };
+    let every = Grid::Every { start, step: 3 * SECOND };
     let fires: Vec<_> = every.within(0, 17 * SECOND).collect();
     assert_eq!(fires, [start, start + 3 * SECOND, start + 6 * SECOND]);
     assert_eq!(every.within(start, start).count(), 1, "both ends are included");

@@ -10,6 +10,7 @@
 
 mod checker;
 mod collector;
+mod failpoints;
 mod fleet;
 mod history;
 mod nemesis;

@@ -64,7 +64,7 @@ impl Client {
 }
 
 /// Reads a time as JSON has it.
-fn time(value: &Value) -> Micros {
+pub fn time(value: &Value) -> Micros {
     let text = value.as_str().unwrap();
     chrono::DateTime::parse_from_rfc3339(text).unwrap().timestamp_micros()
 }

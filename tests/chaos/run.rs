@@ -192,7 +192,7 @@ fn is_over(client: &Client, urls: &[String], until: Micros) -> bool {
 }
 
 /// Reads what the first host that answers says.
-fn read(client: &Client, urls: &[String], history: &mut History) {
+pub fn read(client: &Client, urls: &[String], history: &mut History) {
     let list = |path: &str| -> Vec<Value> {
         eventually(path, || urls.iter().find_map(|url| client.list(url, path)))
     };

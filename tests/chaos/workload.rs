@@ -1,6 +1,5 @@
 //! What the hosts are given to do.
 
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 use serde_json::{Value, json};
@@ -51,7 +50,7 @@ pub fn jobs(copies: usize, from: Micros, until: Micros) -> Vec<Job> {
             let seconds = kind.seconds;
             let grid = match kind.cron {
                 true => Grid::OfMinute { seconds },
-                false => Grid::Every { start, seconds },
+                false => Grid::Every { start, step: seconds * SECOND },
             };
             let id = format!("{}-{copy}", kind.name);
             Job { id, grid, from, until, max_instances: kind.max_instances }
@@ -62,25 +61,31 @@ pub fn jobs(copies: usize, from: Micros, until: Micros) -> Vec<Job> {
 
 /// Those jobs as `[jobs.X]` tables: what may reach the collector is granted there alone.
 pub fn tables(jobs: &[Job], collector: SocketAddr) -> String {
-    let mut tables = String::new();
-    for job in jobs {
+    let table = |job: &Job| {
         let kind = KINDS.iter().find(|kind| job.id.starts_with(kind.name)).unwrap();
-        let date = |at: Micros| {
-            let at = chrono::DateTime::from_timestamp_micros(at).unwrap();
-            at.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
-        };
-        let trigger = match job.grid {
-            Grid::Every { start, seconds } => {
-                format!(r#"type = "interval", seconds = {seconds}, start_date = "{}""#, date(start))
-            }
-            Grid::OfMinute { seconds } => format!(
-                r#"type = "cron", crontab = "*/{seconds} * * * * *", start_date = "{}""#,
-                date(job.from)
-            ),
-        };
-        write!(
-            tables,
-            r#"
+        table(job, collector, kind.work_ms, kind.keys)
+    };
+    jobs.iter().map(table).collect()
+}
+
+/// One job that tells the collector what it does, with further keys.
+pub fn table(job: &Job, collector: SocketAddr, work_ms: u64, keys: &str) -> String {
+    let date = |at: Micros| {
+        let at = chrono::DateTime::from_timestamp_micros(at).unwrap();
+        at.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
+    };
+    let trigger = match job.grid {
+        Grid::Every { start, step } => {
+            let seconds = step as f64 / SECOND as f64;
+            format!(r#"type = "interval", seconds = {seconds}, start_date = "{}""#, date(start))
+        }
+        Grid::OfMinute { seconds } => format!(
+            r#"type = "cron", crontab = "*/{seconds} * * * * *", start_date = "{}""#,
+            date(job.from)
+        ),
+    };
+    format!(
+        r#"
 [jobs.{id}]
 plugin = "effect"
 trigger = {{ {trigger}, end_date = "{until}" }}
@@ -90,18 +95,13 @@ config = {{ collector = "{collector}" }}
 capabilities = {{ tcp = ["{collector}"] }}
 retry = {{ max_attempts = 5, backoff = "200ms", factor = 1 }}
 limits = {{ timeout = "20s" }}
-max_rescues = 20
+max_rescues = 50
 {keys}
 "#,
-            id = job.id,
-            until = date(job.until),
-            max_instances = job.max_instances,
-            work_ms = kind.work_ms,
-            keys = kind.keys,
-        )
-        .unwrap();
-    }
-    tables
+        id = job.id,
+        until = date(job.until),
+        max_instances = job.max_instances,
+    )
 }
 
 /// A definition for REST that carries a mark in two places.

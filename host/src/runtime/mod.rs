@@ -96,7 +96,7 @@ impl Host {
     ///
     /// As [`Host::start`].
     pub async fn start_with_clock(config: Config, clock: SharedClock) -> anyhow::Result<Self> {
-        Self::start_as(config, clock, None).await
+        Self::start_as(config, clock, None, None).await
     }
 
     /// Starts a host whose scheduler looks at nothing until somebody resumes it
@@ -112,15 +112,29 @@ impl Host {
             why: "it was started paused".to_owned(),
             since: clock.now(),
         };
-        Self::start_as(config, clock, Some(pause)).await
+        Self::start_as(config, clock, Some(pause), None).await
+    }
+
+    /// Starts a host on a store that the caller has opened, whatever `store` of the configuration
+    /// says.
+    ///
+    /// # Errors
+    ///
+    /// As [`Host::start`].
+    pub async fn start_on(config: Config, store: Arc<dyn Store>) -> anyhow::Result<Self> {
+        Self::start_as(config, Arc::new(SystemClock), None, Some(store)).await
     }
 
     async fn start_as(
         config: Config,
         clock: SharedClock,
         pause: Option<SchedulerPause>,
+        store: Option<Arc<dyn Store>>,
     ) -> anyhow::Result<Self> {
-        let store = open::store(&config).await?;
+        let store = match store {
+            Some(store) => store,
+            None => open::store(&config).await?,
+        };
         let listener = open::listener(&config)?;
         let listen = listener.as_ref().map(|(_, listen)| *listen);
         let engine = Engine::new(settings(&config, &clock)).context("the sandbox can't start")?;

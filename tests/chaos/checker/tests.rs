@@ -13,7 +13,7 @@ fn clean() -> History {
     let mut history = History {
         jobs: vec![Job {
             id: "tick".into(),
-            grid: Grid::Every { start: SECOND, seconds: 1 },
+            grid: Grid::Every { start: SECOND, step: SECOND },
             from: SECOND,
             until: FIRES * SECOND + 1,
             max_instances: 1,

@@ -24,6 +24,7 @@ struct Work {
 fn run(ctx: &Context, args: Work) -> Result<()> {
     let collector = ctx.config("collector");
     let collector = collector.ok_or_else(|| permanent("`config` has no key `collector`"))?;
+    ctx.info(format!("attempt {} begins", ctx.attempt()));
     tell(&collector, ctx, "begin")?;
     let mut left = args.work_ms;
     while left > 0 {
