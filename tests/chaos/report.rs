@@ -25,14 +25,15 @@ const LATENESS: [(Micros, &str); 7] = [
 ];
 
 /// All of it.
-pub fn report(settings: Settings, history: &History, findings: &[Finding]) -> String {
+pub fn report(settings: &Settings, history: &History, findings: &[Finding]) -> String {
     let mut text = format!(
-        "chaos: {:?}, {} hosts, {} s, seed {}, lease {:?}\n\n",
+        "chaos: {:?}, {} hosts, {} s, seed {}, lease {:?} {}\n\n",
         settings.store,
         settings.hosts,
         settings.length.as_secs(),
         settings.seed,
-        settings.ttl
+        settings.ttl,
+        settings.only.join(","),
     );
     counts(&mut text, history);
     picture(&mut text, history);

@@ -28,7 +28,7 @@ const CHANGE_EVERY: Duration = Duration::from_millis(250);
 const CHANGED_JOBS: usize = 8;
 
 /// What to run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     pub store: StoreKind,
     pub hosts: usize,
@@ -38,6 +38,8 @@ pub struct Settings {
     pub copies: usize,
     /// Of the hosts' sessions.
     pub ttl: Duration,
+    /// The kinds of disturbance that are left in the plan; empty: all.
+    pub only: Vec<String>,
 }
 
 /// What came out.
@@ -50,7 +52,7 @@ pub struct Judged {
 }
 
 /// Runs it and judges it.
-pub fn run(settings: Settings) -> Judged {
+pub fn run(settings: &Settings) -> Judged {
     let evidence = evidence(settings);
     let collector = Collector::start();
     let second = |at: Micros| at - at % SECOND;
@@ -74,7 +76,10 @@ pub fn run(settings: Settings) -> Judged {
         ttl: settings.ttl,
         redis: settings.store == StoreKind::Redis,
     };
-    let events = plan(settings.seed, reach, settings.length);
+    let mut events = plan(settings.seed, reach, settings.length);
+    events.retain(|event| {
+        settings.only.is_empty() || settings.only.iter().any(|kind| kind == event.kind())
+    });
     let begin = Instant::now() + Duration::from_micros(u64::try_from(from - wall()).unwrap());
     let over = AtomicBool::new(false);
     let (disturbances, changes) = thread::scope(|scope| {
@@ -106,7 +111,7 @@ pub fn run(settings: Settings) -> Judged {
 }
 
 /// An empty folder for what is left of the run.
-fn evidence(settings: Settings) -> PathBuf {
+fn evidence(settings: &Settings) -> PathBuf {
     let name = format!("target/chaos/{:?}-seed-{}", settings.store, settings.seed).to_lowercase();
     let folder = guests::root().join(name);
     // It may not be there.
@@ -230,6 +235,7 @@ fn chaos() {
         Ok("sqlite") | Err(_) => StoreKind::Sqlite,
         Ok(other) => panic!("CAMPANILE_CHAOS_STORE is `redis` or `sqlite`, not `{other}`"),
     };
+    let only = std::env::var("CAMPANILE_CHAOS_ONLY").unwrap_or_default();
     let settings = Settings {
         store,
         hosts: usize::try_from(setting("HOSTS", 1)).unwrap(),
@@ -237,8 +243,9 @@ fn chaos() {
         seed: setting("SEED", 1),
         copies: usize::try_from(setting("COPIES", 3)).unwrap(),
         ttl: Duration::from_millis(setting("TTL_MS", 3_000)),
+        only: only.split(',').filter(|kind| !kind.is_empty()).map(str::to_owned).collect(),
     };
-    run(settings).holds();
+    run(&settings).holds();
 }
 
 #[test]
@@ -250,6 +257,7 @@ fn a_host_that_is_killed_and_frozen_loses_nothing() {
         seed: 20_261_120,
         copies: 2,
         ttl: Duration::from_secs(3),
+        only: Vec::new(),
     };
-    run(settings).holds();
+    run(&settings).holds();
 }

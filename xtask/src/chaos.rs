@@ -29,6 +29,8 @@ pub struct Settings {
     pub hosts: u32,
     /// `redis`, or `sqlite` for one host alone.
     pub store: String,
+    /// Kinds of disturbance, with commas between them; none: all.
+    pub only: String,
 }
 
 /// Runs it.
@@ -49,6 +51,7 @@ pub fn run(house: &House, progress: &Progress, settings: &Settings) -> Result<()
         test.env("CAMPANILE_CHAOS_SEED", seed.to_string());
         test.env("CAMPANILE_CHAOS_HOSTS", settings.hosts.to_string());
         test.env("CAMPANILE_CHAOS_STORE", &settings.store);
+        test.env("CAMPANILE_CHAOS_ONLY", &settings.only);
         cargo::run(&mut test)
     })?;
     progress.finish("every promise held");

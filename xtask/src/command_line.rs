@@ -20,9 +20,10 @@ Commands:
                         go to `cargo test --workspace`, and only that runs then
   ci                    format, lints, then all that `test` does
   bench [ARGS...]       measure; ARGS go to the benchmark: --check, names of sections
-  chaos [--minutes N] [--seed S] [--hosts H] [--store redis|sqlite]
+  chaos [--minutes N] [--seed S] [--hosts H] [--store redis|sqlite] [--only KINDS]
                         kill, freeze and cut off H hosts (3) for N minutes (5) and
-                        check that no promise was broken; a seed does the same again
+                        check that no promise was broken; a seed does the same again,
+                        KINDS of `kill,freeze,redis,wire` leave out the others
 
 What is missing for a command (a Rust target, a C compiler, a Redis server) is installed when
 that can be done without asking: by rustup, and as root on Debian or Ubuntu by apt-get.
@@ -130,8 +131,13 @@ fn for_the_benchmark(words: &[String]) -> Vec<String> {
 
 /// Reads pairs of an option and its value.
 fn chaos(words: &[&str]) -> Result<chaos::Settings, String> {
-    let mut settings =
-        chaos::Settings { minutes: 5, seed: None, hosts: 3, store: "redis".to_owned() };
+    let mut settings = chaos::Settings {
+        minutes: 5,
+        seed: None,
+        hosts: 3,
+        store: "redis".to_owned(),
+        only: String::new(),
+    };
     for pair in words.chunks(2) {
         let number = |text: &str| match text.parse::<u32>() {
             Ok(number) if number > 0 => Ok(number),
@@ -142,6 +148,9 @@ fn chaos(words: &[&str]) -> Result<chaos::Settings, String> {
             ["--hosts", text] => settings.hosts = number(text)?,
             ["--seed", text] => settings.seed = Some(number(text)?.into()),
             ["--store", store @ ("redis" | "sqlite")] => settings.store = store.to_owned(),
+            ["--only", kinds] if kinds.split(',').all(|kind| KINDS.contains(&kind)) => {
+                settings.only = kinds.to_owned();
+            }
             _ => return Err(CHAOS_TAKES.to_owned()),
         }
     }
@@ -151,8 +160,11 @@ fn chaos(words: &[&str]) -> Result<chaos::Settings, String> {
     Ok(settings)
 }
 
-const CHAOS_TAKES: &str =
-    "`chaos` takes `--minutes N`, `--seed S`, `--hosts H` and `--store redis|sqlite`";
+/// What can be disturbed: hosts in two ways, the server, the wires to it.
+const KINDS: [&str; 4] = ["kill", "freeze", "redis", "wire"];
+
+const CHAOS_TAKES: &str = "`chaos` takes `--minutes N`, `--seed S`, `--hosts H`, \
+                           `--store redis|sqlite` and `--only kill,freeze,redis,wire`";
 
 fn seconds(text: &str) -> Result<Duration, String> {
     match text.parse::<u32>() {
@@ -180,7 +192,13 @@ mod tests {
     #[test]
     fn each_command_has_its_words() {
         let ends_after = Some(Duration::from_secs(20));
-        let all = chaos::Settings { minutes: 5, seed: None, hosts: 3, store: "redis".to_owned() };
+        let all = chaos::Settings {
+            minutes: 5,
+            seed: None,
+            hosts: 3,
+            store: "redis".to_owned(),
+            only: String::new(),
+        };
         for (line, task) in [
             ("--help", Task::Help),
             ("help", Task::Help),
@@ -205,6 +223,7 @@ mod tests {
                     seed: Some(7),
                     hosts: 1,
                     store: "sqlite".to_owned(),
+                    ..all.clone()
                 }),
             ),
             ("bench -- --check", Task::Bench { args: words("--check") }),
@@ -227,6 +246,7 @@ mod tests {
             ("chaos --minutes 0", "at least 1"),
             ("chaos --store file", "`--store redis|sqlite`"),
             ("chaos --store sqlite", "`--hosts 1`"),
+            ("chaos --only kill,rain", "`--only kill,freeze,redis,wire`"),
         ] {
             let misuse = parsed(line).unwrap_err();
             assert!(misuse.contains(hint), "`{line}`: {misuse}");
