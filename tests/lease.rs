@@ -13,7 +13,6 @@ use campanile::record::query::{Page, RunFilter};
 use campanile::record::step::Conflict;
 use campanile::run::outcome::Outcome;
 use campanile::run::{Run, RunState};
-use campanile::store::Store;
 use campanile::store::embedded::EmbeddedStore;
 use serde_json::Value;
 

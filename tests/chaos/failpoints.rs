@@ -111,8 +111,7 @@ async fn opened(config: &Config) -> Arc<dyn Store> {
             Arc::new(opened.await.unwrap().unwrap())
         }
         StoreAddress::Redis(server) => {
-            let mut settings = Settings::new(&server.host, server.port);
-            settings.ttl = server.ttl;
+            let settings = Settings::new(server.clone());
             Arc::new(RedisStore::open(settings).await.unwrap())
         }
         StoreAddress::Memory => panic!("what is in memory ends with its host"),
