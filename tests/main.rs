@@ -19,6 +19,8 @@ mod engine;
 #[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
+mod metrics;
+#[cfg(test)]
 mod plan;
 #[cfg(test)]
 mod roles;

@@ -21,6 +21,7 @@ pub mod schedule;
 // Floor 4: the edges.
 pub mod clock;
 pub mod engine;
+pub mod metrics;
 pub mod status;
 pub mod store;
 // Floor 5: plugins.

@@ -38,12 +38,14 @@ use crate::config::Config;
 use crate::engine::{Engine, Settings};
 use crate::executor::live::Live;
 use crate::executor::{Executor, Stop};
+use crate::metrics::Metrics;
 use crate::record::{Role, Session};
 use crate::reloader::Reloader;
 use crate::scheduler::Scheduler;
 use crate::scheduler::wake::Wake;
 use crate::status::{SchedulerPause, Status};
 use crate::store::Store;
+use crate::store::measured::Measured;
 
 /// How long cancelled runs may take to end.
 const CANCEL_TIME: Duration = Duration::from_secs(10);
@@ -128,7 +130,9 @@ impl Host {
         clock: SharedClock,
         pause: Option<SchedulerPause>,
     ) -> anyhow::Result<Self> {
-        let store = open::store(&config).await?;
+        let metrics = Arc::new(Metrics::default());
+        let measured = Arc::new(Measured::new(open::store(&config).await?, Arc::clone(&metrics)));
+        let store: Arc<dyn Store> = Arc::<Measured>::clone(&measured);
         let listener = open::listener(&config)?;
         let listen = listener.as_ref().map(|(_, listen)| *listen);
         let engine = Engine::new(settings(&config, &clock)).context("the sandbox can't start")?;
@@ -220,6 +224,7 @@ impl Host {
                 config: Arc::new(config.clone()),
                 status: Arc::clone(&status),
                 host: name,
+                metrics,
                 session: Some(session.id),
                 listen,
             };
@@ -233,6 +238,7 @@ impl Host {
                 status: Arc::clone(&status),
             };
             runtime.spawn(auditor.run(stop_api.subscribe()));
+            runtime.spawn(measured.look_after());
             runtime.spawn(news::wake_on_change(
                 Arc::clone(&store),
                 status.pauses(),

@@ -16,6 +16,7 @@ mod contract;
 pub mod core;
 pub mod embedded;
 pub mod error;
+pub mod measured;
 
 use async_trait::async_trait;
 use tokio::sync::broadcast;
