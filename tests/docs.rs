@@ -381,6 +381,8 @@ fn column(head: &str, column: usize) -> BTreeSet<String> {
 #[test]
 fn the_tables_name_every_verdict_every_reason_and_every_outcome() {
     assert_eq!(column("Verdict", 1), words_of::<Verdict>());
+    assert_eq!(words_of::<Verdict>(), Verdict::ALL.map(|it| it.word().to_owned()).into());
+    assert_eq!(words_of::<Outcome>(), Outcome::ALL.map(|it| it.as_str().to_owned()).into());
     assert_eq!(column("Outcome", 1), words_of::<Outcome>());
     let source = std::fs::read_to_string(guests::root().join("host/src/run/mod.rs")).unwrap();
     let constants = source.lines().filter_map(|line| line.trim().strip_prefix("pub const "));

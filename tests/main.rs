@@ -25,6 +25,8 @@ mod lease;
 #[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
+mod metrics;
+#[cfg(test)]
 mod plan;
 #[cfg(test)]
 mod roles;

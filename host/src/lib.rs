@@ -22,6 +22,7 @@ pub mod schedule;
 pub mod clock;
 pub mod engine;
 pub mod lease;
+pub mod metrics;
 pub mod status;
 pub mod store;
 // Floor 5: plugins.

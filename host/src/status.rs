@@ -39,6 +39,7 @@ pub struct Status {
     /// Others fire what is due.
     no_scheduler: AtomicBool,
     last_pass: AtomicI64,
+    passes: AtomicU64,
     /// Micros of the earliest fire still due after the last pass; 0: none.
     oldest_due: AtomicI64,
     store_error: Mutex<Option<String>>,
@@ -58,8 +59,14 @@ impl Status {
     /// The scheduler has looked at everything due at `now`; `oldest_due` is still to be decided.
     pub fn passed(&self, now: Timestamp, oldest_due: Option<Timestamp>) {
         self.last_pass.store(now.micros(), Ordering::Relaxed);
+        self.passes.fetch_add(1, Ordering::Relaxed);
         self.oldest_due.store(oldest_due.map_or(0, Timestamp::micros), Ordering::Relaxed);
         self.set_store_error(None);
+    }
+
+    /// How often the scheduler has looked.
+    pub fn passes(&self) -> u64 {
+        self.passes.load(Ordering::Relaxed)
     }
 
     /// What the clock said when the scheduler last looked.
@@ -89,6 +96,11 @@ impl Status {
     /// What is wrong with a job's ledger.
     pub fn fault(&self, job: &JobKey) -> Option<String> {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner).get(job).cloned()
+    }
+
+    /// Jobs whose ledger is not sound.
+    pub fn faults(&self) -> usize {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// The host takes no more work.

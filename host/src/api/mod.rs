@@ -1,4 +1,4 @@
-//! The REST interface: what `/healthz`, `/readyz` and `/v1` answer.
+//! The REST interface: what `/healthz`, `/readyz`, `/metrics` and `/v1` answer.
 //!
 //! ```text
 //! server ── guard (Host, Origin, time) ── routes ─┬─ jobs, runs, logs, plugins, why ─┬─ view ── JSON
@@ -20,6 +20,7 @@ mod hosts;
 pub mod in_process;
 mod jobs;
 mod logs;
+mod metrics;
 mod moment;
 mod params;
 pub mod pause;
@@ -49,6 +50,7 @@ use crate::catalog::jobs::JobCache;
 use crate::clock::SharedClock;
 use crate::config::Config;
 use crate::lease::cell::SessionCell;
+use crate::metrics::Metrics;
 use crate::status::Status;
 use crate::store::Store;
 
@@ -67,6 +69,8 @@ pub struct Context {
     pub config: Arc<Config>,
     /// How the host is.
     pub status: Arc<Status>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     /// The host's name.
     pub host: String,
     /// Its session; `None`: no host answers, its store alone does.

@@ -7,8 +7,8 @@ use http::{Method, Uri};
 
 use super::error::{ApiError, Kind};
 use super::{
-    App, define, enqueue, events, guard, health, hosts, jobs, logs, plugins, runs, start, steer,
-    why,
+    App, define, enqueue, events, guard, health, hosts, jobs, logs, metrics, plugins, runs, start,
+    steer, why,
 };
 
 /// Every path, behind the guard.
@@ -16,7 +16,7 @@ pub fn router(app: App) -> Router {
     Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
-        .route("/metrics", get(not_built))
+        .route("/metrics", get(metrics::show))
         .merge(jobs_and_runs())
         .merge(plugins_and_hosts())
         .fallback(no_such_route)

@@ -72,6 +72,7 @@ async fn serve() -> Served {
         config: Arc::new(Config::parse("", Path::new("host.toml"), Path::new("/srv"), 1).unwrap()),
         status: Arc::clone(&status),
         host: "tower".to_owned(),
+        metrics: Arc::default(),
         session: None,
         listen,
     };

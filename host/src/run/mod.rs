@@ -96,6 +96,19 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// All there are.
+    pub const ALL: [Self; 9] = [
+        Self::Ran,
+        Self::Misfired,
+        Self::Coalesced,
+        Self::Skipped,
+        Self::Paused,
+        Self::Quota,
+        Self::NoPlugin,
+        Self::Expired,
+        Self::Cancelled,
+    ];
+
     /// The word for it, as in JSON.
     pub fn word(self) -> &'static str {
         match self {

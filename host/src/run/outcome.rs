@@ -27,6 +27,19 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// All there are.
+    pub const ALL: [Self; 9] = [
+        Self::Succeeded,
+        Self::Failed,
+        Self::TimedOut,
+        Self::OutOfFuel,
+        Self::OutOfMemory,
+        Self::Trapped,
+        Self::LimitExceeded,
+        Self::Cancelled,
+        Self::Abandoned,
+    ];
+
     /// The word that the files, REST and the store use.
     pub const fn as_str(self) -> &'static str {
         match self {

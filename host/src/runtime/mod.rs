@@ -42,12 +42,14 @@ use crate::executor::beat::{Beater, Beating};
 use crate::executor::live::Live;
 use crate::executor::{Executor, Stop};
 use crate::lease::cell::SessionCell;
+use crate::metrics::Metrics;
 use crate::record::Role;
 use crate::reloader::Reloader;
 use crate::scheduler::Scheduler;
 use crate::scheduler::wake::Wake;
 use crate::status::{SchedulerPause, Status};
 use crate::store::Store;
+use crate::store::measured::Measured;
 use runtimes::Runtimes;
 
 /// How long cancelled runs may take to end.
@@ -135,6 +137,9 @@ impl Host {
             Some(store) => store,
             None => open::store(&config).await?,
         };
+        let metrics = Arc::new(Metrics::default());
+        let measured = Arc::new(Measured::new(store, Arc::clone(&metrics)));
+        let store: Arc<dyn Store> = Arc::<Measured>::clone(&measured);
         let listener = open::listener(&config)?;
         let listen = listener.as_ref().map(|(_, listen)| *listen);
         let engine = Engine::new(settings(&config, &clock)).context("the sandbox can't start")?;
@@ -231,6 +236,7 @@ impl Host {
                 config: Arc::new(config.clone()),
                 status: Arc::clone(&status),
                 host: name,
+                metrics,
                 session: Some(Arc::clone(&session)),
                 listen,
             };
@@ -244,6 +250,7 @@ impl Host {
                 status: Arc::clone(&status),
             };
             runtime.spawn(auditor.run(stop_api.subscribe()));
+            runtime.spawn(measured.look_after());
             runtime.spawn(news::wake_on_change(
                 Arc::clone(&store),
                 status.pauses(),

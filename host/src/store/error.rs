@@ -47,3 +47,36 @@ pub enum StoreError {
     #[error("there is no {0}")]
     NotFound(String),
 }
+
+impl StoreError {
+    /// The kind of it, in a word.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Unavailable(_) => "unavailable",
+            Self::Unknown(_) => "unknown",
+            Self::Conflict { .. } => "conflict",
+            Self::Fenced => "fenced",
+            Self::Full(_) => "full",
+            Self::Denied(_) => "denied",
+            Self::Unfit(_) => "unfit",
+            Self::Incompatible { .. } => "incompatible",
+            Self::Corrupt(_) => "corrupt",
+            Self::Invalid(_) => "invalid",
+            Self::NotFound(_) => "not_found",
+        }
+    }
+
+    /// Whether a store that works says this: it was reached, and it can be written to.
+    pub fn is_answer(&self) -> bool {
+        match self {
+            Self::Conflict { .. } | Self::Fenced | Self::Invalid(_) | Self::NotFound(_) => true,
+            Self::Unavailable(_)
+            | Self::Unknown(_)
+            | Self::Full(_)
+            | Self::Denied(_)
+            | Self::Unfit(_)
+            | Self::Incompatible { .. }
+            | Self::Corrupt(_) => false,
+        }
+    }
+}

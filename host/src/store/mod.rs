@@ -16,6 +16,7 @@ mod contract;
 pub mod core;
 pub mod embedded;
 pub mod error;
+pub mod measured;
 pub mod redis;
 
 use async_trait::async_trait;

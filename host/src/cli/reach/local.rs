@@ -51,6 +51,7 @@ impl Local {
             config: Arc::new(config.clone()),
             status: Arc::new(Status::default()),
             host: String::new(),
+            metrics: Arc::default(),
             session: None,
             listen,
         };

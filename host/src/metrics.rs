@@ -1,0 +1,198 @@
+//! What a host counts, and how that is written for Prometheus.
+//!
+//! Everything here counts from the start of the host and is of this host alone. Names begin with
+//! `campanile_` and end with their unit; a label has a fixed set of values, never the name of a job.
+//! `docs/metrics.md` lists them.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::run::Verdict;
+use crate::run::outcome::Outcome;
+use crate::time::Timestamp;
+
+/// What the text is, for an answer's head.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Upper bounds of the buckets of lateness, seconds.
+const LATENESS_BUCKETS: [f64; 14] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
+/// Upper bounds of the buckets of a store call's time, seconds.
+const CALL_BUCKETS: [f64; 10] = [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0];
+
+/// A label's value that is a word of a fixed set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Word(&'static str);
+
+impl EncodeLabelValue for Word {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> std::fmt::Result {
+        self.0.encode(encoder)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfVerdict {
+    verdict: Word,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfOutcome {
+    outcome: Word,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfMethod {
+    method: Word,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfCall {
+    method: Word,
+    result: Word,
+}
+
+/// What is counted as it happens. Cheap to count from any thread.
+pub struct Metrics {
+    fires: Family<OfVerdict, Counter>,
+    runs: Family<OfOutcome, Counter>,
+    lateness: Histogram,
+    calls: Family<OfCall, Counter>,
+    call_seconds: Family<OfMethod, Histogram, fn() -> Histogram>,
+    store_up: AtomicBool,
+    /// When the session was renewed last, micros; 0: never.
+    beat_at: AtomicI64,
+}
+
+/// What is looked up when somebody asks.
+#[derive(Clone, Copy, Debug)]
+pub struct Snapshot {
+    /// When.
+    pub now: Timestamp,
+    /// Runs under way on this host.
+    pub running: u64,
+    /// Runs of the store that wait: for a host, a time or a slot; `None`: it did not say.
+    pub waiting: Option<u64>,
+    /// Jobs whose ledger is not sound.
+    pub ledger_alarms: u64,
+    /// Looks of the scheduler.
+    pub passes: u64,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let metrics = Self {
+            fires: Family::default(),
+            runs: Family::default(),
+            lateness: Histogram::new(LATENESS_BUCKETS),
+            calls: Family::default(),
+            call_seconds: Family::new_with_constructor(|| Histogram::new(CALL_BUCKETS)),
+            store_up: AtomicBool::new(true),
+            beat_at: AtomicI64::new(0),
+        };
+        // What has not happened yet is told as 0, so that its first time is seen as a rise.
+        for verdict in Verdict::ALL {
+            metrics.fires(verdict, 0);
+        }
+        for outcome in Outcome::ALL {
+            metrics.runs(outcome, 0);
+        }
+        metrics
+    }
+}
+
+impl Metrics {
+    /// So many fire times got this verdict.
+    pub fn fires(&self, verdict: Verdict, count: u64) {
+        self.fires.get_or_create(&OfVerdict { verdict: Word(verdict.word()) }).inc_by(count);
+    }
+
+    /// So many runs ended like this.
+    pub fn runs(&self, outcome: Outcome, count: u64) {
+        self.runs.get_or_create(&OfOutcome { outcome: Word(outcome.as_str()) }).inc_by(count);
+    }
+
+    /// A run started so long after it was due.
+    pub fn started(&self, late: Duration) {
+        self.lateness.observe(late.as_secs_f64());
+    }
+
+    /// A call of a store took so long and ended with `result`.
+    pub fn call(&self, method: &'static str, result: &'static str, took: Duration) {
+        let method = Word(method);
+        self.calls.get_or_create(&OfCall { method, result: Word(result) }).inc();
+        self.call_seconds.get_or_create(&OfMethod { method }).observe(took.as_secs_f64());
+    }
+
+    /// The store answers, or does not.
+    pub fn store_answers(&self, answers: bool) {
+        self.store_up.store(answers, Ordering::Relaxed);
+    }
+
+    /// The host's session was opened or renewed.
+    pub fn beat(&self, now: Timestamp) {
+        self.beat_at.store(now.micros(), Ordering::Relaxed);
+    }
+
+    /// All of it as OpenMetrics text.
+    ///
+    /// # Errors
+    ///
+    /// A value can't be written.
+    pub fn text(&self, now: &Snapshot) -> Result<String, std::fmt::Error> {
+        let mut all = Registry::with_prefix("campanile");
+        all.register("fires", "Fire times that got this verdict", self.fires.clone());
+        all.register("runs", "Runs that ended like this", self.runs.clone());
+        all.register_with_unit(
+            "start_lateness",
+            "From when a scheduled run was due to the start of its first attempt",
+            Unit::Seconds,
+            self.lateness.clone(),
+        );
+        all.register("runs_running", "Runs under way on this host", gauge(now.running));
+        if let Some(waiting) = now.waiting {
+            let help = "Runs of the store that wait: for a host, a time or a slot of their job";
+            all.register("runs_waiting", help, gauge(waiting));
+        }
+        all.register("store_calls", "Calls of the store", self.calls.clone());
+        all.register_with_unit(
+            "store_call",
+            "What a call of the store took",
+            Unit::Seconds,
+            self.call_seconds.clone(),
+        );
+        let up = u64::from(self.store_up.load(Ordering::Relaxed));
+        all.register("store_up", "Whether the store answers", gauge(up));
+        let beat_at = self.beat_at.load(Ordering::Relaxed);
+        if beat_at != 0 {
+            let age = now.now.since(Timestamp::from_micros(beat_at));
+            all.register_with_unit(
+                "session_beat_age",
+                "Since this host's session was renewed last",
+                Unit::Seconds,
+                ConstGauge::new(age.as_secs_f64()),
+            );
+        }
+        let alarms = gauge(now.ledger_alarms);
+        all.register("ledger_alarms", "Jobs whose ledger is not sound", alarms);
+        let passes = ConstCounter::new(now.passes);
+        all.register("scheduler_passes", "Looks of the scheduler at what is due", passes);
+        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        all.register("build", "What this host is", build);
+        let mut text = String::new();
+        encode(&mut text, &all)?;
+        Ok(text)
+    }
+}
+
+fn gauge(value: u64) -> ConstGauge<i64> {
+    ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX))
+}
