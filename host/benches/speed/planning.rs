@@ -196,7 +196,8 @@ fn weigh_parts(runtime: &Runtime, findings: &Findings, whole: f64) {
         bytes as f64 / listed.items.len() as f64
     };
     // Leaked, so that it stays allocated while it is counted.
-    let text = listed.items.first().map_or(0, |schedule| schedule.def.effective.to_string().len());
+    let text =
+        listed.items.first().map_or(0, |schedule| schedule.def.effective.get().to_string().len());
     let written = mean(|schedule| std::mem::forget(schedule.def.definition.clone()));
     let effective = mean(|schedule| std::mem::forget(schedule.def.effective.clone()));
     let definition = mean(|schedule| std::mem::forget(schedule.def.as_ref().clone()));

@@ -15,6 +15,7 @@ use crate::clock::{ManualClock, SharedClock};
 use crate::config::Config;
 use crate::job::names::TenantId;
 use crate::job::{History, JobKey, PluginKey, Source};
+use crate::record::packed::{Effective, Packed};
 use crate::record::step::{Acquire, AttemptEnd, Claim, Conflict, Hello, NewSchedule};
 use crate::record::{Definition, Session, TriggerState};
 use crate::run::outcome::{Outcome, Usage};
@@ -84,8 +85,8 @@ impl Served {
             key: key(job),
             source: Source::File,
             def: Definition {
-                definition: effective.clone(),
-                effective,
+                definition: Packed::of(&effective),
+                effective: Effective::of(&effective),
                 digest: String::new(),
                 config_version: 1,
                 origin: "host.toml".to_owned(),

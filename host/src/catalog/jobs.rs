@@ -49,7 +49,7 @@ impl JobCache {
 }
 
 fn parse(schedule: &Schedule) -> Parsed {
-    let job = Job::from_effective(schedule.key.clone(), &schedule.def.effective);
+    let job = schedule.def.effective.job(schedule.key.clone());
     let job = job.map(Arc::new).map_err(|problems| {
         problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ").into()
     });

@@ -8,6 +8,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::job::{Delivery, History, JobKey, PluginKey, Source};
+use crate::record::packed::{Effective, Packed};
 use crate::record::query::{LedgerFilter, LedgerItem, Page};
 use crate::record::step::{
     Acquire, AttemptEnd, Claim, Conflict, Disposition, Finished, FireIntent, Fired, Hello, NewRun,
@@ -186,8 +187,10 @@ pub(super) fn new_schedule(name: &str, max_instances: u32) -> NewSchedule {
         key: job(name),
         source: Source::Api,
         def: Definition {
-            definition: json!({ "plugin": "report" }),
-            effective: json!({ "plugin": "report", "handler": "run", "args": [1, 2, 3] }),
+            definition: Packed::of(&json!({ "plugin": "report" })),
+            effective: Effective::of(
+                &json!({ "plugin": "report", "handler": "run", "args": [1, 2, 3] }),
+            ),
             digest: "d1".to_owned(),
             config_version: 1,
             origin: "a test".to_owned(),
