@@ -15,6 +15,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono_tz::Tz;
@@ -22,7 +23,7 @@ use serde_json::Value;
 
 use super::merge::{self, Layer};
 use super::names::{HandlerName, PluginName};
-use super::{Capabilities, Coalesce, Delivery, Job, JobKey, Overlap, Policy};
+use super::{Capabilities, Coalesce, Delivery, Job, JobKey, JobSpec, Overlap, Policy};
 use crate::problem::Problem;
 use crate::table::value::{choice, list, name, shown, texts, whole};
 use crate::table::{Entries, Table, unit};
@@ -192,8 +193,7 @@ fn read(entries: &Entries, layer: Layer, path: &str, place: Place<'_>) -> (Draft
 impl Draft {
     /// The job, when every key has been said.
     fn finish(self, key: JobKey) -> Option<Job> {
-        Some(Job {
-            key,
+        let spec = JobSpec {
             plugin: self.plugin?,
             handler: self.handler?,
             trigger: self.trigger?,
@@ -218,7 +218,8 @@ impl Draft {
             limits: self.limits.finish()?,
             capabilities: self.capabilities?,
             history: self.history.finish()?,
-        })
+        };
+        Some(Job { key, spec: Arc::new(spec) })
     }
 }
 
