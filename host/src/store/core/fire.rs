@@ -144,7 +144,7 @@ impl Core {
         if !queued.is_empty() {
             fx.tell_queued();
         }
-        self.set_schedule(schedule);
+        self.schedules.put(schedule);
         let claimed = claimed.into_iter().map(|run| self.claim_of(run)).collect();
         Fired::Done { queued, claimed, skipped }
     }

@@ -14,6 +14,7 @@
 //!                    or rescue└─ Held ──► done: no longer here
 //! ```
 
+mod common;
 pub mod effects;
 mod fire;
 mod live;
@@ -23,8 +24,9 @@ pub mod rounds;
 pub mod runs;
 mod schedules;
 mod sessions;
+mod shelf;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::job::JobKey;
@@ -34,9 +36,11 @@ use crate::run::{Run, RunKey, RunState};
 use crate::store::Result;
 use crate::store::error::StoreError;
 use crate::time::Timestamp;
+use common::Common;
 use effects::{CounterKey, DocKey, KeptRange};
 use queues::Queues;
 use rounds::Rounds;
+use shelf::Shelf;
 
 /// Lines kept of one run's log; further ones are dropped. The engine cuts by bytes long before.
 pub const MAX_LOG_LINES: u64 = 20_000;
@@ -56,9 +60,8 @@ pub trait Past {
 /// All that is live: schedules, runs that are not done, sessions.
 #[derive(Debug)]
 pub struct Core {
-    schedules: BTreeMap<JobKey, Arc<Schedule>>,
-    /// Active schedules by when they are due.
-    due: BTreeSet<(Timestamp, JobKey)>,
+    schedules: Shelf,
+    common: Common,
     live: HashMap<RunKey, Live>,
     /// Runs that have not started, by when they are given up.
     deadlines: BTreeSet<(Timestamp, RunKey)>,
@@ -126,8 +129,8 @@ impl Core {
     /// The state machine over what a file holds, or over nothing.
     pub fn restore(from: Restored) -> Self {
         let mut core = Self {
-            schedules: BTreeMap::new(),
-            due: BTreeSet::new(),
+            schedules: Shelf::default(),
+            common: Common::default(),
             live: HashMap::new(),
             deadlines: BTreeSet::new(),
             queues: Queues::default(),
@@ -142,7 +145,9 @@ impl Core {
             core.sessions.insert(session.id, Holder { session, counter: 0, runs: BTreeSet::new() });
         }
         for schedule in from.schedules {
-            core.set_schedule(Arc::new(schedule));
+            let def = core.common.definition(Arc::unwrap_or_clone(schedule.def));
+            let key = core.common.name(schedule.key);
+            core.schedules.put(Arc::new(Schedule { key, def, ..schedule }));
         }
         core.restore_runs(from.runs);
         core
@@ -156,6 +161,11 @@ impl Core {
                 holder.counter = holder.counter.max(old.counter);
             }
         }
+    }
+
+    /// The schedule of this name.
+    pub fn schedule(&self, job: &JobKey) -> Option<&Arc<Schedule>> {
+        self.schedules.get(job)
     }
 
     /// How many schedules there are.

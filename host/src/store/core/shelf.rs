@@ -1,0 +1,122 @@
+//! Schedules by name, and by when they are due.
+//!
+//! There may be a million of them, so that the indexes name each by a small number, its place.
+//! Finding one costs the same however many there are.
+
+use std::collections::BTreeSet;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+
+use hashbrown::HashTable;
+
+use super::live::due_key;
+use crate::job::JobKey;
+use crate::record::Schedule;
+use crate::time::Timestamp;
+
+type Place = u32;
+
+/// Schedules by name, and by when they are due.
+#[derive(Debug, Default)]
+pub(super) struct Shelf {
+    /// By place.
+    schedules: Vec<Option<Arc<Schedule>>>,
+    /// Places that are free.
+    free: Vec<Place>,
+    by_name: HashTable<Place>,
+    /// The active ones.
+    due: BTreeSet<(Timestamp, Place)>,
+    hasher: RandomState,
+}
+
+impl Shelf {
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.by_name.len()
+    }
+
+    /// The schedule of this name.
+    pub(super) fn get(&self, job: &JobKey) -> Option<&Arc<Schedule>> {
+        self.at(self.find(job)?)
+    }
+
+    /// Keeps `schedule`, in the place of the one that has its name.
+    pub(super) fn put(&mut self, schedule: Arc<Schedule>) {
+        let place = self.find(&schedule.key).unwrap_or_else(|| self.give_place(&schedule.key));
+        let due = due_key(&schedule);
+        if let Some(kept) = self.schedules.get_mut(place as usize) {
+            let before = kept.replace(schedule);
+            self.move_due(place, before.and_then(|before| due_key(&before)), due);
+        }
+    }
+
+    /// Changes the schedule of this name; not its name. Answers how it is now.
+    pub(super) fn change(
+        &mut self,
+        job: &JobKey,
+        change: impl FnOnce(&mut Schedule),
+    ) -> Option<&Arc<Schedule>> {
+        let place = self.find(job)?;
+        let schedule = self.schedules.get_mut(place as usize)?.as_mut()?;
+        let before = due_key(schedule);
+        change(Arc::make_mut(schedule));
+        let due = due_key(schedule);
+        self.move_due(place, before, due);
+        self.at(place)
+    }
+
+    /// Forgets the schedule of this name.
+    pub(super) fn remove(&mut self, job: &JobKey) -> Option<Arc<Schedule>> {
+        let place = self.find(job)?;
+        let hash = self.hasher.hash_one(job);
+        let entry = self.by_name.find_entry(hash, |other| *other == place);
+        entry.ok()?.remove();
+        self.free.push(place);
+        let schedule = self.schedules.get_mut(place as usize)?.take()?;
+        self.move_due(place, due_key(&schedule), None);
+        Some(schedule)
+    }
+
+    /// When active schedules are due, and those, earliest first.
+    pub(super) fn by_due(&self) -> impl Iterator<Item = (Timestamp, &Arc<Schedule>)> {
+        self.due.iter().filter_map(|(due, place)| Some((*due, self.at(*place)?)))
+    }
+
+    fn at(&self, place: Place) -> Option<&Arc<Schedule>> {
+        self.schedules.get(place as usize)?.as_ref()
+    }
+
+    fn find(&self, job: &JobKey) -> Option<Place> {
+        let has_name = |place: &Place| self.at(*place).is_some_and(|schedule| schedule.key == *job);
+        self.by_name.find(self.hasher.hash_one(job), has_name).copied()
+    }
+
+    /// A place for a name that has none. It is empty still.
+    fn give_place(&mut self, job: &JobKey) -> Place {
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.schedules.push(None);
+            // Memory ends long before places do.
+            Place::try_from(self.schedules.len() - 1).unwrap_or(Place::MAX)
+        });
+        let (schedules, hasher) = (&self.schedules, &self.hasher);
+        // Asked for the others only, when the table grows.
+        let hash_of = |place: &Place| {
+            let schedule = schedules.get(*place as usize).and_then(Option::as_ref);
+            schedule.map_or(0, |schedule| hasher.hash_one(&schedule.key))
+        };
+        self.by_name.insert_unique(hasher.hash_one(job), place, hash_of);
+        place
+    }
+
+    fn move_due(&mut self, place: Place, from: Option<Timestamp>, to: Option<Timestamp>) {
+        if from == to {
+            return;
+        }
+        if let Some(due) = from {
+            self.due.remove(&(due, place));
+        }
+        if let Some(due) = to {
+            self.due.insert((due, place));
+        }
+    }
+}
