@@ -20,7 +20,7 @@ const BEAT: Duration = Duration::from_secs(1);
 
 impl Executor {
     /// Beats until it is aborted.
-    pub(super) async fn beat(self, adopt: mpsc::Sender<Claimed>) {
+    pub(super) async fn beat(self: Arc<Self>, adopt: mpsc::Sender<Claimed>) {
         let mut orphans = HashMap::new();
         loop {
             tokio::time::sleep(BEAT).await;

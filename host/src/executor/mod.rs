@@ -82,20 +82,22 @@ pub enum Stop {
 impl Executor {
     /// Runs until `stop` says so and everything under way has ended.
     pub async fn run(self, mut claims: mpsc::Receiver<Claimed>, mut stop: watch::Receiver<Stop>) {
+        // One pointer for all attempts: they come and go very often.
+        let executor = Arc::new(self);
         let mut attempts = JoinSet::new();
-        let mut changes = self.store.watch();
+        let mut changes = executor.store.watch();
         let (adopt, mut adopted) = mpsc::channel(MAX_ADOPTED);
-        let beat = tokio::spawn(self.clone().beat(adopt));
+        let beat = tokio::spawn(Arc::clone(&executor).beat(adopt));
         let mut drain = false;
         loop {
             if *stop.borrow_and_update() == Stop::Now {
-                self.cancel_all("the host shut down before it ended");
+                executor.cancel_all("the host shut down before it ended");
             }
             drain = drain || *stop.borrow() != Stop::No;
             if !drain {
-                self.take_queued(&mut attempts).await;
+                executor.take_queued(&mut attempts).await;
             }
-            self.status.set_running(attempts.len());
+            executor.status.set_running(attempts.len());
             if drain && attempts.is_empty() && claims.is_empty() {
                 break;
             }
@@ -104,14 +106,14 @@ impl Executor {
                     warn!(%error, "an attempt's task did not end in order");
                 },
                 Some(claimed) = claims.recv() => {
-                    self.spawn(&mut attempts, claimed);
+                    executor.spawn(&mut attempts, claimed);
                     while let Ok(claimed) = claims.try_recv() {
-                        self.spawn(&mut attempts, claimed);
+                        executor.spawn(&mut attempts, claimed);
                     }
                 }
-                Some(claimed) = adopted.recv() => self.spawn(&mut attempts, claimed),
-                () = self.news(&mut changes) => (),
-                () = self.slots.freed() => (),
+                Some(claimed) = adopted.recv() => executor.spawn(&mut attempts, claimed),
+                () = executor.news(&mut changes) => (),
+                () = executor.slots.freed() => (),
                 _ = stop.changed() => (),
                 () = tokio::time::sleep(POLL) => (),
             }
@@ -125,7 +127,7 @@ impl Executor {
     }
 
     /// Takes queued runs for the free slots.
-    async fn take_queued(&self, attempts: &mut JoinSet<()>) {
+    async fn take_queued(self: &Arc<Self>, attempts: &mut JoinSet<()>) {
         loop {
             let mut slots = self.slots.take(MAX_ACQUIRE);
             if slots.is_empty() {
@@ -154,13 +156,13 @@ impl Executor {
         }
     }
 
-    fn spawn(&self, attempts: &mut JoinSet<()>, claimed: Claimed) {
+    fn spawn(self: &Arc<Self>, attempts: &mut JoinSet<()>, claimed: Claimed) {
         let (run, fence) = (claimed.claim.run.key(), claimed.claim.fence);
         if !self.live.begin(&run, fence) {
             debug!(%run, "this attempt is under way already");
             return;
         }
-        let executor = self.clone();
+        let executor = Arc::clone(self);
         attempts.spawn(async move {
             executor.attempt(&claimed.claim).await;
             executor.live.end(&run, fence);

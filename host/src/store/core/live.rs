@@ -182,12 +182,6 @@ impl Core {
         });
     }
 
-    /// What a session gets that now holds `run`.
-    pub(super) fn claim_of(&self, run: Arc<Run>) -> Claim {
-        let schedule = self.schedules.get(&run.job_key()).map(Arc::clone);
-        Claim { fence: run.attempts.last().map_or(0, |attempt| attempt.fence), run, schedule }
-    }
-
     /// Ends a run that never started.
     pub(super) fn drop_live(
         &mut self,
@@ -331,6 +325,11 @@ pub(super) fn due_key(schedule: &Schedule) -> Option<Timestamp> {
         (None, Some(_)) => due_while_paused(schedule),
         (None, None) => schedule.due_at,
     }
+}
+
+/// What a session gets that now holds `run`, of the job `schedule`.
+pub(super) fn claim_of(run: Arc<Run>, schedule: Option<Arc<Schedule>>) -> Claim {
+    Claim { fence: run.attempts.last().map_or(0, |attempt| attempt.fence), run, schedule }
 }
 
 /// When a run is given up that has not started.

@@ -14,7 +14,8 @@ use crate::job::JobKey;
 use crate::record::Schedule;
 use crate::time::Timestamp;
 
-type Place = u32;
+/// Where a schedule stands; valid while it is there.
+pub(super) type Place = u32;
 
 /// Schedules by name, and by when they are due.
 #[derive(Debug, Default)]
@@ -43,6 +44,11 @@ impl Shelf {
     /// Keeps `schedule`, in the place of the one that has its name.
     pub(super) fn put(&mut self, schedule: Arc<Schedule>) {
         let place = self.find(&schedule.key).unwrap_or_else(|| self.give_place(&schedule.key));
+        self.put_at(place, schedule);
+    }
+
+    /// Keeps `schedule` in the place of the one there, which has its name.
+    pub(super) fn put_at(&mut self, place: Place, schedule: Arc<Schedule>) {
         let due = due_key(&schedule);
         if let Some(kept) = self.schedules.get_mut(place as usize) {
             let before = kept.replace(schedule);
@@ -82,11 +88,13 @@ impl Shelf {
         self.due.iter().filter_map(|(due, place)| Some((*due, self.at(*place)?)))
     }
 
-    fn at(&self, place: Place) -> Option<&Arc<Schedule>> {
+    /// The schedule in this place.
+    pub(super) fn at(&self, place: Place) -> Option<&Arc<Schedule>> {
         self.schedules.get(place as usize)?.as_ref()
     }
 
-    fn find(&self, job: &JobKey) -> Option<Place> {
+    /// Where the schedule of this name stands.
+    pub(super) fn find(&self, job: &JobKey) -> Option<Place> {
         let has_name = |place: &Place| self.at(*place).is_some_and(|schedule| schedule.key == *job);
         self.by_name.find(self.hasher.hash_one(job), has_name).copied()
     }
