@@ -99,7 +99,12 @@ impl Effective {
     ///
     /// Every problem, as for [`Job::from_effective`].
     pub fn job(&self, key: JobKey) -> Result<Job, Vec<Problem>> {
-        Job::from_effective(key, &self.get())
+        match self.text.get() {
+            Value::Object(difference) if self.is_difference => {
+                Job::from_difference(key, &difference)
+            }
+            whole => Job::from_effective(key, &whole),
+        }
     }
 
     /// Shares the text of `definition` where both are one: of a job that is written as it is shown.
