@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use campanile::catalog::Catalog;
 use campanile::catalog::jobs::JobCache;
@@ -32,7 +32,7 @@ use tokio::sync::{mpsc, watch};
 use crate::findings::{Aim, Findings, NO_SLACK, RATIO_SLACK};
 use crate::heap::bytes_kept;
 use crate::jobs;
-use crate::rig::noop_key;
+use crate::rig::{noop_key, thread_time};
 use crate::sample::{Sample, micros};
 
 const SIZES: [usize; 4] = [1_000, 10_000, 100_000, 1_000_000];
@@ -111,7 +111,7 @@ impl World {
         Self { size, clock, scheduler, claims, bytes }
     }
 
-    /// What a pass takes for each job that is due; the median pass.
+    /// Processor time that a pass takes for each job that is due; the median pass.
     fn time_for_one(mut self, runtime: &Runtime) -> Duration {
         let period = period(self.size);
         // Until each job was due once: the first fire of a job makes a place for its past.
@@ -121,10 +121,10 @@ impl World {
         for pass in 0..warm_up + PASSES {
             let now = first.after(SECOND * u32::try_from(pass).expect("small"));
             self.clock.set(now);
-            let start = Instant::now();
+            let start = thread_time();
             runtime.block_on(self.scheduler.pass()).expect("a pass");
             if warm_up <= pass {
-                times.push(start.elapsed());
+                times.push(thread_time().saturating_sub(start));
             }
             let ended = runtime.block_on(self.end_claimed(now));
             assert_eq!(ended, DUE, "runs in pass {pass}");
@@ -183,14 +183,14 @@ fn bare_heap(size: usize) -> Duration {
     let period = i64::from(period(size));
     let mut heap: BinaryHeap<_> =
         (0..size as i64).map(|number| Reverse((number % period, number))).collect();
-    let start = Instant::now();
+    let start = thread_time();
     let rounds = PASSES * DUE;
     for _ in 0..rounds {
         if let Some(mut first) = heap.peek_mut() {
             first.0.0 += period;
         }
     }
-    start.elapsed() / u32::try_from(rounds).expect("small")
+    thread_time().saturating_sub(start) / u32::try_from(rounds).expect("small")
 }
 
 /// Says what the weight of a job consists of, and what one weighs that is defined as no other.
