@@ -47,3 +47,33 @@ impl Common {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::core::tests::schedule;
+
+    fn with_digest(number: usize) -> Definition {
+        let def = Definition::clone(&schedule("a").def);
+        Definition { digest: number.to_string(), ..def }
+    }
+
+    #[test]
+    fn what_is_equal_is_kept_once() {
+        let mut common = Common::default();
+        let [first, second, other] = [0, 0, 1].map(|number| common.definition(with_digest(number)));
+        assert!(Arc::ptr_eq(&first, &second) && !Arc::ptr_eq(&first, &other));
+        assert_eq!(*other, with_digest(1));
+    }
+
+    #[test]
+    fn definitions_that_nobody_has_any_more_are_forgotten() {
+        let mut common = Common::default();
+        let kept = common.definition(with_digest(0));
+        for number in 1..10 * FEW {
+            common.definition(with_digest(number));
+        }
+        assert!(common.definitions.len() <= FEW, "{}", common.definitions.len());
+        assert!(Arc::ptr_eq(&kept, &common.definition(with_digest(0))));
+    }
+}

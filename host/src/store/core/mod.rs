@@ -216,3 +216,47 @@ impl Default for Core {
 fn known(sessions: &HashMap<SessionId, Holder>, id: SessionId) -> Result<&Holder> {
     sessions.get(&id).ok_or(StoreError::Fenced)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use crate::job::names::TenantId;
+    use crate::job::{History, JobKey, Source};
+    use crate::record::packed::{Effective, Packed};
+    use crate::record::{Definition, Rules, Schedule, TriggerState};
+    use crate::run::id::Uid;
+    use crate::time::Timestamp;
+
+    /// A schedule that is never due.
+    pub(super) fn schedule(name: &str) -> Schedule {
+        Schedule {
+            key: JobKey { tenant: TenantId::default_tenant(), job: name.parse().unwrap() },
+            uid: Uid::from_bits(1),
+            version: 1,
+            source: Source::Api,
+            def: Arc::new(Definition {
+                definition: Packed::default(),
+                effective: Effective::of(&serde_json::json!({"plugin": "p"})),
+                digest: String::new(),
+                config_version: 0,
+                origin: "a test".to_owned(),
+                origins: Packed::default(),
+            }),
+            cursor: None,
+            due_at: None,
+            trigger_state: TriggerState { anchor: Timestamp::from_secs(0) },
+            last_fire: None,
+            accounted_from: None,
+            pause: None,
+            parked: None,
+            max_instances: 1,
+            rules: Rules::default(),
+            failures: 0,
+            history: History { keep: 1, max_age: Duration::from_hours(1) },
+            created_at: Timestamp::from_secs(0),
+            last_run: None,
+        }
+    }
+}

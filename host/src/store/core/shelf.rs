@@ -128,3 +128,63 @@ impl Shelf {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::core::tests::schedule;
+
+    fn at(secs: i64) -> Option<Timestamp> {
+        Some(Timestamp::from_secs(secs))
+    }
+
+    fn shelf() -> Shelf {
+        let mut shelf = Shelf::default();
+        for (name, due_at) in [("a", at(3)), ("b", at(1)), ("c", None), ("d", at(2))] {
+            shelf.put(Arc::new(Schedule { due_at, ..schedule(name) }));
+        }
+        shelf
+    }
+
+    fn due(shelf: &Shelf) -> Vec<&str> {
+        shelf.by_due().map(|(_, schedule)| schedule.key.job.as_str()).collect()
+    }
+
+    #[test]
+    fn those_that_are_due_come_earliest_first_wherever_they_were_moved() {
+        let mut shelf = shelf();
+        assert_eq!(due(&shelf), ["b", "d", "a"]);
+        shelf.change(&schedule("c").key, |schedule| schedule.due_at = at(0));
+        shelf.put(Arc::new(Schedule { due_at: at(9), ..schedule("b") }));
+        assert_eq!(due(&shelf), ["c", "d", "a", "b"]);
+        shelf.change(&schedule("d").key, |schedule| schedule.parked = Some("gone".to_owned()));
+        assert_eq!((due(&shelf), shelf.len()), (vec!["c", "a", "b"], 4));
+    }
+
+    #[test]
+    fn a_place_is_used_again_and_no_name_is_mixed_up() {
+        let mut shelf = shelf();
+        let places = shelf.schedules.len();
+        for name in ["b", "c"] {
+            assert!(shelf.remove(&schedule(name).key).is_some());
+            assert!(shelf.remove(&schedule(name).key).is_none());
+        }
+        for name in ["e", "f"] {
+            shelf.put(Arc::new(Schedule { due_at: at(5), ..schedule(name) }));
+        }
+        assert_eq!((shelf.len(), shelf.schedules.len()), (4, places));
+        for (name, is_there) in [("a", true), ("b", false), ("c", false), ("e", true), ("f", true)]
+        {
+            let found = shelf.get(&schedule(name).key).map(|found| found.key.job.as_str());
+            assert_eq!(found, is_there.then_some(name));
+        }
+    }
+
+    #[test]
+    fn very_many_are_all_found() {
+        let mut shelf = Shelf::default();
+        let names: Vec<String> = (0..5_000).map(|number| format!("job-{number}")).collect();
+        names.iter().for_each(|name| shelf.put(Arc::new(schedule(name))));
+        assert!(names.iter().all(|name| shelf.get(&schedule(name).key).is_some()));
+    }
+}
