@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use crate::catalog::Catalog;
@@ -32,7 +33,7 @@ use crate::store::Store;
 use live::Live;
 use slots::{Slot, Slots};
 
-/// How long the executor waits at most before it looks for work again.
+/// How long the executor waits at most before it looks for work that nobody told it of.
 const POLL: Duration = Duration::from_secs(1);
 /// Runs that are adopted and not yet started, at most.
 const MAX_ADOPTED: usize = 64;
@@ -89,13 +90,18 @@ impl Executor {
         let (adopt, mut adopted) = mpsc::channel(MAX_ADOPTED);
         let beat = tokio::spawn(Arc::clone(&executor).beat(adopt));
         let mut drain = false;
+        // Whether runs may be queued: each look costs the store a step.
+        let mut may_be_more = true;
+        let look = tokio::time::sleep(POLL);
+        tokio::pin!(look);
         loop {
             if *stop.borrow_and_update() == Stop::Now {
                 executor.cancel_all("the host shut down before it ended");
             }
             drain = drain || *stop.borrow() != Stop::No;
-            if !drain {
-                executor.take_queued(&mut attempts).await;
+            if may_be_more && !drain {
+                may_be_more = executor.take_queued(&mut attempts).await;
+                look.as_mut().reset(Instant::now() + POLL);
             }
             executor.status.set_running(attempts.len());
             if drain && attempts.is_empty() && claims.is_empty() {
@@ -112,10 +118,13 @@ impl Executor {
                     }
                 }
                 Some(claimed) = adopted.recv() => executor.spawn(&mut attempts, claimed),
-                () = executor.news(&mut changes) => (),
-                () = executor.slots.freed() => (),
+                () = executor.news(&mut changes) => may_be_more = true,
+                () = executor.slots.freed(), if may_be_more => (),
                 _ = stop.changed() => (),
-                () = tokio::time::sleep(POLL) => (),
+                () = &mut look => {
+                    may_be_more = true;
+                    look.as_mut().reset(Instant::now() + POLL);
+                }
             }
             while let Some(ended) = attempts.try_join_next() {
                 if let Err(error) = ended {
@@ -126,12 +135,12 @@ impl Executor {
         beat.abort();
     }
 
-    /// Takes queued runs for the free slots.
-    async fn take_queued(self: &Arc<Self>, attempts: &mut JoinSet<()>) {
+    /// Takes queued runs for the free slots. Answers whether there may be more of them.
+    async fn take_queued(self: &Arc<Self>, attempts: &mut JoinSet<()>) -> bool {
         loop {
             let mut slots = self.slots.take(MAX_ACQUIRE);
             if slots.is_empty() {
-                return;
+                return true;
             }
             let classes = self.catalog.borrow().classes();
             let want = Acquire { slots: slots.len(), classes };
@@ -151,7 +160,7 @@ impl Executor {
             }
             Slots::put_back(slots);
             if idle {
-                return;
+                return false;
             }
         }
     }
