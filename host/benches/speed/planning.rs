@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use campanile::catalog::Catalog;
 use campanile::catalog::jobs::JobCache;
@@ -17,8 +17,9 @@ use campanile::executor::slots::Slots;
 use campanile::job::names::QueueName;
 use campanile::lease::cell::SessionCell;
 use campanile::record::Schedule;
+use campanile::record::packed::{Effective, Packed};
 use campanile::record::query::{JobFilter, Page};
-use campanile::record::step::AttemptEnd;
+use campanile::record::step::{AttemptEnd, NewSchedule};
 use campanile::run::outcome::{Outcome, Usage};
 use campanile::scheduler::Scheduler;
 use campanile::scheduler::wake::Wake;
@@ -26,13 +27,14 @@ use campanile::status::Status;
 use campanile::store::Store;
 use campanile::store::embedded::EmbeddedStore;
 use campanile::time::Timestamp;
+use serde_json::Value;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 
 use crate::findings::{Aim, Findings, NO_SLACK, RATIO_SLACK};
 use crate::heap::bytes_kept;
 use crate::jobs;
-use crate::rig::noop_key;
+use crate::rig::{noop_key, thread_time};
 use crate::sample::{Sample, micros};
 
 const SIZES: [usize; 4] = [1_000, 10_000, 100_000, 1_000_000];
@@ -40,8 +42,6 @@ const SIZES: [usize; 4] = [1_000, 10_000, 100_000, 1_000_000];
 const DUE: usize = 1_000;
 /// Passes that are measured.
 const PASSES: usize = 100;
-/// Passes before them at most: each job was due once, or the cache of parsed jobs is full.
-const MOST_WARM_UP: usize = 200;
 const SECOND: Duration = Duration::from_secs(1);
 /// The start of 2026.
 const START: Timestamp = Timestamp::from_secs(1_767_225_600);
@@ -114,19 +114,20 @@ impl World {
         Self { size, clock, scheduler, claims, bytes }
     }
 
-    /// What a pass takes for each job that is due; the median pass.
+    /// Processor time that a pass takes for each job that is due; the median pass.
     fn time_for_one(mut self, runtime: &Runtime) -> Duration {
         let period = period(self.size);
-        let warm_up = usize::try_from(period).expect("small").min(MOST_WARM_UP);
+        // Until each job was due once: the first fire of a job makes a place for its past.
+        let warm_up = usize::try_from(period).expect("small");
         let first = START.after(SECOND * period);
         let mut times = Vec::with_capacity(PASSES);
         for pass in 0..warm_up + PASSES {
             let now = first.after(SECOND * u32::try_from(pass).expect("small"));
             self.clock.set(now);
-            let start = Instant::now();
+            let start = thread_time();
             runtime.block_on(self.scheduler.pass()).expect("a pass");
             if warm_up <= pass {
-                times.push(start.elapsed());
+                times.push(thread_time().saturating_sub(start));
             }
             let ended = runtime.block_on(self.end_claimed(now));
             assert_eq!(ended, DUE, "runs in pass {pass}");
@@ -153,11 +154,18 @@ fn period(size: usize) -> u32 {
 }
 
 async fn fill(store: &dyn Store, size: usize) {
+    jobs::put(store, copies(&pattern(size), size), START).await;
+}
+
+fn pattern(size: usize) -> NewSchedule {
+    jobs::pattern(&format!("trigger = \"every {}s\"", period(size)), START)
+}
+
+/// So many jobs, of which [`DUE`] are due in each second.
+fn copies(pattern: &NewSchedule, size: usize) -> impl Iterator<Item = NewSchedule> {
     let period = period(size);
-    let pattern = jobs::pattern(&format!("trigger = \"every {period}s\""), START);
-    let later = |number: usize| SECOND * (u32::try_from(number).expect("small") % period);
-    let copies = (0..size).map(|number| jobs::copy(&pattern, number, later(number)));
-    jobs::put(store, copies, START).await;
+    let later = move |number: usize| SECOND * (u32::try_from(number).expect("small") % period);
+    (0..size).map(move |number| jobs::copy(pattern, number, later(number)))
 }
 
 fn success() -> AttemptEnd {
@@ -178,33 +186,39 @@ fn bare_heap(size: usize) -> Duration {
     let period = i64::from(period(size));
     let mut heap: BinaryHeap<_> =
         (0..size as i64).map(|number| Reverse((number % period, number))).collect();
-    let start = Instant::now();
+    let start = thread_time();
     let rounds = PASSES * DUE;
     for _ in 0..rounds {
         if let Some(mut first) = heap.peek_mut() {
             first.0.0 += period;
         }
     }
-    start.elapsed() / u32::try_from(rounds).expect("small")
+    thread_time().saturating_sub(start) / u32::try_from(rounds).expect("small")
 }
 
-/// Says what the weight of a job consists of.
+/// Says what the weight of a job consists of, and what one weighs that is defined as no other.
 fn weigh_parts(runtime: &Runtime, findings: &Findings, whole: f64) {
+    let record = size_of::<Schedule>() as f64;
+    findings.figure("  its schedule: cursor, policy, last run", record, "bytes");
+    findings.figure("  its name, and its places in indexes", whole - record, "bytes");
     let store = EmbeddedStore::memory();
-    runtime.block_on(fill(&store, DUE));
+    let pattern = pattern(SIZES[1]);
+    let with_args = copies(&pattern, SIZES[1]).enumerate().map(|(number, mut new)| {
+        let with_args = |value: Value| {
+            let Value::Object(mut entries) = value else { unreachable!("a job is a table") };
+            entries.insert("args".to_owned(), number.into());
+            Value::Object(entries)
+        };
+        new.def.definition = Packed::of(&with_args(new.def.definition.get()));
+        new.def.effective = Effective::of(&with_args(new.def.effective.get()));
+        new.def.digest = format!("sha256:{number:064x}");
+        new
+    });
+    let ((), bytes) = bytes_kept(|| runtime.block_on(jobs::put(&store, with_args, START)));
+    let own = bytes as f64 / SIZES[1] as f64;
+    findings.figure("the same with arguments that no other job has", own, "bytes");
     let page = Page { limit: DUE, cursor: None };
     let listed = runtime.block_on(store.list(JobFilter::default(), page)).expect("a list");
-    let mean = |part: fn(&Schedule)| {
-        let ((), bytes) = bytes_kept(|| listed.items.iter().for_each(part));
-        bytes as f64 / listed.items.len() as f64
-    };
-    // Leaked, so that it stays allocated while it is counted.
-    let text = listed.items.first().map_or(0, |schedule| schedule.def.effective.to_string().len());
-    let written = mean(|schedule| std::mem::forget(schedule.def.definition.clone()));
-    let effective = mean(|schedule| std::mem::forget(schedule.def.effective.clone()));
-    let definition = mean(|schedule| std::mem::forget(schedule.def.as_ref().clone()));
-    let def = size_of::<campanile::record::Definition>() as f64;
-    let record = size_of::<Schedule>() as f64;
     let cache = JobCache::default();
     let ((), parsed) = bytes_kept(|| {
         for schedule in &listed.items {
@@ -212,24 +226,7 @@ fn weigh_parts(runtime: &Runtime, findings: &Findings, whole: f64) {
         }
     });
     let parsed = parsed as f64 / listed.items.len() as f64;
-    findings.figure(
-        &format!("  its definition as it works, a tree of JSON ({text} as text)"),
-        effective,
-        "bytes",
-    );
-    findings.figure("  its definition as it was written", written, "bytes");
-    findings.figure(
-        "  digest, origins, the record of all these",
-        definition - effective - written + def,
-        "bytes",
-    );
-    findings.figure("  its schedule: cursor, policy, last run", record, "bytes");
-    findings.figure(
-        "  names, and its places in indexes",
-        whole - definition - def - record,
-        "bytes",
-    );
-    findings.figure("beside the store, once it was due: the parsed job", parsed, "bytes");
+    findings.figure("  beside the store, once it was due: what is parsed", parsed, "bytes");
 }
 
 /// What the system says is free, in bytes.

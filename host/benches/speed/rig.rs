@@ -212,7 +212,16 @@ fn catalog(rig: &Rig) -> Catalog {
 
 /// What this process has used of all processors.
 fn processor_time() -> Duration {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
+    read(ClockId::ProcessCPUTime)
+}
+
+/// What this thread has used of a processor: what others use meanwhile does not count.
+pub fn thread_time() -> Duration {
+    read(ClockId::ThreadCPUTime)
+}
+
+fn read(clock: ClockId) -> Duration {
+    let time = clock_gettime(clock);
     let (secs, nanos) = (u64::try_from(time.tv_sec), u32::try_from(time.tv_nsec));
     Duration::new(secs.unwrap_or_default(), nanos.unwrap_or_default())
 }

@@ -177,7 +177,10 @@ async fn put(
         let resolved = match (&said, &there) {
             (Said::Whole(definition), _) => resolved(app, &key, definition),
             (Said::Keys(changes), Some(schedule)) => {
-                let before = schedule.def.definition.as_object().cloned().unwrap_or_default();
+                let before = match schedule.def.definition.get() {
+                    Value::Object(entries) => entries,
+                    _ => Entries::new(),
+                };
                 resolved(app, &key, &change(&before, changes))
             }
             (Said::Keys(_), None) => {

@@ -104,11 +104,9 @@ async fn of_run(app: &App, seen: &mut Seen, key: &RunKey) -> Result<Vec<Event>> 
     let mut events = seen.run(&run);
     if run.state == RunState::Done && run.cause == Cause::Schedule {
         let schedule = app.context.store.get(&run.job_key()).await?;
-        let has_trigger =
-            |effective: &Value| effective.get("trigger").is_some_and(|it| !it.is_null());
         let was_last = schedule.is_some_and(|schedule| {
             schedule.cursor.is_none()
-                && has_trigger(&schedule.def.effective)
+                && !schedule.def.effective.trigger().is_null()
                 && schedule.last_run.is_some_and(|last| last.run == run.id)
         });
         if was_last && !events.is_empty() {

@@ -1,7 +1,6 @@
 //! Jobs: listed, shown, what they will do and did.
 
 use std::iter::successors;
-use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
@@ -143,7 +142,7 @@ pub async fn find(app: &App, tenant: TenantId, name: &str) -> Result<Schedule, A
 }
 
 /// The job as a value. A definition that this host can't read is not its reader's fault.
-pub fn usable(app: &App, schedule: &Schedule) -> Result<Arc<Job>, ApiError> {
+pub fn usable(app: &App, schedule: &Schedule) -> Result<Job, ApiError> {
     app.context.jobs.get(schedule).map_err(|error| {
         ApiError::new(
             Kind::Unusable,

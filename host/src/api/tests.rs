@@ -17,6 +17,7 @@ use crate::job::names::QueueName;
 use crate::job::names::TenantId;
 use crate::job::{History, JobKey, PluginKey, Source};
 use crate::record::HostInfo;
+use crate::record::packed::{Effective, Packed};
 use crate::record::step::{Acquire, AttemptEnd, Claim, Conflict, NewSchedule};
 use crate::record::{Definition, Session, TriggerState};
 use crate::run::outcome::{Outcome, Usage};
@@ -88,8 +89,8 @@ impl Served {
             key: key(job),
             source: Source::File,
             def: Definition {
-                definition: effective.clone(),
-                effective,
+                definition: Packed::of(&effective),
+                effective: Effective::of(&effective),
                 digest: String::new(),
                 config_version: 1,
                 origin: "host.toml".to_owned(),

@@ -133,7 +133,7 @@ impl Executor {
         })
     }
 
-    fn job(&self, claim: &Claim) -> Result<Arc<Job>, Obstacle> {
+    fn job(&self, claim: &Claim) -> Result<Job, Obstacle> {
         let Some(schedule) = &claim.schedule else {
             return Err(Obstacle {
                 outcome: Outcome::Cancelled,

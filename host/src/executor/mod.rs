@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use crate::catalog::Catalog;
@@ -35,7 +36,7 @@ use crate::store::Store;
 use live::Live;
 use slots::{Slot, Slots};
 
-/// How long the executor waits at most before it looks for work again.
+/// How long the executor waits at most before it looks for work that nobody told it of.
 const POLL: Duration = Duration::from_secs(1);
 
 /// What a host's executor needs. Its fields are its whole surface.
@@ -87,21 +88,28 @@ pub enum Stop {
 impl Executor {
     /// Runs until `stop` says so and everything under way has ended.
     pub async fn run(self, mut claims: mpsc::Receiver<Claimed>, mut stop: watch::Receiver<Stop>) {
+        // One pointer for all attempts: they come and go very often.
+        let executor = Arc::new(self);
         let mut attempts = JoinSet::new();
-        let mut changes = self.store.watch();
+        let mut changes = executor.store.watch();
         let mut drain = false;
+        // Whether runs may be queued: each look costs the store a step.
+        let mut may_be_more = true;
+        let look = tokio::time::sleep(POLL);
+        tokio::pin!(look);
         loop {
             if *stop.borrow_and_update() == Stop::Now {
-                self.cancel_all("the host shut down before it ended");
+                executor.cancel_all("the host shut down before it ended");
             }
             if !drain && *stop.borrow() != Stop::No {
                 drain = true;
                 leave_unstarted(&mut claims);
             }
-            if !drain {
-                self.take_queued(&mut attempts, &stop).await;
+            if may_be_more && !drain {
+                may_be_more = executor.take_queued(&mut attempts, &stop).await;
+                look.as_mut().reset(Instant::now() + POLL);
             }
-            self.status.set_running(attempts.len());
+            executor.status.set_running(attempts.len());
             if drain && attempts.is_empty() {
                 break;
             }
@@ -110,15 +118,18 @@ impl Executor {
                     warn!(%error, "an attempt's task did not end in order");
                 },
                 Some(claimed) = claims.recv(), if !drain => {
-                    self.spawn(&mut attempts, claimed, &stop);
+                    executor.spawn(&mut attempts, claimed, &stop);
                     while let Ok(claimed) = claims.try_recv() {
-                        self.spawn(&mut attempts, claimed, &stop);
+                        executor.spawn(&mut attempts, claimed, &stop);
                     }
                 }
-                () = self.news(&mut changes) => (),
-                () = self.slots.freed() => (),
+                () = executor.news(&mut changes) => may_be_more = true,
+                () = executor.slots.freed(), if may_be_more => (),
                 _ = stop.changed() => (),
-                () = tokio::time::sleep(POLL) => (),
+                () = &mut look => {
+                    may_be_more = true;
+                    look.as_mut().reset(Instant::now() + POLL);
+                }
             }
             while let Some(ended) = attempts.try_join_next() {
                 if let Err(error) = ended {
@@ -128,16 +139,20 @@ impl Executor {
         }
     }
 
-    /// Takes queued runs for the free slots.
-    async fn take_queued(&self, attempts: &mut JoinSet<()>, stop: &watch::Receiver<Stop>) {
+    /// Takes queued runs for the free slots. Answers whether there may be more of them.
+    async fn take_queued(
+        self: &Arc<Self>,
+        attempts: &mut JoinSet<()>,
+        stop: &watch::Receiver<Stop>,
+    ) -> bool {
         loop {
             let held = self.session.current();
             if !held.lease.holds() {
-                return;
+                return true;
             }
             let mut slots = self.slots.take(MAX_ACQUIRE);
             if slots.is_empty() {
-                return;
+                return true;
             }
             let classes = self.catalog.borrow().classes();
             let queues = Arc::clone(&self.queues);
@@ -161,12 +176,17 @@ impl Executor {
             }
             Slots::put_back(slots);
             if idle {
-                return;
+                return false;
             }
         }
     }
 
-    fn spawn(&self, attempts: &mut JoinSet<()>, claimed: Claimed, stop: &watch::Receiver<Stop>) {
+    fn spawn(
+        self: &Arc<Self>,
+        attempts: &mut JoinSet<()>,
+        claimed: Claimed,
+        stop: &watch::Receiver<Stop>,
+    ) {
         let (run, fence) = (claimed.claim.run.key(), claimed.claim.fence);
         if claimed.held.lease.is_over() {
             debug!(%run, "was claimed by a session that is over");
@@ -176,7 +196,7 @@ impl Executor {
             debug!(%run, "this attempt is under way already");
             return;
         }
-        let (executor, stop) = (self.clone(), stop.clone());
+        let (executor, stop) = (Arc::clone(self), stop.clone());
         attempts.spawn(async move {
             executor.attempt(&claimed, stop).await;
             executor.live.end(&run, fence);

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -96,6 +97,9 @@ pub struct Merged {
     pub origins: BTreeMap<String, Origin>,
 }
 
+/// [`built_in`], made once.
+static BUILT_IN: LazyLock<Entries> = LazyLock::new(built_in);
+
 /// What stands where nobody wrote anything.
 pub fn built_in() -> Entries {
     let limits = json!({
@@ -130,6 +134,42 @@ pub fn built_in() -> Entries {
         ("capabilities", json!({"dirs": [], "tcp": []})),
     ];
     values.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+/// What of `entries` is not as it is built in, with the same tables merged by key.
+/// [`over_built_in`] makes it whole again.
+pub fn difference(entries: &Entries) -> Entries {
+    let is_own = |below: &Entries, key: &String, value: &Value| below.get(key) != Some(value);
+    let own = entries.iter().filter(|(key, value)| is_own(&BUILT_IN, key, value));
+    let reduced = own.map(|(key, value)| match (BUILT_IN.get(key), value) {
+        (Some(Value::Object(below)), Value::Object(above))
+            if MERGED_BY_KEY.contains(&key.as_str()) =>
+        {
+            let parts = above.iter().filter(|(part, value)| is_own(below, part, value));
+            let parts = parts.map(|(part, value)| (part.clone(), value.clone()));
+            (key.clone(), Value::Object(parts.collect()))
+        }
+        _ => (key.clone(), value.clone()),
+    });
+    reduced.collect()
+}
+
+/// The built-in values with those of `difference` over them.
+pub fn over_built_in(difference: &Entries) -> Entries {
+    let mut entries = BUILT_IN.clone();
+    for (key, value) in difference {
+        match (entries.get_mut(key), value) {
+            (Some(Value::Object(below)), Value::Object(above))
+                if MERGED_BY_KEY.contains(&key.as_str()) =>
+            {
+                below.extend(above.clone());
+            }
+            _ => {
+                entries.insert(key.clone(), value.clone());
+            }
+        }
+    }
+    entries
 }
 
 /// Lays `layers`, lowest first, over the built-in values.

@@ -11,7 +11,9 @@ pub mod tcp;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU32;
+use std::ops::Deref;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -53,10 +55,28 @@ impl fmt::Display for PluginKey {
 }
 
 /// A checked job with every default filled in and every limit clamped.
+///
+/// All but its name is behind one pointer, since jobs may be defined alike and there may be very
+/// many of them: cheap to clone, and read as if it were all here.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Job {
     /// Its name.
     pub key: JobKey,
+    /// The rest of it.
+    pub spec: Arc<JobSpec>,
+}
+
+impl Deref for Job {
+    type Target = JobSpec;
+
+    fn deref(&self) -> &JobSpec {
+        &self.spec
+    }
+}
+
+/// A job without its name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JobSpec {
     /// The plugin that is run.
     pub plugin: PluginName,
     /// Which of the plugin's handlers.

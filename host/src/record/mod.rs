@@ -2,6 +2,7 @@
 //!
 //! The rules of `schedule` decide in these words; `store` keeps them. Nothing here waits or decides.
 
+pub mod packed;
 pub mod query;
 pub mod step;
 
@@ -16,6 +17,7 @@ use crate::job::names::QueueName;
 use crate::job::{History, JobKey, Overlap, Policy, Source};
 use crate::run::id::{SessionId, Uid};
 use crate::time::Timestamp;
+use packed::{Effective, Packed};
 
 /// What a store is and survives.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -198,12 +200,12 @@ impl Default for Rules {
 }
 
 /// The three texts of a job.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Definition {
     /// What its owner wrote.
-    pub definition: Value,
+    pub definition: Packed<Value>,
     /// With every layer merged, defaults filled in and limits clamped.
-    pub effective: Value,
+    pub effective: Effective,
     /// Digest of `definition` and all that was merged into it.
     pub digest: String,
     /// Of two hosts' definitions the higher wins.
@@ -213,7 +215,7 @@ pub struct Definition {
     /// Who gave each effective value that is not built in, by dotted key, for people. Empty in what
     /// an older host wrote.
     #[serde(default)]
-    pub origins: BTreeMap<String, String>,
+    pub origins: Packed<BTreeMap<String, String>>,
 }
 
 /// What a trigger remembers between fires.

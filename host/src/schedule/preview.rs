@@ -99,7 +99,7 @@ fn changes(old: &Schedule, new: &NewSchedule) -> Vec<Change> {
         let (old, new) = (json!(old.source), json!(new.source));
         changes.push(Change { key: "source".to_owned(), old, new });
     }
-    compare("", &old.def.effective, &new.def.effective, &mut changes);
+    compare("", &old.def.effective.get(), &new.def.effective.get(), &mut changes);
     changes
 }
 

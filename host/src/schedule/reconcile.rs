@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::resolve::Resolved;
 use crate::job::{Job, JobKey, Source};
+use crate::record::packed::{Effective, Packed};
 use crate::record::step::{NewSchedule, Patch};
 use crate::record::{Definition, Rules, Schedule, TriggerState};
 use crate::time::Timestamp;
@@ -164,12 +165,11 @@ pub enum JobState {
 
 /// How a job is shown. Parked counts before paused, and both before finished.
 pub fn state(schedule: &Schedule) -> JobState {
-    let has_trigger = schedule.def.effective.get("trigger").is_some_and(|it| !it.is_null());
     if schedule.parked.is_some() {
         JobState::Parked
     } else if schedule.pause.is_some() {
         JobState::Paused
-    } else if has_trigger && schedule.cursor.is_none() {
+    } else if schedule.cursor.is_none() && !schedule.def.effective.trigger().is_null() {
         JobState::Finished
     } else {
         JobState::Active
@@ -223,9 +223,11 @@ impl Reconciliation {
         let unchanged = same_source && schedule.def.digest == resolved.digest;
         // The digest does not tell which layer gave a value. Of hosts that share a store each has
         // layers of its own, and none would ever be content.
-        let well_told = shared || resolved.incomplete || schedule.def.origins == resolved.origins;
-        let waits_for_a_layer =
-            same_source && resolved.incomplete && schedule.def.definition == resolved.definition;
+        let well_told =
+            shared || resolved.incomplete || schedule.def.origins.get() == resolved.origins;
+        let waits_for_a_layer = same_source
+            && resolved.incomplete
+            && schedule.def.definition.get() == resolved.definition;
         let undeclared = schedule.parked.as_deref() == Some(UNDECLARED);
         let job = &schedule.key;
         match schedule.source {
@@ -256,8 +258,7 @@ impl Reconciliation {
         now: Timestamp,
     ) {
         let expect = schedule.version;
-        let same_trigger =
-            schedule.def.effective.get("trigger") == resolved.effective.get("trigger");
+        let same_trigger = schedule.def.effective.trigger() == resolved.effective["trigger"];
         if same_trigger && !undeclared {
             let schedule = NewSchedule {
                 due_at: schedule.due_at,
@@ -343,12 +344,12 @@ fn new_schedule(resolved: &Resolved, cursor: Option<Timestamp>, anchor: Timestam
         key: resolved.job.key.clone(),
         source: resolved.source,
         def: Definition {
-            definition: resolved.definition.clone(),
-            effective: resolved.effective.clone(),
+            definition: Packed::of(&resolved.definition),
+            effective: Effective::of(&resolved.effective),
             digest: resolved.digest.clone(),
             config_version: resolved.config_version,
             origin: resolved.origin.clone(),
-            origins: resolved.origins.clone(),
+            origins: Packed::of(&resolved.origins),
         },
         cursor,
         due_at: cursor.map(|cursor| resolved.job.due_at(anchor, cursor)),

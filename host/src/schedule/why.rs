@@ -179,11 +179,12 @@ impl Facts<'_> {
 mod tests {
     use std::sync::Arc;
 
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
     use crate::job::names::TenantId;
-    use crate::job::{History, Job, JobKey, Source};
+    use crate::job::{History, JobKey, Source};
+    use crate::record::packed::{Effective, Packed};
     use crate::record::{Definition, Pause, Rules, TriggerState};
     use crate::run::Verdict;
     use crate::run::id::Uid;
@@ -201,8 +202,8 @@ mod tests {
             version: 1,
             source: Source::Api,
             def: Arc::new(Definition {
-                definition: Value::Null,
-                effective,
+                definition: Packed::default(),
+                effective: Effective::of(&effective),
                 digest: String::new(),
                 config_version: 0,
                 origin: "api".into(),
@@ -235,7 +236,7 @@ mod tests {
         entry: Option<&LedgerItem>,
         older: bool,
     ) -> Standing {
-        let job = Job::from_effective(schedule.key.clone(), &schedule.def.effective).unwrap();
+        let job = schedule.def.effective.job(schedule.key.clone()).unwrap();
         let trigger = job.trigger.as_ref();
         let facts = Facts { schedule, trigger, entry, older, run: None, scheduler_paused: false };
         facts.standing(utc(at), utc(now))

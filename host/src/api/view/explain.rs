@@ -34,7 +34,7 @@ pub struct ExplainItem {
 impl ExplainView {
     /// What is shown of a schedule.
     pub fn of(schedule: &Schedule) -> Self {
-        let (effective, origins) = (&schedule.def.effective, &schedule.def.origins);
+        let (effective, origins) = (schedule.def.effective.get(), schedule.def.origins.get());
         let mut items = Vec::new();
         for (key, value) in effective.as_object().into_iter().flatten() {
             // Of a table that was taken whole, parts may have an origin of their own.
@@ -42,9 +42,9 @@ impl ExplainView {
             let parts = parts.map(|(part, value)| (join(key, part), value));
             let parts = parts.filter(|(path, _)| by_key(key) || origins.contains_key(path));
             if !by_key(key) || value.as_object().is_none_or(Map::is_empty) {
-                items.push(item(key.clone(), value, origins));
+                items.push(item(key.clone(), value, &origins));
             }
-            items.extend(parts.map(|(path, value)| item(path, value, origins)));
+            items.extend(parts.map(|(path, value)| item(path, value, &origins)));
         }
         Self { id: schedule.key.job.clone(), items }
     }

@@ -80,8 +80,8 @@ impl JobView {
             reason: reason(schedule, state),
             next_fire_time: schedule.cursor.filter(|_| state == JobState::Active),
             last_run: schedule.last_run.as_ref().map(LastRunView::of),
-            definition: schedule.def.definition.clone(),
-            effective: schedule.def.effective.clone(),
+            definition: schedule.def.definition.get(),
+            effective: schedule.def.effective.get(),
         }
     }
 }

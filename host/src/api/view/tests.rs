@@ -18,6 +18,7 @@ use crate::catalog::{Entry, State};
 use crate::job::names::TenantId;
 use crate::job::{Delivery, History, JobKey, PluginKey, Source};
 use crate::plugin::{About, Handler};
+use crate::record::packed::{Effective, Packed};
 use crate::record::query::LedgerItem;
 use crate::record::{
     Definition, HostInfo, HostRecord, LastRun, Pause, Role, Schedule, Session, TriggerState,
@@ -50,8 +51,12 @@ fn schedule() -> Schedule {
         version: 3,
         source: Source::File,
         def: Arc::new(Definition {
-            definition: json!({"plugin": "report", "trigger": {"type": "cron", "hour": 2}}),
-            effective: json!({"plugin": "report", "handler": "run", "trigger": trigger}),
+            definition: Packed::of(
+                &json!({"plugin": "report", "trigger": {"type": "cron", "hour": 2}}),
+            ),
+            effective: Effective::of(
+                &json!({"plugin": "report", "handler": "run", "trigger": trigger}),
+            ),
             digest: "d".to_owned(),
             config_version: 1,
             origin: "host.toml".to_owned(),
@@ -196,8 +201,11 @@ fn a_job_is_explained_value_by_value() {
         ("limits.timeout", "executor.caps.timeout (file wanted \"90m\")"),
     ];
     let origins = origins.map(|(key, origin)| (key.to_owned(), origin.to_owned()));
-    let def =
-        Definition { effective, origins: origins.into(), ..Definition::clone(&schedule().def) };
+    let def = Definition {
+        effective: Effective::of(&effective),
+        origins: Packed::of(&origins.into()),
+        ..Definition::clone(&schedule().def)
+    };
     check("explain", &ExplainView::of(&Schedule { def: Arc::new(def), ..schedule() }));
     // An older host noted nothing.
     let view = ExplainView::of(&schedule());

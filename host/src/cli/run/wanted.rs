@@ -146,7 +146,7 @@ mod tests {
             job(&parsed(&["--timeout", "5s", "--fuel", "2M", "--dir", "data:/data:rw"]), &handler);
         let job = job.unwrap();
         assert_eq!(job.key.job.as_str(), "report");
-        assert_eq!((job.trigger, job.args), (None, json!(1)));
+        assert_eq!((&job.trigger, &job.args), (&None, &json!(1)));
         assert_eq!(job.limits.timeout, Duration::from_secs(5));
         assert_eq!((job.limits.memory, job.limits.fuel), (32 << 20, Some(2_000_000)));
         let dir = &job.capabilities.dirs[0];

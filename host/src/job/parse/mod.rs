@@ -15,6 +15,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::path::Path;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use chrono_tz::Tz;
@@ -22,7 +23,7 @@ use serde_json::Value;
 
 use super::merge::{self, Layer};
 use super::names::{HandlerName, PluginName, QueueName};
-use super::{Capabilities, Coalesce, Delivery, Job, JobKey, Overlap, Policy};
+use super::{Capabilities, Coalesce, Delivery, Job, JobKey, JobSpec, Overlap, Policy};
 use crate::problem::Problem;
 use crate::table::value::{choice, list, name, shown, texts, whole};
 use crate::table::{Entries, Table, unit};
@@ -71,6 +72,12 @@ pub struct Place<'a> {
     pub zone: Tz,
 }
 
+/// Where a job stands that is written out whole: it has no relative paths, and its trigger names
+/// its zone.
+fn anywhere() -> Place<'static> {
+    Place { base_dir: Path::new("/"), zone: Tz::UTC }
+}
+
 /// Finds all that is wrong with one layer, without what the other layers say.
 pub fn check(entries: &Entries, layer: Layer, path: &str, place: Place<'_>) -> Vec<Problem> {
     read(entries, layer, path, place).1
@@ -87,8 +94,19 @@ pub fn job(
     path: &str,
     place: Place<'_>,
 ) -> Result<Job, Vec<Problem>> {
-    let (draft, mut problems) = read(merged, Layer::BuiltIn, path, place);
-    if !merged.contains_key("plugin") {
+    let (draft, problems) = read(merged, Layer::BuiltIn, path, place);
+    finish(key, draft, problems, merged.contains_key("plugin"), path)
+}
+
+/// The job of all that is said, unless something is wrong with it.
+fn finish(
+    key: JobKey,
+    draft: Draft,
+    mut problems: Vec<Problem>,
+    names_plugin: bool,
+    path: &str,
+) -> Result<Job, Vec<Problem>> {
+    if !names_plugin {
         problems.push(Problem::new(path, NO_PLUGIN));
     }
     match draft.finish(key) {
@@ -116,15 +134,28 @@ impl Job {
         let Value::Object(entries) = effective else {
             return Err(vec![Problem::new("", format!("no job: {}", shown(effective)))]);
         };
-        let place = Place { base_dir: Path::new("/"), zone: Tz::UTC };
         // Nearly always it is whole, and merging takes twice as long as reading.
-        if let Ok(job) = job(key.clone(), entries, "", place) {
+        if let Ok(job) = job(key.clone(), entries, "", anywhere()) {
             return Ok(job);
         }
         let merged = merge::merge(&[(Layer::BuiltIn, entries)]).entries;
-        job(key, &merged, "", place)
+        job(key, &merged, "", anywhere())
+    }
+
+    /// The same job, of what [`merge::difference`] leaves of such a text.
+    ///
+    /// # Errors
+    ///
+    /// As for [`from_effective`](Self::from_effective).
+    pub fn from_difference(key: JobKey, difference: &Entries) -> Result<Self, Vec<Problem>> {
+        let (draft, problems) = read(difference, Layer::BuiltIn, "", anywhere());
+        finish(key, draft.over(&BUILT_IN), problems, difference.contains_key("plugin"), "")
     }
 }
+
+/// What is built in, read once.
+static BUILT_IN: LazyLock<Draft> =
+    LazyLock::new(|| read(&merge::built_in(), Layer::BuiltIn, "", anywhere()).0);
 
 /// What one layer, or all of them, says about each key; `None` where it says nothing, or nothing
 /// that can be understood.
@@ -194,10 +225,38 @@ fn read(entries: &Entries, layer: Layer, path: &str, place: Place<'_>) -> (Draft
 }
 
 impl Draft {
+    /// What this says, and where it says nothing what `below` says.
+    fn over(self, below: &Self) -> Self {
+        Self {
+            plugin: self.plugin.or_else(|| below.plugin.clone()),
+            handler: self.handler.or_else(|| below.handler.clone()),
+            trigger: self.trigger.or_else(|| below.trigger.clone()),
+            args: self.args.or_else(|| below.args.clone()),
+            config: self.config.or_else(|| below.config.clone()),
+            tags: self.tags.or_else(|| below.tags.clone()),
+            queue: self.queue.or_else(|| below.queue.clone()),
+            priority: self.priority.or(below.priority),
+            misfire_grace_time: self.misfire_grace_time.or(below.misfire_grace_time),
+            coalesce: self.coalesce.or(below.coalesce),
+            max_catchup: self.max_catchup.or(below.max_catchup),
+            max_instances: self.max_instances.or(below.max_instances),
+            overlap: self.overlap.or(below.overlap),
+            queue_limit: self.queue_limit.or(below.queue_limit),
+            pause_after_failures: self.pause_after_failures.or(below.pause_after_failures),
+            expires: self.expires.or(below.expires),
+            retry: self.retry.over(&below.retry),
+            delivery: self.delivery.or(below.delivery),
+            max_rescues: self.max_rescues.or(below.max_rescues),
+            plugin_wait: self.plugin_wait.or(below.plugin_wait),
+            limits: self.limits.over(&below.limits),
+            history: self.history.over(&below.history),
+            capabilities: self.capabilities.or_else(|| below.capabilities.clone()),
+        }
+    }
+
     /// The job, when every key has been said.
     fn finish(self, key: JobKey) -> Option<Job> {
-        Some(Job {
-            key,
+        let spec = JobSpec {
             plugin: self.plugin?,
             handler: self.handler?,
             trigger: self.trigger?,
@@ -223,7 +282,8 @@ impl Draft {
             limits: self.limits.finish()?,
             capabilities: self.capabilities?,
             history: self.history.finish()?,
-        })
+        };
+        Some(Job { key, spec: Arc::new(spec) })
     }
 }
 

@@ -29,6 +29,19 @@ pub struct LimitsDraft {
 }
 
 impl LimitsDraft {
+    /// What this says, and where it says nothing what `below` says.
+    pub fn over(self, below: &Self) -> Self {
+        Self {
+            timeout: self.timeout.or(below.timeout),
+            memory: self.memory.or(below.memory),
+            fuel: self.fuel.or(below.fuel),
+            meter: self.meter.or(below.meter),
+            log: self.log.or(below.log),
+            result: self.result.or(below.result),
+            args: self.args.or(below.args),
+        }
+    }
+
     /// The limits, when each has been said.
     pub fn finish(self) -> Option<Limits> {
         Some(Limits {
@@ -51,6 +64,11 @@ pub struct HistoryDraft {
 }
 
 impl HistoryDraft {
+    /// What this says, and where it says nothing what `below` says.
+    pub fn over(self, below: &Self) -> Self {
+        Self { keep: self.keep.or(below.keep), max_age: self.max_age.or(below.max_age) }
+    }
+
     /// The history, when each key has been said.
     pub fn finish(self) -> Option<History> {
         Some(History { keep: self.keep?, max_age: self.max_age? })
@@ -100,6 +118,17 @@ pub struct RetryDraft {
 }
 
 impl RetryDraft {
+    /// What this says, and where it says nothing what `below` says.
+    pub fn over(self, below: &Self) -> Self {
+        Self {
+            max_attempts: self.max_attempts.or(below.max_attempts),
+            backoff: self.backoff.or(below.backoff),
+            factor: self.factor.or(below.factor),
+            max_backoff: self.max_backoff.or(below.max_backoff),
+            jitter: self.jitter.or(below.jitter),
+        }
+    }
+
     /// The rule, when each key has been said.
     pub fn finish(self) -> Option<Retry> {
         Some(Retry {

@@ -3,6 +3,7 @@ use serde_json::json;
 use super::super::merge::{Caps, merge};
 use super::super::{DirMode, Source};
 use super::*;
+use crate::job::merge::difference;
 
 const FILE: Layer = Layer::Job(Source::File);
 
@@ -75,7 +76,9 @@ fn what_is_written_out_whole_reads_back_to_the_same_job_anywhere() {
         ]}}),
     ] {
         let (job, effective) = made(value.clone());
-        assert_eq!(Job::from_effective(key(), &effective), Ok(job), "{value} {effective}");
+        assert_eq!(Job::from_effective(key(), &effective).as_ref(), Ok(&job), "{effective}");
+        let difference = difference(effective.as_object().unwrap());
+        assert_eq!(Job::from_difference(key(), &difference), Ok(job), "{value} {difference:?}");
     }
 }
 

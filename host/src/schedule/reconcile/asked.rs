@@ -53,7 +53,7 @@ pub fn replace(
     now: Timestamp,
 ) -> Result<Replacement, NoFire> {
     let expect = schedule.version;
-    let same_trigger = schedule.def.effective.get("trigger") == resolved.effective.get("trigger");
+    let same_trigger = schedule.def.effective.trigger() == resolved.effective["trigger"];
     if same_trigger && !is_undeclared(schedule) {
         let schedule = NewSchedule {
             due_at: schedule.due_at,
@@ -90,7 +90,7 @@ fn begin(
 /// The patch with the cursor on the next fire time of the trigger that goes: when nothing follows
 /// it, since the host dies in between, the job is what it was.
 fn going_on(schedule: &Schedule, patch: Patch) -> Patch {
-    let job = Job::from_effective(schedule.key.clone(), &schedule.def.effective).ok();
+    let job = schedule.def.effective.job(schedule.key.clone()).ok();
     let anchor = schedule.trigger_state.anchor;
     let after = job.as_ref().and_then(|job| job.trigger.as_ref()).zip(patch.ranges.last());
     let next = after.and_then(|(trigger, range)| trigger.next_after(anchor, range.last));

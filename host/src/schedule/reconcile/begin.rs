@@ -107,10 +107,10 @@ pub(super) fn overdue(
         None => (Verdict::Cancelled, why),
     };
     let anchor = schedule.trigger_state.anchor;
-    let job = Job::from_effective(schedule.key.clone(), &schedule.def.effective).ok();
+    let job = schedule.def.effective.job(schedule.key.clone()).ok();
     // Of a job that can't be read any more nothing but its next fire time is known.
     let alone = vec![Counted { first, last: first, count: 1 }];
-    let stretches = job.and_then(|job| job.trigger).map_or(alone, |trigger| {
+    let stretches = job.as_ref().and_then(|job| job.trigger.as_ref()).map_or(alone, |trigger| {
         let last = trigger.prev_before(anchor, end).unwrap_or(first).max(first);
         trigger.counted(anchor, (first, last), MAX_RANGES)
     });

@@ -11,6 +11,7 @@ use crate::job::PluginKey;
 use crate::job::names::{HandlerName, TenantId};
 use crate::plugin::Handler;
 use crate::record::Pause;
+use crate::record::packed::Packed;
 use crate::run::Verdict;
 use crate::run::id::Uid;
 
@@ -272,7 +273,7 @@ fn what_a_broken_file_declared_is_left_alone() {
     desired[0].incomplete = true;
     let mut schedule = schedule;
     let mut def = Definition::clone(&schedule.def);
-    def.definition = desired[0].definition.clone();
+    def.definition = Packed::of(&desired[0].definition);
     schedule.def = Arc::new(def);
     assert_eq!(left(&run(&desired, &[schedule.clone()], TEN)), Left::Broken);
     let mut rewritten = job("priority = 1");

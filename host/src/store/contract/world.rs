@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use super::server;
 use crate::job::names::QueueName;
 use crate::job::{Delivery, History, JobKey, PluginKey, Source};
+use crate::record::packed::{Effective, Packed};
 use crate::record::query::{LedgerFilter, LedgerItem, Page};
 use crate::record::step::{
     Acquire, Attached, AttemptEnd, Claim, Conflict, Disposition, Finished, FireIntent, Fired,
@@ -221,8 +222,10 @@ pub(super) fn new_schedule(name: &str, max_instances: u32) -> NewSchedule {
         key: job(name),
         source: Source::Api,
         def: Definition {
-            definition: json!({ "plugin": "report" }),
-            effective: json!({ "plugin": "report", "handler": "run", "args": [1, 2, 3] }),
+            definition: Packed::of(&json!({ "plugin": "report" })),
+            effective: Effective::of(
+                &json!({ "plugin": "report", "handler": "run", "args": [1, 2, 3] }),
+            ),
             digest: "d1".to_owned(),
             config_version: 1,
             origin: "a test".to_owned(),

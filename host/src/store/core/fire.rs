@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::effects::{Effects, Extent, KeptRange, Write};
-use super::live::{Noted, last_run_after};
+use super::live::{Noted, claim_of, last_run_after};
 use super::schedules::{check_cursor, check_ranges};
 use super::{Core, Place, known};
 use crate::job::{JobKey, Overlap};
@@ -73,9 +73,8 @@ impl Core {
         now: Timestamp,
         fx: &mut Effects,
     ) -> Fired {
-        let Some(old) = self.schedules.get(&intent.job).map(Arc::clone) else {
-            return Fired::Lost;
-        };
+        let Some(place) = self.schedules.find(&intent.job) else { return Fired::Lost };
+        let Some(old) = self.schedules.at(place).map(Arc::clone) else { return Fired::Lost };
         let may_run = old.pause.is_none() && old.parked.is_none();
         if (old.uid, old.version, old.cursor)
             != (intent.uid, intent.version, Some(intent.expect_cursor))
@@ -85,9 +84,7 @@ impl Core {
         }
 
         self.make_room(&old, &intent.fires, now, fx);
-        let Some(old) = self.schedules.get(&intent.job).map(Arc::clone) else {
-            return Fired::Lost;
-        };
+        let Some(old) = self.schedules.at(place).map(Arc::clone) else { return Fired::Lost };
         let (mut runs, mut skipped) = (Vec::new(), Vec::new());
         let mut last_fire = old.last_fire;
         for entry in self.entries(&old, intent.fires, intent.ranges) {
@@ -144,8 +141,9 @@ impl Core {
         if !queued.is_empty() {
             fx.tell_queued();
         }
-        self.set_schedule(schedule);
-        let claimed = claimed.into_iter().map(|run| self.claim_of(run)).collect();
+        let claim = |run| claim_of(run, Some(Arc::clone(&schedule)));
+        let claimed = claimed.into_iter().map(claim).collect();
+        self.schedules.put_at(place, schedule);
         Fired::Done { queued, claimed, skipped }
     }
 

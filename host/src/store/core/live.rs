@@ -26,19 +26,6 @@ pub(super) struct Dropped {
 }
 
 impl Core {
-    /// Keeps `schedule` and its place among those that are due.
-    pub(super) fn set_schedule(&mut self, schedule: Arc<Schedule>) {
-        if let Some(before) = self.schedules.get(&schedule.key)
-            && let Some(due_at) = due_key(before)
-        {
-            self.due.remove(&(due_at, before.key.clone()));
-        }
-        if let Some(due_at) = due_key(&schedule) {
-            self.due.insert((due_at, schedule.key.clone()));
-        }
-        self.schedules.insert(schedule.key.clone(), schedule);
-    }
-
     /// Live runs at most, of this creation of the job. What is left of a removed job runs one by
     /// one.
     pub(super) fn limit(&self, job: &JobKey, uid: Uid) -> usize {
@@ -195,12 +182,6 @@ impl Core {
         });
     }
 
-    /// What a session gets that now holds `run`.
-    pub(super) fn claim_of(&self, run: Arc<Run>) -> Claim {
-        let schedule = self.schedules.get(&run.job_key()).map(Arc::clone);
-        Claim { fence: run.attempts.last().map_or(0, |attempt| attempt.fence), run, schedule }
-    }
-
     /// Ends a run that never started.
     pub(super) fn drop_live(
         &mut self,
@@ -265,12 +246,12 @@ impl Core {
 
     /// Keeps the schedule's `last_run` in step with `run`.
     pub(super) fn note(&mut self, run: &Run, noted: Noted, now: Timestamp, fx: &mut Effects) {
-        let Some(schedule) = self.schedules.get_mut(&run.job_key()) else { return };
+        let job = run.job_key();
+        let Some(schedule) = self.schedules.get(&job) else { return };
         if schedule.uid == run.uid
             && let Some(last_run) = last_run_after(schedule.last_run.as_ref(), run, noted, now)
         {
-            Arc::make_mut(schedule).last_run = Some(last_run);
-            fx.write(Write::Schedule(Arc::clone(schedule), Extent::Position));
+            self.change(&job, |schedule| schedule.last_run = Some(last_run), fx);
         }
     }
 
@@ -293,21 +274,31 @@ impl Core {
         if schedule.uid != run.uid || schedule.failures == failures {
             return;
         }
-        let mut schedule = Schedule::clone(schedule);
-        schedule.failures = failures;
         let limit = schedule.rules.pause_after_failures;
-        if schedule.pause.is_none() && limit.is_some_and(|limit| limit <= failures) {
-            schedule.version += 1;
-            schedule.pause = Some(Pause {
-                by: "pause_after_failures".to_owned(),
-                why: format!("{failures} runs in a row did not succeed, the last at {now}"),
-                until: None,
-            });
-            fx.tell(Change::Job(schedule.key.clone()));
+        let is_too_many = schedule.pause.is_none() && limit.is_some_and(|limit| limit <= failures);
+        let job = run.job_key();
+        let count = |schedule: &mut Schedule| {
+            schedule.failures = failures;
+            if is_too_many {
+                schedule.version += 1;
+                schedule.pause = Some(Pause {
+                    by: "pause_after_failures".to_owned(),
+                    why: format!("{failures} runs in a row did not succeed, the last at {now}"),
+                    until: None,
+                });
+            }
+        };
+        self.change(&job, count, fx);
+        if is_too_many {
+            fx.tell(Change::Job(job));
         }
-        let schedule = Arc::new(schedule);
-        fx.write(Write::Schedule(Arc::clone(&schedule), Extent::Position));
-        self.set_schedule(schedule);
+    }
+
+    /// Changes a schedule, all but its definition.
+    fn change(&mut self, job: &JobKey, change: impl FnOnce(&mut Schedule), fx: &mut Effects) {
+        if let Some(schedule) = self.schedules.change(job, change) {
+            fx.write(Write::Schedule(Arc::clone(schedule), Extent::Position));
+        }
     }
 
     /// Tells that the run is to be cancelled and notes it.
@@ -334,6 +325,11 @@ pub(super) fn due_key(schedule: &Schedule) -> Option<Timestamp> {
         (None, Some(_)) => due_while_paused(schedule),
         (None, None) => schedule.due_at,
     }
+}
+
+/// What a session gets that now holds `run`, of the job `schedule`.
+pub(super) fn claim_of(run: Arc<Run>, schedule: Option<Arc<Schedule>>) -> Claim {
+    Claim { fence: run.attempts.last().map_or(0, |attempt| attempt.fence), run, schedule }
 }
 
 /// When a run is given up that has not started.

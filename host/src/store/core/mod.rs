@@ -14,6 +14,7 @@
 //!                    or rescue└─ Held ──► done: no longer here
 //! ```
 
+mod common;
 pub mod effects;
 pub(in crate::store) mod fire;
 mod live;
@@ -23,8 +24,9 @@ pub mod rounds;
 pub mod runs;
 mod schedules;
 mod sessions;
+mod shelf;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::job::JobKey;
@@ -34,9 +36,11 @@ use crate::run::{Run, RunKey, RunState};
 use crate::store::Result;
 use crate::store::error::StoreError;
 use crate::time::Timestamp;
+use common::Common;
 use effects::{CounterKey, DocKey, KeptRange};
 use queues::Queues;
 use rounds::Rounds;
+use shelf::Shelf;
 
 /// Lines kept of one run's log; further ones are dropped. The engine cuts by bytes long before.
 pub const MAX_LOG_LINES: u64 = 20_000;
@@ -56,9 +60,8 @@ pub trait Past {
 /// All that is live: schedules, runs that are not done, sessions.
 #[derive(Debug)]
 pub struct Core {
-    schedules: BTreeMap<JobKey, Arc<Schedule>>,
-    /// Active schedules by when they are due.
-    due: BTreeSet<(Timestamp, JobKey)>,
+    schedules: Shelf,
+    common: Common,
     live: HashMap<RunKey, Live>,
     /// Runs that have not started, by when they are given up.
     deadlines: BTreeSet<(Timestamp, RunKey)>,
@@ -147,8 +150,8 @@ impl Core {
     /// The state machine over what a file holds, or over nothing.
     pub fn restore(from: Restored) -> Self {
         let mut core = Self {
-            schedules: BTreeMap::new(),
-            due: BTreeSet::new(),
+            schedules: Shelf::default(),
+            common: Common::default(),
             live: HashMap::new(),
             deadlines: BTreeSet::new(),
             queues: Queues::default(),
@@ -165,7 +168,9 @@ impl Core {
             core.sessions.insert(holder.session.id, holder);
         }
         for schedule in from.schedules {
-            core.set_schedule(Arc::new(schedule));
+            let def = core.common.definition(Arc::unwrap_or_clone(schedule.def));
+            let key = core.common.name(schedule.key);
+            core.schedules.put(Arc::new(Schedule { key, def, ..schedule }));
         }
         core.restore_runs(from.runs);
         core
@@ -181,6 +186,11 @@ impl Core {
                 holder.beat_at = old.beat_at;
             }
         }
+    }
+
+    /// The schedule of this name.
+    pub fn schedule(&self, job: &JobKey) -> Option<&Arc<Schedule>> {
+        self.schedules.get(job)
     }
 
     /// How many schedules there are.
@@ -230,4 +240,48 @@ impl Default for Core {
 /// What every step of a session begins with.
 fn known(sessions: &HashMap<SessionId, Holder>, id: SessionId) -> Result<&Holder> {
     sessions.get(&id).ok_or(StoreError::Fenced)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use crate::job::names::TenantId;
+    use crate::job::{History, JobKey, Source};
+    use crate::record::packed::{Effective, Packed};
+    use crate::record::{Definition, Rules, Schedule, TriggerState};
+    use crate::run::id::Uid;
+    use crate::time::Timestamp;
+
+    /// A schedule that is never due.
+    pub(super) fn schedule(name: &str) -> Schedule {
+        Schedule {
+            key: JobKey { tenant: TenantId::default_tenant(), job: name.parse().unwrap() },
+            uid: Uid::from_bits(1),
+            version: 1,
+            source: Source::Api,
+            def: Arc::new(Definition {
+                definition: Packed::default(),
+                effective: Effective::of(&serde_json::json!({"plugin": "p"})),
+                digest: String::new(),
+                config_version: 0,
+                origin: "a test".to_owned(),
+                origins: Packed::default(),
+            }),
+            cursor: None,
+            due_at: None,
+            trigger_state: TriggerState { anchor: Timestamp::from_secs(0) },
+            last_fire: None,
+            accounted_from: None,
+            pause: None,
+            parked: None,
+            max_instances: 1,
+            rules: Rules::default(),
+            failures: 0,
+            history: History { keep: 1, max_age: Duration::from_hours(1) },
+            created_at: Timestamp::from_secs(0),
+            last_run: None,
+        }
+    }
 }

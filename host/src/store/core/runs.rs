@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::effects::{Effects, Write};
-use super::live::{Dropped, Noted};
+use super::live::{Dropped, Noted, claim_of};
 use super::{Core, Live, MAX_LOG_LINES, Past, Place, known};
 use crate::job::JobKey;
 use crate::record::step::{
@@ -90,7 +90,8 @@ impl Core {
             self.move_to(Arc::clone(&run), Place::Held(session));
             fx.run(&run);
             self.note(&run, Noted::Moved, now, fx);
-            claims.push(self.claim_of(run));
+            let schedule = self.schedules.get(&run.job_key()).map(Arc::clone);
+            claims.push(claim_of(run, schedule));
         }
         Ok(claims)
     }

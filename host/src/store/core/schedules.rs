@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::effects::{Effects, Extent, Write};
-use super::live::due_key;
 use super::{Core, known};
 use crate::job::JobKey;
 use crate::record::Schedule;
@@ -65,11 +64,11 @@ impl Core {
         check_cursor(new.cursor, new.due_at, new.ranges.last().map(|range| range.last))?;
         check_ranges(&new.ranges, None..new.cursor, None, now)?;
         let schedule = Schedule {
-            key: new.key,
+            key: self.common.name(new.key),
             uid,
             version: 1,
             source: new.source,
-            def: Arc::new(new.def),
+            def: self.common.definition(new.def),
             cursor: new.cursor,
             due_at: new.due_at,
             trigger_state: new.trigger_state,
@@ -104,7 +103,7 @@ impl Core {
             accounted_from,
             version: old.version + 1,
             source: new.source,
-            def: Arc::new(new.def),
+            def: self.common.definition(new.def),
             cursor,
             due_at,
             trigger_state,
@@ -168,10 +167,9 @@ impl Core {
         }
         schedule.last_fire = last_fire;
         let version = schedule.version;
-        self.set_schedule(Arc::new(schedule));
-        if let Some(kept) = self.schedules.get(job) {
-            fx.write(Write::Schedule(Arc::clone(kept), Extent::Position));
-        }
+        let schedule = Arc::new(schedule);
+        fx.write(Write::Schedule(Arc::clone(&schedule), Extent::Position));
+        self.schedules.put(schedule);
         fx.tell(Change::Job(job.clone()));
         Ok(version)
     }
@@ -192,9 +190,6 @@ impl Core {
         let Some(schedule) = self.schedules.get(job).map(Arc::clone) else { return Ok(false) };
         if expect.is_some_and(|version| version != schedule.version) {
             return Err(StoreError::Conflict { current: schedule.version });
-        }
-        if let Some(due_at) = due_key(&schedule) {
-            self.due.remove(&(due_at, job.clone()));
         }
         self.schedules.remove(job);
         self.newest_range.remove(&schedule.uid);
@@ -223,12 +218,12 @@ impl Core {
         self.wake(now, fx);
         let mut schedules = Vec::new();
         let mut next_due = self.next_wake();
-        for (due_at, key) in &self.due {
-            if now < *due_at || max <= schedules.len() {
-                next_due = Some(next_due.map_or(*due_at, |other| other.min(*due_at)));
+        for (due_at, schedule) in self.schedules.by_due() {
+            if now < due_at || max <= schedules.len() {
+                next_due = Some(next_due.map_or(due_at, |other| other.min(due_at)));
                 break;
             }
-            schedules.extend(self.schedules.get(key).map(Arc::clone));
+            schedules.push(Arc::clone(schedule));
         }
         Ok(Due { now, schedules, next_due })
     }
@@ -237,7 +232,7 @@ impl Core {
         let schedule = Arc::new(schedule);
         fx.write(Write::Schedule(Arc::clone(&schedule), Extent::Whole));
         fx.tell(Change::Job(schedule.key.clone()));
-        self.set_schedule(schedule);
+        self.schedules.put(schedule);
     }
 }
 

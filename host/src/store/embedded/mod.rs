@@ -16,7 +16,7 @@ use std::sync::{Mutex, PoisonError};
 use tokio::sync::broadcast;
 
 use self::kept::Kept;
-use self::memory::Memory;
+use self::memory::{Memory, Sight};
 use self::sqlite::Sqlite;
 use self::sqlite::readers::Readers;
 use self::sqlite::writer::Turn;
@@ -149,7 +149,8 @@ impl EmbeddedStore {
     {
         match &self.backend {
             Backend::Memory(state) => {
-                look(&state.lock().unwrap_or_else(PoisonError::into_inner).memory)
+                let state = state.lock().unwrap_or_else(PoisonError::into_inner);
+                look(&Sight { core: &state.core, memory: &state.memory })
             }
             Backend::Sqlite(sqlite) => sqlite.readers.read(look).await,
             Backend::ReadOnly(readers) => readers.read(look).await,

@@ -6,10 +6,10 @@ fn another_layer_that_gives_the_same_value_is_noted_and_no_change() {
     let desired = job(HOURLY);
     let mut schedule = stored(&desired, EIGHT);
     let mut def = Definition::clone(&schedule.def);
-    def.origins.clear();
+    def.origins = Packed::default();
     schedule.def = Arc::new(def);
     let all = run(&desired, &[schedule.clone()], TEN);
-    assert_eq!(replacement(&all).schedule.def.origins, desired[0].origins);
+    assert_eq!(replacement(&all).schedule.def.origins.get(), desired[0].origins);
     assert!(replacement(&all).schedule.keep_cursor);
     assert_eq!(preview(&all, &[schedule.clone()]), []);
 

@@ -137,7 +137,7 @@ impl Stage<'_> {
 
     async fn resume(&self, catch_up: CatchUp, second: f64) {
         let schedule = self.schedule().await;
-        let job = crate::job::Job::from_effective(key("j"), &schedule.def.effective).unwrap();
+        let job = schedule.def.effective.job(key("j")).unwrap();
         let patch = resume(&schedule, &job, catch_up, secs(second));
         self.store.patch(&key("j"), Some(schedule.version), patch, secs(second)).await.unwrap();
     }

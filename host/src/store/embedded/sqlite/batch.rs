@@ -100,7 +100,7 @@ impl Batch {
 fn long_texts(write: &Write) -> usize {
     match write {
         Write::Schedule(schedule, Extent::Whole) => {
-            length(&schedule.def.definition) + length(&schedule.def.effective)
+            schedule.def.definition.size() + schedule.def.effective.size()
         }
         Write::Run(run) => run.args.iter().chain(&run.result).map(length).sum(),
         Write::Log(_, _, lines) => {
