@@ -145,19 +145,18 @@ fn what_is_counted_is_what_rest_tells_and_every_line_can_be_read() {
     });
 
     // Verdicts that the store gives by itself are counted a moment later.
-    let scrape = eventually("counts that agree", || {
-        let scrape = Scrape::of(&host);
-        let counted = scrape.by_word("campanile_fires_total", "verdict");
-        (counted == told(&host).0).then_some(scrape)
+    let queued = || host.items("/v1/runs?state=queued").len();
+    let (scrape, (verdicts, outcomes)) = eventually("counts that agree", || {
+        let (waiting, scrape, told) = (queued(), Scrape::of(&host), told(&host));
+        let same = scrape.by_word("campanile_fires_total", "verdict") == told.0
+            && scrape.value("campanile_runs_waiting") as usize == waiting;
+        same.then_some((scrape, told))
     });
-    let (verdicts, outcomes) = told(&host);
     assert_eq!(scrape.by_word("campanile_runs_total", "outcome"), outcomes);
     assert_eq!(scrape.value("campanile_start_lateness_seconds_count") as u64, verdicts["ran"]);
     let widest = scrape.value("campanile_start_lateness_seconds_bucket{le=\"+Inf\"}");
     assert_eq!(widest as u64, verdicts["ran"]);
     assert_eq!(scrape.value("campanile_runs_running"), 0.0);
-    let queued = host.items("/v1/runs?state=queued").len();
-    assert_eq!(scrape.value("campanile_runs_waiting") as usize, queued);
     assert_eq!(scrape.value("campanile_store_up"), 1.0);
     assert_eq!(scrape.value("campanile_ledger_alarms"), 0.0);
     assert!(scrape.value("campanile_scheduler_passes_total") > 1.0);
