@@ -2,12 +2,14 @@
 //! by it.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
+use tracing::{debug, info, warn};
 
 use crate::job::JobKey;
 use crate::time::Timestamp;
@@ -61,7 +63,7 @@ impl Status {
         self.last_pass.store(now.micros(), Ordering::Relaxed);
         self.passes.fetch_add(1, Ordering::Relaxed);
         self.oldest_due.store(oldest_due.map_or(0, Timestamp::micros), Ordering::Relaxed);
-        self.set_store_error(None);
+        self.store_works();
     }
 
     /// How often the scheduler has looked.
@@ -74,9 +76,24 @@ impl Status {
         Timestamp::from_micros(self.last_pass.load(Ordering::Relaxed))
     }
 
-    /// The store did not do what it was asked, or does again.
-    pub fn set_store_error(&self, error: Option<String>) {
-        *self.store_error.lock().unwrap_or_else(PoisonError::into_inner) = error;
+    /// The store did what it was asked.
+    pub fn store_works(&self) {
+        let before = self.store_error.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if before.is_some() {
+            info!("the store does what it is asked again");
+        }
+    }
+
+    /// The store did not do what it was asked; `so` says what is done about it. Logged once, until
+    /// it works again: many ask it, over and over.
+    pub fn store_failed(&self, error: &dyn Display, so: &str) {
+        let error = error.to_string();
+        let mut known = self.store_error.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*known {
+            None => warn!(%error, "{so}"),
+            Some(_) => debug!(%error, "{so}"),
+        }
+        *known = Some(error);
     }
 
     /// What is wrong with a job's ledger; `None`: nothing, or nothing any more.
@@ -184,7 +201,7 @@ mod tests {
         status.set_no_scheduler();
         let now = Timestamp::from_secs(1_000);
         assert!(status.problems(now).is_empty());
-        status.set_store_error(Some("gone".to_owned()));
+        status.store_failed(&"gone", "trying again");
         assert_eq!(status.problems(now), ["store: gone"]);
     }
 

@@ -32,6 +32,9 @@ pub async fn ready(State(app): State<App>) -> Result<Json<Value>, ApiError> {
         Ok(Err(error)) => problems.push(format!("store: {error}")),
         Err(_) => problems.push(format!("store: no answer within {STORE_ANSWER:?}")),
     }
+    // Several tasks may have heard the same.
+    let mut seen = std::collections::BTreeSet::new();
+    problems.retain(|problem| seen.insert(problem.clone()));
     if problems.is_empty() {
         let running = context.status.running();
         let paused = context.status.paused();

@@ -188,8 +188,8 @@ impl Executor {
                     return;
                 }
                 Err(error) => {
-                    warn!(%error, "the store did not take the run's end; telling it again");
-                    self.status.set_store_error(Some(error.to_string()));
+                    let so = "the store did not take a run's end; telling it again";
+                    self.status.store_failed(&error, so);
                     if matches!(error, StoreError::Full(_)) {
                         end.log.clear();
                     }

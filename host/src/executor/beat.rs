@@ -133,7 +133,9 @@ impl Beater {
                     held.lease.end();
                     self.reopen(&mut said).await;
                 }
-                Err(error) => warn!(%error, "the store did not take the heartbeat"),
+                Err(error) => {
+                    self.status.store_failed(&error, "the store did not take the heartbeat")
+                }
             }
             let held = self.session.current();
             if !rests && !held.lease.is_over() && !held.lease.holds() {
@@ -164,7 +166,10 @@ impl Beater {
                 *said = info;
                 tell(&attached.reaped);
             }
-            Err(error) => warn!(%error, "no new session could be opened; trying again soon"),
+            Err(error) => {
+                let so = "no new session could be opened; trying again soon";
+                self.status.store_failed(&error, so);
+            }
         }
     }
 

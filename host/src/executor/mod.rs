@@ -159,12 +159,11 @@ impl Executor {
             let want = Acquire { slots: slots.len(), queues, classes };
             let claims = match self.store.acquire(&held.session, want, self.clock.now()).await {
                 Ok(claims) => {
-                    self.status.set_store_error(None);
+                    self.status.store_works();
                     claims
                 }
                 Err(error) => {
-                    warn!(%error, "the store gave no runs; looking again soon");
-                    self.status.set_store_error(Some(error.to_string()));
+                    self.status.store_failed(&error, "the store gave no runs; looking again soon");
                     Vec::new()
                 }
             };

@@ -22,6 +22,7 @@ use crate::record::query::{MAX_PAGE, Page, RunFilter};
 use crate::record::step::Retention;
 use crate::run::{Run, RunState, Verdict, reason};
 use crate::schedule::waiting::plugin_deadline;
+use crate::status::Status;
 use crate::store::{Result, Store};
 
 /// How often runs that wait for a plugin are looked at.
@@ -61,6 +62,7 @@ impl Housekeeping {
             store: Arc::clone(&scheduler.store),
             clock: Arc::clone(&scheduler.clock),
             jobs: Arc::clone(&scheduler.jobs),
+            status: Arc::clone(&scheduler.status),
             catalog: scheduler.catalog.clone(),
             waiting: None,
         };
@@ -87,6 +89,7 @@ struct Keeper {
     store: Arc<dyn Store>,
     clock: SharedClock,
     jobs: Arc<JobCache>,
+    status: Arc<Status>,
     catalog: watch::Receiver<Arc<Catalog>>,
     /// When runs that wait for a plugin were looked at last.
     waiting: Option<Instant>,
@@ -98,7 +101,8 @@ impl Keeper {
         let mut pause = Duration::ZERO;
         while ended.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
             pause = runtime.block_on(self.step()).unwrap_or_else(|error| {
-                warn!(%error, "the store could not be tidied; trying again soon");
+                let so = "the store could not be tidied; trying again soon";
+                self.status.store_failed(&error, so);
                 FAILED_PAUSE
             });
         }

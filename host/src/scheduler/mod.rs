@@ -72,8 +72,7 @@ impl Scheduler {
         let runtime = match tokio::runtime::Builder::new_current_thread().enable_time().build() {
             Ok(runtime) => runtime,
             Err(error) => {
-                tracing::error!(%error, "the scheduler can't start");
-                self.status.set_store_error(Some(format!("the scheduler can't start: {error}")));
+                self.status.store_failed(&error, "the scheduler can't start");
                 return;
             }
         };
@@ -98,8 +97,7 @@ impl Scheduler {
                     next_due.map_or(LONGEST_SLEEP, |due| due.since(now)).min(LONGEST_SLEEP)
                 }
                 Err(error) => {
-                    warn!(%error, "the store gave no answer; trying again soon");
-                    self.status.set_store_error(Some(error.to_string()));
+                    self.status.store_failed(&error, "the store gave no answer; trying again soon");
                     STORE_RETRY_PAUSE
                 }
             };

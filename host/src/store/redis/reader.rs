@@ -25,8 +25,7 @@ use crate::run::id::RunId;
 use crate::run::{LogLine, Run, RunKey, RunState};
 use crate::store::Result;
 use crate::store::embedded::kept::{
-    EntryId, Kept, LedgerMark, MAX_LOG_PAGE, Mark, RunMark, cut, ledger_item_of_range,
-    ledger_item_of_run, limit_of, plain,
+    Kept, LedgerMark, MAX_LOG_PAGE, Mark, RunMark, cut, limit_of, plain,
 };
 use crate::store::error::StoreError;
 
@@ -190,7 +189,7 @@ impl Reader<'_> {
     }
 
     /// Runs with these keys, live or done; those that are no more are left out.
-    fn runs_of(&self, names: &[String]) -> Result<Vec<Run>> {
+    pub(super) fn runs_of(&self, names: &[String]) -> Result<Vec<Run>> {
         let live = self.fields("LIVE", names)?;
         let missing: Vec<&String> = names
             .iter()
@@ -404,97 +403,6 @@ impl Kept for Reader<'_> {
         }
         Ok(counts)
     }
-}
-
-impl Reader<'_> {
-    fn ledger_runs(
-        &self,
-        job: &JobKey,
-        filter: &LedgerFilter,
-        before: Option<LedgerMark>,
-        limit: usize,
-    ) -> Result<Vec<(LedgerMark, LedgerItem)>> {
-        let (prefix, mut from, mut to) = span(job);
-        if let Some(least) = filter.from {
-            from = format!("[{prefix}{}", sortable(least));
-        }
-        if let Some(end) = filter.to {
-            to = format!("({prefix}{}", sortable(end));
-        }
-        if let Some(LedgerMark { last, entry }) = before {
-            let last = sortable(last);
-            // Runs stand before ranges of the same time: such a range is after all of those.
-            let mark = match entry {
-                EntryId::Run(id) => format!("({prefix}{last}{id}"),
-                EntryId::Range(_) => format!("({prefix}{last}"),
-            };
-            to = lower(to, mark);
-        }
-        let mut items = Vec::new();
-        while items.len() <= limit {
-            let found = self.members("JOB_FIRE", Order::Down, (&from, &to), (0, CHUNK))?;
-            let Some(last) = found.last() else { break };
-            to = format!("({last}");
-            let ids = found.iter().filter_map(|member| run_id(member));
-            let names: Vec<String> =
-                ids.map(|run| run_name(&RunKey { tenant: job.tenant.clone(), run })).collect();
-            for run in self.runs_of(&names)? {
-                let item = ledger_item_of_run(&run);
-                items.extend(
-                    item.filter(|item| filter.wants(item))
-                        .map(|item| (LedgerMark::of_run(&run), item)),
-                );
-            }
-            if found.len() < CHUNK {
-                break;
-            }
-        }
-        Ok(items)
-    }
-
-    fn ledger_ranges(
-        &self,
-        job: &JobKey,
-        filter: &LedgerFilter,
-        before: Option<LedgerMark>,
-        limit: usize,
-    ) -> Result<Vec<(LedgerMark, LedgerItem)>> {
-        let (prefix, mut from, mut to) = span(job);
-        if let Some(least) = filter.from {
-            from = format!("[{prefix}{}", sortable(least));
-        }
-        if let Some(LedgerMark { last, entry }) = before {
-            let last = sortable(last);
-            let mark = match entry {
-                EntryId::Run(_) => format!("({prefix}{last}g"),
-                EntryId::Range(id) => format!("({prefix}{last}{id:016x}"),
-            };
-            to = lower(to, mark);
-        }
-        let mut items = Vec::new();
-        while items.len() <= limit {
-            let found = self.members("RANGE_JOB", Order::Down, (&from, &to), (0, CHUNK))?;
-            let Some(last) = found.last() else { break };
-            to = format!("({last}");
-            let ids: Vec<u64> = found.iter().filter_map(|member| range_id(member)).collect();
-            for row in self.ranges(&ids)? {
-                let mark = LedgerMark { last: row.range.last, entry: EntryId::Range(row.id) };
-                let item = ledger_item_of_range(&row.range);
-                if filter.wants(&item) {
-                    items.push((mark, item));
-                }
-            }
-            if found.len() < CHUNK {
-                break;
-            }
-        }
-        Ok(items)
-    }
-}
-
-/// The lower of two upper lex bounds, both exclusive.
-fn lower(one: String, other: String) -> String {
-    one.min(other)
 }
 
 fn read_doc(key: String, kept: &[u8]) -> Result<Doc> {

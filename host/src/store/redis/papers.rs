@@ -1,0 +1,79 @@
+//! Documents and counters, and what is forgotten.
+
+use std::sync::atomic::Ordering;
+
+use super::RedisStore;
+use super::link::Caller;
+use super::scripts::Script;
+use super::wire;
+use crate::job::names::TenantId;
+use crate::record::step::{Retention, Trimmed};
+use crate::run::RunKey;
+use crate::store::Result;
+use crate::store::embedded::aging;
+use crate::time::Timestamp;
+
+impl RedisStore {
+    pub(super) async fn doc_put(
+        &self,
+        tenant: &TenantId,
+        kind: &str,
+        key: &str,
+        expect: Option<u64>,
+        value: Option<Vec<u8>>,
+    ) -> Result<u64> {
+        let key = format!("{tenant}\0{kind}\0{key}");
+        let remove = value.is_none();
+        let args = wire::DocArgs { key: &key, expect, remove };
+        let caller = Caller::at(Timestamp::from_secs(0));
+        let value = value.unwrap_or_default();
+        let answer: wire::Version = self.link.call(Script::Doc, caller, &args, &value).await?;
+        Ok(answer.version)
+    }
+
+    pub(super) async fn counter_add(
+        &self,
+        tenant: &TenantId,
+        key: &str,
+        by: i64,
+        limit: Option<i64>,
+    ) -> Result<Option<i64>> {
+        let key = format!("{tenant}\0{key}");
+        let args = wire::CounterArgs {
+            key: &key,
+            by: by.to_string(),
+            limit: limit.map(|limit| limit.to_string()),
+        };
+        let caller = Caller::at(Timestamp::from_secs(0));
+        let answer: wire::CounterAnswer =
+            self.link.call(Script::Counter, caller, &args, b"").await?;
+        Ok(answer.value.and_then(|value| value.parse().ok()))
+    }
+
+    pub(super) async fn trim(
+        &self,
+        keep: Retention,
+        budget: usize,
+        now: Timestamp,
+    ) -> Result<Trimmed> {
+        if 0 < self.rank.load(Ordering::Relaxed) {
+            // Another host does.
+            return Ok(Trimmed::default());
+        }
+        let look = self.rounds().next();
+        let victims = self.look(move |kept| aging::victims(kept, &look, keep, budget, now)).await?;
+        let more = self.rounds().looked(victims.looked);
+        let names = |runs: &[RunKey]| runs.iter().map(wire::run_name).collect::<Vec<_>>();
+        let args = wire::ForgetArgs {
+            runs: names(&victims.runs),
+            bodies: names(&victims.bodies),
+            ranges: victims.ranges.iter().map(|range| (range.id, range.last)).collect(),
+        };
+        if args.runs.is_empty() && args.bodies.is_empty() && args.ranges.is_empty() {
+            return Ok(Trimmed { more, ..Trimmed::default() });
+        }
+        let answer: wire::ForgetAnswer =
+            self.link.call(Script::Forget, Caller::at(now), &args, b"").await?;
+        Ok(Trimmed { records: answer.records, bodies: answer.bodies, more })
+    }
+}

@@ -1,0 +1,145 @@
+//! Runs: started, taken, ended, dropped, cancelled, and their logs.
+
+use super::RedisStore;
+use super::fires::claim_of;
+use super::link::Caller;
+use super::scripts::Script;
+use super::wire;
+use crate::job::JobKey;
+use crate::record::Session;
+use crate::record::step::{
+    Acquire, AttemptEnd, CancelReply, Claim, Finished, MAX_ACQUIRE, NewRun, Started,
+};
+use crate::run::id::{Fence, SessionId};
+use crate::run::{Cause, LogLine, Reason, RunKey, Verdict};
+use crate::store::Result;
+use crate::store::core::runs::made_run;
+use crate::store::error::StoreError;
+use crate::time::Timestamp;
+
+impl RedisStore {
+    pub(super) async fn start(&self, new: NewRun, now: Timestamp) -> Result<Started> {
+        if new.cause == Cause::Schedule {
+            return Err(StoreError::Invalid("only a fire makes runs of the schedule".into()));
+        }
+        let (tenant, job) = (new.job.tenant.clone(), new.job.job.clone());
+        // The script says which creation of the job it belongs to.
+        let run = made_run(new, SessionId::from_bits(0), now);
+        let args = wire::StartArgs { tenant: &tenant, job: &job, run };
+        let answer: wire::StartAnswer =
+            self.link.call(Script::Start, Caller::at(now), &args, b"").await?;
+        Ok(if answer.made { Started::Made(answer.run) } else { Started::Exists(answer.run) })
+    }
+
+    pub(super) async fn acquire(
+        &self,
+        session: &Session,
+        want: Acquire,
+        now: Timestamp,
+    ) -> Result<Vec<Claim>> {
+        let classes = want.classes.iter().flat_map(|class| {
+            let of_queue = move |queue| format!("{}/{queue}/{}", class.tenant, class.plugin);
+            want.queues.iter().map(of_queue)
+        });
+        let args =
+            wire::AcquireArgs { slots: want.slots.min(MAX_ACQUIRE), classes: classes.collect() };
+        let answer: wire::AcquireAnswer =
+            self.link.call(Script::Acquire, Self::caller(session, now), &args, b"").await?;
+        let mut claims = Vec::with_capacity(answer.runs.len());
+        for (run, row) in answer.runs.into_iter().zip(&answer.plans) {
+            claims.push(claim_of(run, self.schedule(row).await?));
+        }
+        Ok(claims)
+    }
+
+    pub(super) async fn finish(
+        &self,
+        session: &Session,
+        run: &RunKey,
+        fence: Fence,
+        end: AttemptEnd,
+        now: Timestamp,
+    ) -> Result<Finished> {
+        let log = log_text(&end.log)?;
+        let args = wire::FinishArgs {
+            run: run.run,
+            tenant: &run.tenant,
+            fence,
+            outcome: end.outcome,
+            result: end.result.as_ref().map(ToString::to_string),
+            error: end.error,
+            usage: end.usage,
+            digest: end.digest,
+            progress: end.progress,
+            retry_at: end.retry_at,
+            lines: end.log.len(),
+        };
+        let answer: wire::State =
+            self.link.call(Script::Finish, Self::caller(session, now), &args, &log).await?;
+        if let Some(job) = answer.ended {
+            self.rounds().grew(&JobKey { tenant: run.tenant.clone(), job });
+        }
+        Ok(match answer.state.as_str() {
+            "done" => Finished::Done,
+            "already" => Finished::Already,
+            _ => Finished::Fenced,
+        })
+    }
+
+    pub(super) async fn drop_run(
+        &self,
+        run: &RunKey,
+        verdict: Verdict,
+        reason: Reason,
+        now: Timestamp,
+    ) -> Result<bool> {
+        if verdict == Verdict::Ran {
+            return Err(StoreError::Invalid("a run that is dropped did not run".into()));
+        }
+        let (verdict, reason) = (Some(verdict), Some(reason.as_ref()));
+        let args = wire::RunArgs { verdict, reason, ..wire::RunArgs::of(run) };
+        let answer: wire::Dropped =
+            self.link.call(Script::Drop, Caller::at(now), &args, b"").await?;
+        Ok(answer.dropped)
+    }
+
+    pub(super) async fn cancel(
+        &self,
+        run: &RunKey,
+        why: &str,
+        now: Timestamp,
+    ) -> Result<CancelReply> {
+        let args = wire::RunArgs { why: Some(why), ..wire::RunArgs::of(run) };
+        let answer: wire::State =
+            self.link.call(Script::Cancel, Caller::at(now), &args, b"").await?;
+        Ok(match answer.state.as_str() {
+            "ended" => CancelReply::Ended,
+            "asked" => CancelReply::Asked,
+            _ => CancelReply::AlreadyDone,
+        })
+    }
+
+    pub(super) async fn log_append(
+        &self,
+        run: &RunKey,
+        fence: Fence,
+        lines: Vec<LogLine>,
+    ) -> Result<()> {
+        let text = log_text(&lines)?;
+        let (fence, lines) = (Some(fence), Some(lines.len()));
+        let args = wire::RunArgs { fence, lines, ..wire::RunArgs::of(run) };
+        let caller = Caller::at(Timestamp::from_secs(0));
+        let _: wire::Nothing = self.link.call(Script::Log, caller, &args, &text).await?;
+        Ok(())
+    }
+}
+
+fn log_text(lines: &[LogLine]) -> Result<Vec<u8>> {
+    let mut text = Vec::new();
+    for line in lines {
+        serde_json::to_writer(&mut text, line)
+            .map_err(|error| StoreError::Invalid(format!("a log line: {error}")))?;
+        text.push(b'\n');
+    }
+    Ok(text)
+}

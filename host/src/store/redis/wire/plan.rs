@@ -1,0 +1,133 @@
+//! A schedule as the scripts plan with it, and its last run.
+
+use serde::{Deserialize, Serialize};
+
+use super::unpack;
+use crate::job::{History, JobKey, Source};
+use crate::record::step::NewSchedule;
+use crate::record::{LastRun, Pause, Rules, Schedule, TriggerState};
+use crate::run::RunState;
+use crate::run::id::{RunId, Uid};
+use crate::run::outcome::Outcome;
+use crate::store::Result;
+use crate::time::Timestamp;
+
+/// A schedule but for its name, its definition, and its last run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(in crate::store::redis) struct Plan {
+    pub(in crate::store::redis) uid: Uid,
+    #[serde(default)]
+    pub(in crate::store::redis) version: u64,
+    /// The version with which the definition was written.
+    #[serde(default)]
+    pub(in crate::store::redis) def_version: u64,
+    pub(in crate::store::redis) source: Source,
+    #[serde(default)]
+    pub(in crate::store::redis) cursor: Option<Timestamp>,
+    #[serde(default)]
+    pub(in crate::store::redis) due_at: Option<Timestamp>,
+    pub(in crate::store::redis) trigger_state: TriggerState,
+    #[serde(default)]
+    pub(in crate::store::redis) last_fire: Option<Timestamp>,
+    #[serde(default)]
+    pub(in crate::store::redis) accounted_from: Option<Timestamp>,
+    #[serde(default)]
+    pub(in crate::store::redis) pause: Option<Pause>,
+    #[serde(default)]
+    pub(in crate::store::redis) parked: Option<String>,
+    pub(in crate::store::redis) max_instances: u32,
+    pub(in crate::store::redis) rules: Rules,
+    pub(in crate::store::redis) history: History,
+    #[serde(default = "epoch")]
+    pub(in crate::store::redis) created_at: Timestamp,
+}
+
+fn epoch() -> Timestamp {
+    Timestamp::from_secs(0)
+}
+
+impl Plan {
+    /// The planning record of a job that is new.
+    pub(in crate::store::redis) fn of_new(new: &NewSchedule, uid: Uid) -> Self {
+        Self {
+            uid,
+            version: 1,
+            def_version: 1,
+            source: new.source,
+            cursor: new.cursor,
+            due_at: new.due_at,
+            trigger_state: new.trigger_state.clone(),
+            last_fire: None,
+            accounted_from: None,
+            pause: None,
+            parked: new.parked.clone(),
+            max_instances: new.max_instances,
+            rules: new.rules,
+            history: new.history,
+            created_at: epoch(),
+        }
+    }
+
+    /// The whole schedule.
+    pub(in crate::store::redis) fn schedule(
+        self,
+        key: JobKey,
+        last: Last,
+        def: std::sync::Arc<crate::record::Definition>,
+    ) -> Schedule {
+        Schedule {
+            key,
+            uid: self.uid,
+            version: self.version,
+            source: self.source,
+            def,
+            cursor: self.cursor,
+            due_at: self.due_at,
+            trigger_state: self.trigger_state,
+            last_fire: self.last_fire,
+            accounted_from: self.accounted_from,
+            pause: self.pause,
+            parked: self.parked,
+            max_instances: self.max_instances,
+            rules: self.rules,
+            failures: last.failures,
+            history: self.history,
+            created_at: self.created_at,
+            last_run: last.last_run(),
+        }
+    }
+}
+
+/// A job's last run, and its failures in a row.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(in crate::store::redis) struct Last {
+    uid: Option<Uid>,
+    failures: u32,
+    run: Option<RunId>,
+    at: Option<Timestamp>,
+    state: Option<RunState>,
+    outcome: Option<Outcome>,
+    previous_success: Option<Timestamp>,
+}
+
+impl Last {
+    fn last_run(&self) -> Option<LastRun> {
+        Some(LastRun {
+            run: self.run?,
+            at: self.at?,
+            state: self.state?,
+            outcome: self.outcome,
+            previous_success: self.previous_success,
+        })
+    }
+
+    /// Reads a record that may be missing.
+    pub(in crate::store::redis) fn read(packed: &[u8], uid: Uid) -> Result<Self> {
+        if packed.is_empty() {
+            return Ok(Self::default());
+        }
+        let last: Self = unpack(packed)?;
+        Ok(if last.uid == Some(uid) { last } else { Self::default() })
+    }
+}
