@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -33,6 +33,8 @@ pub struct Fleet {
     evidence: PathBuf,
     /// What hosts did unasked.
     pub accidents: Vec<String>,
+    /// Which hosts ended in order because they could not start.
+    pub gave_up: Vec<String>,
 }
 
 /// One host, up or down.
@@ -71,7 +73,13 @@ impl Fleet {
             Member { number, dir, port, wire, child: None, starts: 0, again: None }
         };
         let members = (0..hosts).map(member).collect();
-        Self { members, redis, evidence: evidence.to_owned(), accidents: Vec::new() }
+        Self {
+            members,
+            redis,
+            evidence: evidence.to_owned(),
+            accidents: Vec::new(),
+            gave_up: Vec::new(),
+        }
     }
 
     /// Where the hosts' interfaces are, up or down.
@@ -106,8 +114,12 @@ impl Fleet {
     /// Notes hosts that have ended unasked, and starts them again in a while.
     pub fn supervise(&mut self) {
         for member in &mut self.members {
-            if let Some(what) = member.accident() {
-                self.accidents.push(what);
+            if let Some((status, what)) = member.ended() {
+                // A host whose store is away when it starts says so and ends: that is its right.
+                match status.code() {
+                    Some(1) => self.gave_up.push(what),
+                    _ => self.accidents.push(what),
+                }
                 member.again = Some(Instant::now() + RESTART_AFTER);
             }
             if member.again.is_some_and(|again| again <= Instant::now()) {
@@ -128,9 +140,9 @@ impl Fleet {
         }
     }
 
-    /// What the store's server holds at the end, by key: how many entries of what kind.
-    pub fn redis_keys(&self) -> String {
-        let Some(redis) = &self.redis else { return String::new() };
+    /// What the store's server holds, a line for each key: its type, and how many entries.
+    pub fn redis_keys(&self) -> Vec<String> {
+        let Some(redis) = &self.redis else { return Vec::new() };
         let mut lines = Vec::new();
         for key in redis.ask(&[&["KEYS", "*"]]).lines() {
             let kind = redis.ask(&[&["TYPE", key]]);
@@ -143,7 +155,7 @@ impl Fleet {
             lines.push(format!("{key} {kind} {count}"));
         }
         lines.sort();
-        lines.join("\n")
+        lines
     }
 
     fn redis(&mut self) -> &mut Redis {
@@ -191,11 +203,13 @@ impl Member {
         }
     }
 
-    /// What is to be said of its end, when it has ended by itself.
-    fn accident(&mut self) -> Option<String> {
+    /// How it ended, and what is to be said of that, when it has ended by itself.
+    fn ended(&mut self) -> Option<(ExitStatus, String)> {
         let status = self.child.as_mut()?.try_wait().unwrap()?;
         self.child = None;
-        Some(format!("host-{}-{}.log: it ended by itself, {status}", self.number, self.starts))
+        let what =
+            format!("host-{}-{}.log: it ended by itself, {status}", self.number, self.starts);
+        Some((status, what))
     }
 }
 
