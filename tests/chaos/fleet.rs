@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::nemesis::Deed;
+use super::run::Settings;
 use crate::support::host::binary;
 use crate::support::proxy::Proxy;
 use crate::support::redis::Redis;
@@ -51,13 +52,15 @@ struct Member {
 
 impl Fleet {
     /// Prepares hosts that have these tables of jobs, and starts the store.
-    pub fn new(hosts: usize, store: StoreKind, ttl: Duration, jobs: &str, evidence: &Path) -> Self {
-        let redis = (store == StoreKind::Redis).then(Redis::start);
+    pub fn new(settings: &Settings, jobs: &str, evidence: &Path) -> Self {
+        let fsync = if settings.everysec { "everysec" } else { "always" };
+        let redis = || Redis::start_with(&["--appendfsync", fsync]);
+        let redis = (settings.store == StoreKind::Redis).then(redis);
         let member = |number: usize| {
             let (dir, port) = (tempfile::tempdir().unwrap(), ports::free());
             let wire = redis.as_ref().map(|redis| Proxy::before(redis.address()));
             let store = wire.as_ref().map_or_else(String::new, |wire| {
-                let (address, ttl) = (wire.address(), ttl.as_millis());
+                let (address, ttl) = (wire.address(), settings.ttl.as_millis());
                 format!("store = {{ url = \"redis://{address}/0\", ttl = \"{ttl}ms\" }}\n")
             });
             // All have the same jobs, and none of them is newer.
@@ -72,7 +75,7 @@ impl Fleet {
             }
             Member { number, dir, port, wire, child: None, starts: 0, again: None }
         };
-        let members = (0..hosts).map(member).collect();
+        let members = (0..settings.hosts).map(member).collect();
         Self {
             members,
             redis,
@@ -131,6 +134,10 @@ impl Fleet {
     /// Ends every host, and looks for panics in what they said.
     pub fn end(&mut self) {
         self.members.iter_mut().for_each(Member::kill);
+        let logs = self.redis.as_ref().map(Redis::logs).unwrap_or_default();
+        for log in logs {
+            std::fs::copy(&log, self.evidence.join(log.file_name().unwrap())).unwrap();
+        }
         for entry in std::fs::read_dir(&self.evidence).unwrap() {
             let file = entry.unwrap().path();
             let Ok(said) = std::fs::read_to_string(&file) else { continue };
