@@ -10,7 +10,7 @@
 //! | C6 | no effect after a newer attempt's, none of an attempt that the store does not know |
 //! | C7 | nothing begins early |
 //! | C8 | acknowledged changes are there, whole |
-//! | C10 | in the end nothing is under way |
+//! | C10 | in the end nothing is under way, and nothing is left of what was |
 //!
 //! and `host`: no host panics, or ends without being told to.
 
@@ -378,7 +378,14 @@ fn over(view: &View<'_>) -> Vec<Finding> {
         run: Some(run.id.clone()),
         what: format!("it is still {}", run.state),
     });
-    findings.collect()
+    let leftovers = view.history.leftovers.iter().map(|left| Finding {
+        check: "C10",
+        job: String::new(),
+        fire: None,
+        run: None,
+        what: format!("the store still holds {left}"),
+    });
+    findings.chain(leftovers).collect()
 }
 
 fn accidents(view: &View<'_>) -> Vec<Finding> {

@@ -2,12 +2,13 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::nemesis::Deed;
+use super::run::Settings;
 use crate::support::host::binary;
 use crate::support::proxy::Proxy;
 use crate::support::redis::Redis;
@@ -33,6 +34,8 @@ pub struct Fleet {
     evidence: PathBuf,
     /// What hosts did unasked.
     pub accidents: Vec<String>,
+    /// Which hosts ended in order because they could not start.
+    pub gave_up: Vec<String>,
 }
 
 /// One host, up or down.
@@ -49,13 +52,15 @@ struct Member {
 
 impl Fleet {
     /// Prepares hosts that have these tables of jobs, and starts the store.
-    pub fn new(hosts: usize, store: StoreKind, ttl: Duration, jobs: &str, evidence: &Path) -> Self {
-        let redis = (store == StoreKind::Redis).then(Redis::start);
+    pub fn new(settings: &Settings, jobs: &str, evidence: &Path) -> Self {
+        let fsync = if settings.everysec { "everysec" } else { "always" };
+        let redis = || Redis::start_with(&["--appendfsync", fsync]);
+        let redis = (settings.store == StoreKind::Redis).then(redis);
         let member = |number: usize| {
             let (dir, port) = (tempfile::tempdir().unwrap(), ports::free());
             let wire = redis.as_ref().map(|redis| Proxy::before(redis.address()));
             let store = wire.as_ref().map_or_else(String::new, |wire| {
-                let (address, ttl) = (wire.address(), ttl.as_millis());
+                let (address, ttl) = (wire.address(), settings.ttl.as_millis());
                 format!("store = {{ url = \"redis://{address}/0\", ttl = \"{ttl}ms\" }}\n")
             });
             // All have the same jobs, and none of them is newer.
@@ -70,8 +75,14 @@ impl Fleet {
             }
             Member { number, dir, port, wire, child: None, starts: 0, again: None }
         };
-        let members = (0..hosts).map(member).collect();
-        Self { members, redis, evidence: evidence.to_owned(), accidents: Vec::new() }
+        let members = (0..settings.hosts).map(member).collect();
+        Self {
+            members,
+            redis,
+            evidence: evidence.to_owned(),
+            accidents: Vec::new(),
+            gave_up: Vec::new(),
+        }
     }
 
     /// Where the hosts' interfaces are, up or down.
@@ -106,8 +117,12 @@ impl Fleet {
     /// Notes hosts that have ended unasked, and starts them again in a while.
     pub fn supervise(&mut self) {
         for member in &mut self.members {
-            if let Some(what) = member.accident() {
-                self.accidents.push(what);
+            if let Some((status, what)) = member.ended() {
+                // A host whose store is away when it starts says so and ends: that is its right.
+                match status.code() {
+                    Some(1) => self.gave_up.push(what),
+                    _ => self.accidents.push(what),
+                }
                 member.again = Some(Instant::now() + RESTART_AFTER);
             }
             if member.again.is_some_and(|again| again <= Instant::now()) {
@@ -119,6 +134,10 @@ impl Fleet {
     /// Ends every host, and looks for panics in what they said.
     pub fn end(&mut self) {
         self.members.iter_mut().for_each(Member::kill);
+        let logs = self.redis.as_ref().map(Redis::logs).unwrap_or_default();
+        for log in logs {
+            std::fs::copy(&log, self.evidence.join(log.file_name().unwrap())).unwrap();
+        }
         for entry in std::fs::read_dir(&self.evidence).unwrap() {
             let file = entry.unwrap().path();
             let Ok(said) = std::fs::read_to_string(&file) else { continue };
@@ -128,9 +147,9 @@ impl Fleet {
         }
     }
 
-    /// What the store's server holds at the end, by key: how many entries of what kind.
-    pub fn redis_keys(&self) -> String {
-        let Some(redis) = &self.redis else { return String::new() };
+    /// What the store's server holds, a line for each key: its type, and how many entries.
+    pub fn redis_keys(&self) -> Vec<String> {
+        let Some(redis) = &self.redis else { return Vec::new() };
         let mut lines = Vec::new();
         for key in redis.ask(&[&["KEYS", "*"]]).lines() {
             let kind = redis.ask(&[&["TYPE", key]]);
@@ -143,7 +162,7 @@ impl Fleet {
             lines.push(format!("{key} {kind} {count}"));
         }
         lines.sort();
-        lines.join("\n")
+        lines
     }
 
     fn redis(&mut self) -> &mut Redis {
@@ -191,11 +210,13 @@ impl Member {
         }
     }
 
-    /// What is to be said of its end, when it has ended by itself.
-    fn accident(&mut self) -> Option<String> {
+    /// How it ended, and what is to be said of that, when it has ended by itself.
+    fn ended(&mut self) -> Option<(ExitStatus, String)> {
         let status = self.child.as_mut()?.try_wait().unwrap()?;
         self.child = None;
-        Some(format!("host-{}-{}.log: it ended by itself, {status}", self.number, self.starts))
+        let what =
+            format!("host-{}-{}.log: it ended by itself, {status}", self.number, self.starts);
+        Some((status, what))
     }
 }
 

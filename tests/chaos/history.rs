@@ -198,6 +198,7 @@ pub struct Disturbance {
 
 /// Everything that happened.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct History {
     /// Wall time less monotonic time.
     pub wall_less_mono: Micros,
@@ -210,6 +211,10 @@ pub struct History {
     pub runs: Vec<Run>,
     pub ledger: Vec<LedgerItem>,
     pub definitions: Vec<Definition>,
+    /// What the store's server holds of live runs after all are over: key, type, entries.
+    pub leftovers: Vec<String>,
+    /// Which hosts ended in order because their store was away when they started.
+    pub gave_up: Vec<String>,
     /// What hosts did that nobody had asked for: ends and panics.
     pub accidents: Vec<String>,
 }

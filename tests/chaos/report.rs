@@ -81,6 +81,7 @@ fn counts(text: &mut String, history: &History) {
     let again = ends.values().filter(|ends| **ends > 1).count();
     writeln!(text, "{:<12} {again} runs", "done twice").unwrap();
     tally(text, "faults", history.disturbances.iter().map(|one| one.kind.clone()));
+    writeln!(text, "{:<12} {}", "no start", history.gave_up.len()).unwrap();
     let answer = |answer| match answer {
         Answer::Done => "done".to_owned(),
         Answer::Refused => "refused".to_owned(),

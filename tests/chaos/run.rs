@@ -16,14 +16,17 @@ use super::rest::{self, Client};
 use super::{report, workload};
 use crate::support::{eventually, guests};
 
-/// The jobs begin so long after the hosts are started: by then all of them know all jobs.
-const HEAD_START: Micros = 8 * SECOND;
+/// Starting may take so long without shortening the run.
+const HEAD_START: Micros = 10 * SECOND;
 /// After the last fault all must be over within this.
 const SETTLE: Duration = Duration::from_secs(90);
 /// The pause between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// The pause between two changes over REST.
 const CHANGE_EVERY: Duration = Duration::from_millis(250);
+/// What a Redis store keeps of runs that are not over, by the ends of its keys' names: the runs, who
+/// has a slot, waits for one, may start, waits for a time, is given up, is held; and their indexes.
+const LIVE_KEYS: [&str; 9] = ["run", "sl", "bl", "q", "lt", "dl", "own", "lv", "lj"];
 /// So many jobs are changed over and over.
 const CHANGED_JOBS: usize = 8;
 
@@ -38,6 +41,9 @@ pub struct Settings {
     pub copies: usize,
     /// Of the hosts' sessions.
     pub ttl: Duration,
+    /// Redis writes to its disk once a second, not before each answer. Then it may lose what it has
+    /// acknowledged when it is killed: while the disk is slow it keeps up to two seconds to itself.
+    pub everysec: bool,
     /// The kinds of disturbance that are left in the plan; empty: all.
     pub only: Vec<String>,
 }
@@ -56,36 +62,42 @@ pub fn run(settings: &Settings) -> Judged {
     let evidence = evidence(settings);
     let collector = Collector::start();
     let second = |at: Micros| at - at % SECOND;
-    let from = second(wall()) + HEAD_START + SECOND;
     let length = i64::try_from(settings.length.as_micros()).unwrap();
+    let start = second(wall());
     // Between two seconds, and two quarters of one, so that no fire time is this instant.
-    let until = from + second(length) + SECOND * 6 / 10;
-    let jobs = workload::jobs(settings.copies, from, until);
+    let until = start + HEAD_START + second(length) + SECOND * 6 / 10;
+    let mut jobs = workload::jobs(settings.copies, start, until);
     let tables = workload::tables(&jobs, collector.address());
-    let mut fleet = Fleet::new(settings.hosts, settings.store, settings.ttl, &tables, &evidence);
+    let mut fleet = Fleet::new(settings, &tables, &evidence);
     let urls = fleet.urls();
     let client = Client::new();
     fleet.start();
     for url in &urls {
         eventually("a ready host", || client.is_ready(url).then_some(()));
     }
-    assert!(wall() < from, "the hosts took too long to start: nothing can be said of the jobs");
+    // Every host knows every job by now: from the next second on each fire time counts.
+    let from = second(wall()) + SECOND;
+    jobs.iter_mut().for_each(|job| job.from = from);
+    let length = Duration::from_micros(u64::try_from(until - from).unwrap_or_default());
+    let length = length.min(settings.length);
+    assert!(length >= settings.length / 2, "the hosts took too long to start");
 
     let reach = Reach {
         hosts: settings.hosts,
         ttl: settings.ttl,
         redis: settings.store == StoreKind::Redis,
     };
-    let mut events = plan(settings.seed, reach, settings.length);
+    let mut events = plan(settings.seed, reach, length);
     events.retain(|event| {
         settings.only.is_empty() || settings.only.iter().any(|kind| kind == event.kind())
     });
-    let begin = Instant::now() + Duration::from_micros(u64::try_from(from - wall()).unwrap());
+    let begin =
+        Instant::now() + Duration::from_micros(u64::try_from(from - wall()).unwrap_or_default());
     let over = AtomicBool::new(false);
     let (disturbances, changes) = thread::scope(|scope| {
         let changes = scope.spawn(|| change_jobs(&urls, settings.seed, &over));
         let disturbances = disturb(&mut fleet, &events, begin);
-        supervise_until(&mut fleet, begin + settings.length, || false);
+        supervise_until(&mut fleet, begin + length, || false);
         over.store(true, Ordering::Relaxed);
         (disturbances, changes.join().unwrap())
     });
@@ -99,14 +111,23 @@ pub fn run(settings: &Settings) -> Judged {
         ..History::default()
     };
     read(&client, &urls, &mut history);
-    std::fs::write(evidence.join("redis-keys.txt"), fleet.redis_keys()).unwrap();
+    let keys = fleet.redis_keys();
+    std::fs::write(evidence.join("redis-keys.txt"), keys.join("\n")).unwrap();
+    let is_live = |line: &String| {
+        let key = line.split(' ').next().and_then(|key| key.rsplit(':').next());
+        key.is_some_and(|key| LIVE_KEYS.contains(&key))
+    };
+    history.leftovers = keys.into_iter().filter(is_live).collect();
     fleet.end();
     history.effects = collector.effects();
     history.accidents.clone_from(&fleet.accidents);
+    history.gave_up.clone_from(&fleet.gave_up);
     let findings = check(&history);
     let report = report::report(settings, &history, &findings);
     std::fs::write(evidence.join("history.json"), serde_json::to_vec(&history).unwrap()).unwrap();
     std::fs::write(evidence.join("report.txt"), &report).unwrap();
+    let lines: Vec<String> = findings.iter().map(ToString::to_string).collect();
+    std::fs::write(evidence.join("findings.txt"), lines.join("\n")).unwrap();
     Judged { findings, report, evidence }
 }
 
@@ -243,21 +264,41 @@ fn chaos() {
         seed: setting("SEED", 1),
         copies: usize::try_from(setting("COPIES", 3)).unwrap(),
         ttl: Duration::from_millis(setting("TTL_MS", 3_000)),
+        everysec: setting("EVERYSEC", 0) == 1,
         only: only.split(',').filter(|kind| !kind.is_empty()).map(str::to_owned).collect(),
     };
     run(&settings).holds();
 }
 
 #[test]
-fn a_host_that_is_killed_and_frozen_loses_nothing() {
-    let settings = Settings {
-        store: StoreKind::Sqlite,
-        hosts: 1,
-        length: Duration::from_secs(30),
+#[ignore = "it judges a `history.json` again that CAMPANILE_CHAOS_HISTORY names"]
+fn judge_again() {
+    let Some(file) = std::env::var_os("CAMPANILE_CHAOS_HISTORY") else { return };
+    let history: History = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let findings: Vec<String> = check(&history).iter().map(ToString::to_string).collect();
+    assert!(findings.is_empty(), "{} findings\n{}", findings.len(), findings.join("\n"));
+}
+
+/// A short run with a fixed seed.
+fn short(store: StoreKind, hosts: usize, seconds: u64) -> Settings {
+    Settings {
+        store,
+        hosts,
+        length: Duration::from_secs(seconds),
         seed: 20_261_120,
         copies: 2,
         ttl: Duration::from_secs(3),
+        everysec: false,
         only: Vec::new(),
-    };
-    run(&settings).holds();
+    }
+}
+
+#[test]
+fn a_host_that_is_killed_and_frozen_loses_nothing() {
+    run(&short(StoreKind::Sqlite, 1, 20)).holds();
+}
+
+#[test]
+fn a_fleet_that_is_killed_frozen_and_cut_off_loses_nothing_and_repeats_nothing() {
+    run(&short(StoreKind::Redis, 3, 60)).holds();
 }

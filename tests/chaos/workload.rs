@@ -41,7 +41,7 @@ impl Kind {
     }
 }
 
-/// The jobs that fire from `from` on, a whole second, and before `until`; `copies` of each kind.
+/// The jobs that fire from `from` on, a whole second, until `until`; `copies` of each kind.
 pub fn jobs(copies: usize, from: Micros, until: Micros) -> Vec<Job> {
     let of_kind = |kind: &'static Kind| {
         (0..copies).map(move |copy| {

@@ -154,6 +154,11 @@ impl Redis {
         kill_process(Pid::from_child(child), signal).unwrap();
     }
 
+    /// What it printed, one file for each start.
+    pub fn logs(&self) -> Vec<PathBuf> {
+        (1..=self.starts).map(|start| self.path(&format!("redis-{start}.log"))).collect()
+    }
+
     fn log_file(&self) -> PathBuf {
         self.path(&format!("redis-{}.log", self.starts))
     }

@@ -239,6 +239,14 @@ fn a_change_that_is_not_there_or_not_whole_is_found() {
 fn what_never_ends_and_who_ends_unasked_is_found() {
     let mut history = clean();
     history.runs[4] = Run { state: "retrying".into(), outcome: None, ..run(5, 1) };
+    history.leftovers.push("own zset 1".into());
     history.accidents.push("host 1 panicked".into());
-    finds(&history, &[("C10", 5, "still retrying"), ("host", 0, "host 1 panicked")]);
+    finds(
+        &history,
+        &[
+            ("C10", 5, "still retrying"),
+            ("C10", 0, "still holds own zset 1"),
+            ("host", 0, "host 1 panicked"),
+        ],
+    );
 }

@@ -80,6 +80,7 @@ macro_rules! suite {
                 forgetting::a_job_that_grew_much_is_looked_at_out_of_turn,
                 keeping::i20_a_tenant_sees_only_its_own,
                 papers::lists_come_in_pages_that_neither_repeat_nor_leave_out,
+                papers::a_long_list_comes_whole,
                 papers::a_ledger_holds_runs_and_ranges_newest_first,
                 papers::a_log_is_read_by_line_and_is_complete_when_the_run_is_done,
                 papers::documents_are_compared_and_set,

@@ -1,6 +1,6 @@
 //! Of lists, logs, documents and counters.
 
-use super::world::{World, at, ended, intent, job, line, plan, range, run_key};
+use super::world::{World, at, ended, intent, job, line, new_run, plan, range, run_key};
 use crate::record::query::{JobFilter, LedgerFilter, Page, Paged, RunFilter};
 use crate::record::step::{AttemptEnd, FireIntent};
 use crate::run::id::RunId;
@@ -61,6 +61,38 @@ pub(super) async fn lists_come_in_pages_that_neither_repeat_nor_leave_out(world:
     let nonsense = Page { limit: 1, cursor: Some("nonsense".to_owned()) };
     let refused = world.store.runs(RunFilter::default(), nonsense).await;
     assert!(matches!(refused, Err(StoreError::Invalid(_))));
+}
+
+/// More than a store reads at once, many of one age, in pages that end within what it reads at once.
+pub(super) async fn a_long_list_comes_whole(world: World) {
+    const RUNS: u128 = 1_200;
+    const PAGE: usize = 600;
+    world.put("a", 9).await;
+    let mut made = tokio::task::JoinSet::new();
+    for id in 1..=RUNS {
+        let store = std::sync::Arc::clone(&world.store);
+        let now = at(i64::try_from(id / 3).unwrap());
+        made.spawn(async move { store.start(new_run("a", id, now), now).await.unwrap() });
+    }
+    made.join_all().await;
+    let tenant = Some(job("a").tenant);
+    for filter in [
+        RunFilter::default(),
+        RunFilter { tenant, job: Some(job("a").job), ..RunFilter::default() },
+        RunFilter { states: vec![RunState::Queued], ..RunFilter::default() },
+    ] {
+        let (mut found, mut cursor) = (std::collections::BTreeSet::new(), None);
+        loop {
+            let page = Page { limit: PAGE, cursor };
+            let page = world.store.runs(filter.clone(), page).await.unwrap();
+            found.extend(page.items.iter().map(|run| run.id));
+            cursor = page.next_cursor;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        assert_eq!(found.len(), usize::try_from(RUNS).unwrap(), "{filter:?}");
+    }
 }
 
 pub(super) async fn a_ledger_holds_runs_and_ranges_newest_first(world: World) {

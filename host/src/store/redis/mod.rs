@@ -61,8 +61,19 @@ pub struct RedisStore {
     rounds: Mutex<Rounds>,
     /// Where the ids of schedules and sessions come from.
     fresh_id: Box<dyn Fn() -> Id128 + Send + Sync>,
-    /// Where connections live; ended without waiting.
-    runtime: Option<tokio::runtime::Runtime>,
+    /// Held for its drop.
+    _runtime: Runtime,
+}
+
+/// Where connections live; dropped without waiting, wherever that happens.
+struct Runtime(Option<tokio::runtime::Runtime>);
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl RedisStore {
@@ -80,7 +91,9 @@ impl RedisStore {
             .enable_all()
             .build()
             .map_err(|error| StoreError::Unavailable(format!("no thread for it: {error}")))?;
-        let link = Link::new(settings.clone(), runtime.handle().clone());
+        let handle = runtime.handle().clone();
+        let runtime = Runtime(Some(runtime));
+        let link = Link::new(settings.clone(), handle);
         let durability = link.open().await?;
         let caps = Caps { name: settings.address.shown(), shared: true, durability };
         let definitions = Arc::new(Definitions::default());
@@ -97,7 +110,7 @@ impl RedisStore {
             rank: AtomicU64::new(0),
             rounds: Mutex::default(),
             fresh_id: Box::new(Id128::fresh),
-            runtime: Some(runtime),
+            _runtime: runtime,
         })
     }
 
@@ -130,10 +143,16 @@ impl RedisStore {
     }
 }
 
-impl Drop for RedisStore {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::store::RedisAddress;
+
+    #[tokio::test]
+    async fn a_server_that_is_away_is_an_error() {
+        // Nobody listens on the port for multiplexing.
+        let address = RedisAddress::parse("redis://127.0.0.1:1").unwrap();
+        let opened = RedisStore::open(Settings::new(address)).await;
+        assert!(matches!(opened, Err(StoreError::Unavailable(_))));
     }
 }

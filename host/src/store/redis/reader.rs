@@ -211,8 +211,14 @@ impl Reader<'_> {
         Ok(runs)
     }
 
-    /// Names of runs from an index by age, older than `before`, newest first, at most `max`.
-    fn older(&self, lua: &str, before: Option<&RunMark>, max: usize) -> Result<Vec<String>> {
+    /// Names of runs from an index by age, older than `before`, newest first, at most `max`; and
+    /// whether there are no more.
+    fn older(
+        &self,
+        lua: &str,
+        before: Option<&RunMark>,
+        max: usize,
+    ) -> Result<(Vec<String>, bool)> {
         let top = before.map_or_else(|| "+inf".to_owned(), |it| it.queued_at.micros().to_string());
         let mut wanted = max;
         loop {
@@ -238,7 +244,7 @@ impl Reader<'_> {
                 .collect();
             // So many of one age that none is older: look further.
             if !names.is_empty() || all < wanted {
-                return Ok(names);
+                return Ok((names, all < wanted));
             }
             wanted *= 2;
         }
@@ -312,7 +318,7 @@ impl Kept for Reader<'_> {
         let index = if is_live { "LIVE_AGE" } else { "BY_AGE" };
         let (mut items, mut looked_at): (Vec<Run>, usize) = (Vec::new(), 0);
         while items.len() <= limit && looked_at < MAX_LOOKED_AT {
-            let names = match (&filter.tenant, &filter.job) {
+            let (names, is_last) = match (&filter.tenant, &filter.job) {
                 (Some(tenant), Some(job)) if !is_live => {
                     let job = JobKey { tenant: tenant.clone(), job: job.clone() };
                     let (prefix, from, mut to) = span(&job);
@@ -321,7 +327,8 @@ impl Kept for Reader<'_> {
                     }
                     let found = self.members("JOB_RUN", Order::Down, (&from, &to), (0, CHUNK))?;
                     let ids = found.iter().filter_map(|member| run_id(member));
-                    ids.map(|run| run_name(&RunKey { tenant: tenant.clone(), run })).collect()
+                    let names = ids.map(|run| run_name(&RunKey { tenant: tenant.clone(), run }));
+                    (names.collect(), found.len() < CHUNK)
                 }
                 (_, _) => self.older(index, before.as_ref(), CHUNK)?,
             };
@@ -329,7 +336,6 @@ impl Kept for Reader<'_> {
             let Some(last) = found.last() else { break };
             looked_at += names.len();
             before = Some(RunMark::at(last));
-            let is_last = names.len() < CHUNK;
             items.extend(found.into_iter().filter(|run| filter.wants(run)));
             if is_last {
                 return Ok(cut(items, limit, RunMark::at));

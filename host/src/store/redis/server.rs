@@ -26,7 +26,8 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// `Unfit` when it is too old, evicts keys, or takes no writes.
+    /// `Unfit` when it is too old or evicts keys; `Unavailable` when it takes no writes, or is still
+    /// reading what it had kept.
     pub(super) fn read(info: &str) -> Result<Self> {
         let facts: HashMap<&str, &str> =
             info.lines().filter_map(|line| line.trim_end().split_once(':')).collect();
@@ -49,6 +50,12 @@ impl Server {
         if facts.get("role") == Some(&"slave") {
             return Err(StoreError::Unavailable(
                 "the Redis server is a replica and takes no writes; name the primary".to_owned(),
+            ));
+        }
+        // Until it has read its log of changes it says that it writes none.
+        if facts.get("loading") == Some(&"1") {
+            return Err(StoreError::Unavailable(
+                "the Redis server is still loading what it had kept".to_owned(),
             ));
         }
         let aof = facts.get("aof_enabled").map(|enabled| *enabled == "1");
@@ -109,6 +116,13 @@ mod tests {
             let error = Server::read(&text).unwrap_err().to_string();
             assert!(error.contains(word), "{error}");
         }
+    }
+
+    #[test]
+    fn a_server_that_is_loading_is_away_and_not_unfit() {
+        let error = Server::read(&info("loading:1\r\naof_enabled:0\r\n")).unwrap_err();
+        assert!(matches!(&error, StoreError::Unavailable(_)), "{error}");
+        assert!(Server::read(&info("loading:0\r\naof_enabled:1\r\n")).is_ok());
     }
 
     #[test]
