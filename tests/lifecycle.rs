@@ -393,3 +393,38 @@ fn a_run_that_failed_is_tried_again_and_stays_one_run() {
     assert_eq!(job["state"], "paused");
     assert_eq!(job["paused"]["by"], "pause_after_failures");
 }
+
+#[test]
+fn what_was_taken_and_has_not_begun_is_handed_back_when_the_host_leaves() {
+    let site = Site::new(
+        r#"
+        [executor]
+        memory = "64MiB"
+        [jobs.first]
+        plugin = "behave"
+        handler = "sleep"
+        args = { ms = 2000 }
+        [jobs.second]
+        plugin = "behave"
+        handler = "ok"
+        "#,
+    );
+    site.plugin("behave", "behave");
+    let host = site.start();
+    let running = |run: &Value| run["state"] == "running";
+    assert_eq!(host.post("/v1/jobs/first/run", &json!({})).0, 202);
+    host.item("the first to run", "/v1/runs?job=first", running);
+    assert_eq!(host.post("/v1/jobs/second/run", &json!({})).0, 202);
+    host.item("the second to wait for memory", "/v1/runs?job=second", running);
+    let (status, said) = host.terminate();
+    assert!(status.success(), "{said}");
+
+    let host = site.start();
+    let first = host.item("the first", "/v1/runs?job=first", succeeded);
+    assert_eq!(first["attempt"], 1, "it ended before its host did: {first}");
+    let second = host.item("the second", "/v1/runs?job=second", succeeded);
+    assert_eq!(
+        (&second["attempt"], &second["attempts"][0]["outcome"]),
+        (&json!(2), &json!("abandoned"))
+    );
+}

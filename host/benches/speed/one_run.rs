@@ -10,6 +10,8 @@ use campanile::engine::log::Log;
 use campanile::engine::plugin::Plugin;
 use campanile::engine::run::Request;
 use campanile::job::{Capabilities, Limits};
+use campanile::lease::term::Term;
+use campanile::lease::{Lease, boot};
 use campanile::run::Cause;
 use campanile::time::Timestamp;
 
@@ -23,6 +25,8 @@ const WARM_UP: usize = 2_000;
 const CYCLES: usize = 20_000;
 /// Our whole run may take so many times what wasmtime alone takes.
 const AIM: Aim = Aim::AtMost(1.3);
+/// Long enough for any cycle.
+const LEASE: Duration = Duration::from_secs(60);
 /// Tasks for each thread, when all threads are busy.
 const TASKS_PER_THREAD: usize = 4;
 
@@ -33,15 +37,17 @@ pub enum Cycle {
     Bare,
     /// Limits, log, outcome and usage as well.
     Ours,
+    /// All that under a lease, as in a fleet.
+    Leased,
 }
 
 pub fn measure(rig: &Rig, findings: &mut Findings) {
     let parts = (Arc::clone(&rig.engine), Arc::clone(&rig.noop), Arc::clone(&rig.clock));
     let compared = rig.runtime.block_on(async { tokio::spawn(in_turns(parts)).await });
-    let (bare, ours) = compared.expect("the comparison");
-    let (bare, ours) = (bare.median(), ours.median());
+    let [bare, ours, leased] = compared.expect("the comparison").map(|sample| sample.median());
     findings.figure("wasmtime alone: store, WASI context, instance, call", micros(bare), "us");
     findings.figure("our whole run: limits, log, outcome, usage as well", micros(ours), "us");
+    findings.figure("the same under a lease, as in a fleet", micros(leased), "us");
     let ratio = ours.as_secs_f64() / bare.as_secs_f64();
     findings.aim("our run to wasmtime alone, medians", ratio, "times", AIM, RATIO_SLACK);
     let bare = on_all_threads(rig, Cycle::Bare, CYCLES);
@@ -74,30 +80,36 @@ pub fn on_all_threads(rig: &Rig, cycle: Cycle, cycles: usize) -> f64 {
     (tasks * cycles) as f64 / start.elapsed().as_secs_f64()
 }
 
-/// Bare cycles and whole runs in turns.
-async fn in_turns(
-    (engine, plugin, clock): (Arc<Engine>, Arc<Plugin>, SharedClock),
-) -> (Sample, Sample) {
-    let (mut bare, mut ours) = (Vec::with_capacity(CYCLES), Vec::with_capacity(CYCLES));
+/// Cycles of each kind in turns.
+async fn in_turns((engine, plugin, clock): (Arc<Engine>, Arc<Plugin>, SharedClock)) -> [Sample; 3] {
+    let kinds = [Cycle::Bare, Cycle::Ours, Cycle::Leased];
+    let mut taken = kinds.map(|_| Vec::with_capacity(CYCLES));
     for cycle in 0..WARM_UP + CYCLES {
-        let start = Instant::now();
-        once(&engine, &plugin, &clock, Cycle::Bare).await;
-        let middle = Instant::now();
-        once(&engine, &plugin, &clock, Cycle::Ours).await;
-        let end = Instant::now();
-        if cycle >= WARM_UP {
-            bare.push(middle - start);
-            ours.push(end - middle);
+        for (kind, taken) in kinds.into_iter().zip(&mut taken) {
+            let start = Instant::now();
+            once(&engine, &plugin, &clock, kind).await;
+            if cycle >= WARM_UP {
+                taken.push(start.elapsed());
+            }
         }
     }
-    (Sample::new(bare), Sample::new(ours))
+    taken.map(Sample::new)
 }
 
 async fn once(engine: &Engine, plugin: &Plugin, clock: &SharedClock, cycle: Cycle) {
-    let control = Arc::new(Control::new(Log::new(64 * 1024, Arc::clone(clock))));
+    let log = Log::new(64 * 1024, Arc::clone(clock));
+    let control = Arc::new(match cycle {
+        Cycle::Bare | Cycle::Ours => Control::new(log),
+        Cycle::Leased => {
+            let until = Term::of(LEASE).until(boot::now());
+            Control::under(Arc::new(Lease::new(until)), log)
+        }
+    });
     match cycle {
         Cycle::Bare => drop(engine.bare_cycle(plugin, request(), &control).await.expect("a cycle")),
-        Cycle::Ours => drop(engine.run(plugin, request(), &control).await.expect("a run")),
+        Cycle::Ours | Cycle::Leased => {
+            drop(engine.run(plugin, request(), &control).await.expect("a run"))
+        }
     }
 }
 

@@ -75,11 +75,9 @@ impl Scheduler {
                 continue;
             }
             if let Some((mut intent, gave_up)) = intent(schedule, &job, &classes, now) {
-                let claimable = match self.queues.contains(&job.queue) {
-                    true => claimable(&intent),
-                    false => 0,
-                };
-                let free = self.slots.take(claimable);
+                // Others can begin at once what would have to rest here.
+                let here = self.queues.contains(&job.queue) && held.lease.holds();
+                let free = self.slots.take(if here { claimable(&intent) } else { 0 });
                 intent.claim = free.len();
                 planned.push((schedule, free, gave_up));
                 intents.push(intent);
