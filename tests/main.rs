@@ -29,6 +29,8 @@ mod metrics;
 #[cfg(test)]
 mod plan;
 #[cfg(test)]
+mod redis;
+#[cfg(test)]
 mod roles;
 #[cfg(test)]
 mod simulate;
