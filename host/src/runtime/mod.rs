@@ -37,7 +37,7 @@ use crate::catalog::Catalog;
 use crate::catalog::jobs::JobCache;
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::Config;
-use crate::engine::{Engine, Settings};
+use crate::engine::Engine;
 use crate::executor::beat::{Beater, Beating};
 use crate::executor::live::Live;
 use crate::executor::{Executor, Stop};
@@ -54,8 +54,6 @@ use runtimes::Runtimes;
 
 /// How long cancelled runs may take to end.
 const CANCEL_TIME: Duration = Duration::from_secs(10);
-/// Instances that the engine can hold beside those of runs: for plugins that are being loaded.
-const SPARE_INSTANCES: u32 = 16;
 
 /// A running host.
 pub struct Host {
@@ -142,7 +140,8 @@ impl Host {
         let store: Arc<dyn Store> = Arc::<Measured>::clone(&measured);
         let listener = open::listener(&config)?;
         let listen = listener.as_ref().map(|(_, listen)| *listen);
-        let engine = Engine::new(settings(&config, &clock)).context("the sandbox can't start")?;
+        let engine =
+            Engine::new(open::settings(&config, &clock)).context("the sandbox can't start")?;
         let name = open::host_name();
         let info = roles::info(&config, &name);
         let queues = Arc::new(info.queues.clone());
@@ -389,15 +388,5 @@ impl Drop for Host {
         self.wake.call();
         self.stop_executor.send_replace(Stop::Now);
         self.stop_api.send_replace(true);
-    }
-}
-
-fn settings(config: &Config, clock: &SharedClock) -> Settings {
-    let running = u32::try_from(config.executor.max_running).unwrap_or(u32::MAX / 2);
-    Settings {
-        max_instances: running.saturating_add(SPARE_INSTANCES),
-        max_memory: config.executor.caps.memory,
-        cache_dir: Some(config.cache_dir()),
-        clock: Arc::clone(clock),
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
+use crate::clock::SharedClock;
 use crate::config::Config;
 use crate::config::store::StoreAddress;
 use crate::record::Role;
@@ -12,6 +13,9 @@ use crate::store::Store;
 use crate::store::embedded::EmbeddedStore;
 use crate::store::redis::RedisStore;
 use crate::store::redis::settings::Settings;
+
+/// Instances that the engine can hold beside those of runs: for plugins that are being loaded.
+const SPARE_INSTANCES: u32 = 16;
 
 /// Opens the configured store, making its folder when there is none.
 ///
@@ -70,4 +74,15 @@ fn make_state_dir(config: &Config) -> anyhow::Result<()> {
         .mode(0o700)
         .create(dir)
         .with_context(|| format!("can't make the folder `{}` (`state_dir`)", dir.display()))
+}
+
+/// How the sandbox of this host is set up.
+pub(super) fn settings(config: &Config, clock: &SharedClock) -> crate::engine::Settings {
+    let running = u32::try_from(config.executor.max_running).unwrap_or(u32::MAX / 2);
+    crate::engine::Settings {
+        max_instances: running.saturating_add(SPARE_INSTANCES),
+        max_memory: config.executor.caps.memory,
+        cache_dir: Some(config.cache_dir()),
+        clock: Arc::clone(clock),
+    }
 }
