@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::config::definitions::Unscheduled;
 use crate::job::names::QueueName;
 use crate::record::query::{JobFilter, Page};
-use crate::record::{Durability, Role, Schedule};
+use crate::record::{Caps, Durability, Role, Schedule};
 use crate::schedule::reconcile::{JobState, state};
 use crate::store::{Result, Store};
 
@@ -38,7 +38,7 @@ pub async fn text(
     line(&mut text, "campanile", &format!("{} {listens}", env!("CARGO_PKG_VERSION")));
     does(&mut text, config);
     line(&mut text, "config", &config.origin());
-    line(&mut text, "store", &format!("{} ({})", caps.name, survives(caps.durability)));
+    line(&mut text, "store", &format!("{} ({})", caps.name, survives(&caps)));
     line(
         &mut text,
         "zone",
@@ -129,8 +129,9 @@ fn when(schedule: &Schedule, jobs: &JobCache) -> String {
     }
 }
 
-fn survives(durability: Durability) -> &'static str {
-    match durability {
+fn survives(caps: &Caps) -> &'static str {
+    match caps.durability {
+        Durability::Volatile if caps.shared => "volatile: gone when the server ends",
         Durability::Volatile => "volatile: gone when the host stops",
         Durability::Process => "durability process: survives the death of a process",
         Durability::Power => "durability power: survives the loss of power",
