@@ -18,7 +18,8 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, SyncSender, TrySendError, sync_c
 use std::time::Duration;
 
 use anyhow::Context as _;
-use notify::Watcher as _;
+use notify::event::{AccessKind, AccessMode};
+use notify::{EventKind, Watcher as _};
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
@@ -141,8 +142,13 @@ impl Reloader {
 
     /// Says when something in the folder changes, where the machine can tell.
     fn watcher(&self, news: SyncSender<()>) -> Option<notify::RecommendedWatcher> {
-        let tell = move |_: notify::Result<notify::Event>| match news.try_send(()) {
-            Ok(()) | Err(TrySendError::Full(()) | TrySendError::Disconnected(())) => (),
+        let tell = move |event: notify::Result<notify::Event>| {
+            if event.is_ok_and(|event| is_only_a_look(event.kind)) {
+                return;
+            }
+            match news.try_send(()) {
+                Ok(()) | Err(TrySendError::Full(()) | TrySendError::Disconnected(())) => (),
+            }
         };
         let watcher = notify::recommended_watcher(tell).and_then(|mut watcher| {
             watcher.watch(&self.config.plugins, notify::RecursiveMode::NonRecursive)?;
@@ -237,5 +243,34 @@ impl Reloader {
     async fn reconcile(&self) -> anyhow::Result<Vec<Unscheduled>> {
         let catalog = Arc::clone(&self.catalog.borrow());
         apply::reconcile(&self.config, &catalog, self.store.as_ref(), &self.clock).await
+    }
+}
+
+/// Whether nothing was changed: who looks at the folder is told of its own looks too, and would
+/// look again and again.
+fn is_only_a_look(kind: EventKind) -> bool {
+    matches!(kind, EventKind::Access(access) if access != AccessKind::Close(AccessMode::Write))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use notify::event::{CreateKind, ModifyKind, RemoveKind};
+
+    #[test]
+    fn its_own_looks_are_no_news() {
+        let opened = AccessKind::Open(AccessMode::Any);
+        for kind in [opened, AccessKind::Read, AccessKind::Close(AccessMode::Read)] {
+            assert!(is_only_a_look(EventKind::Access(kind)), "{kind:?}");
+        }
+        for kind in [
+            EventKind::Access(AccessKind::Close(AccessMode::Write)),
+            EventKind::Create(CreateKind::File),
+            EventKind::Modify(ModifyKind::Any),
+            EventKind::Remove(RemoveKind::File),
+            EventKind::Any,
+        ] {
+            assert!(!is_only_a_look(kind), "{kind:?}");
+        }
     }
 }
