@@ -82,6 +82,11 @@ async fn exported(store: &dyn Store) -> Vec<Record> {
     }
 }
 
+/// Moves everything from one to the other, which is empty.
+pub(super) async fn copy(from: &dyn Store, to: &dyn Store) {
+    import(to, &exported(from).await).await;
+}
+
 async fn import(store: &dyn Store, records: &[Record]) {
     store.import(Import::Begin).await.unwrap();
     for some in records.chunks(3) {
