@@ -37,4 +37,6 @@ mod simulate;
 #[cfg(test)]
 mod sockets;
 #[cfg(test)]
+mod store;
+#[cfg(test)]
 mod support;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use campanile::job::JobKey;
 use campanile::job::names::TenantId;
+use campanile::record::portable::{Import, Record};
 use campanile::record::query::{
     JobFilter, LedgerFilter, LedgerItem, LogPage, Page, Paged, RunFilter,
 };
@@ -106,5 +107,8 @@ hooked! {
     doc_list(tenant: &TenantId, kind: &str, page: Page) -> Paged<Doc>;
     counter_add(tenant: &TenantId, key: &str, by: i64, limit: Option<i64>) -> Option<i64>;
     trim(keep: Retention, budget: usize, now: Timestamp) -> Trimmed;
+    export(cursor: Option<String>) -> Paged<Record>;
+    import(step: Import) -> ();
+    faults() -> Vec<String>;
     health() -> Health;
 }

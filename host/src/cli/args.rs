@@ -8,7 +8,7 @@ use super::exit::Failure;
 use super::logging::LogFormat;
 use super::{
     cancel, events, explain, hosts, import, init, inspect, jobs, logs, next, pause, plan, plugins,
-    run, runs, serve, simulate, trigger, validate, why,
+    run, runs, serve, simulate, store, trigger, validate, why,
 };
 use crate::config::Config;
 use crate::config::load;
@@ -114,6 +114,9 @@ pub enum Command {
     Plugins(plugins::Plugins),
     /// List the hosts that share the store
     Hosts(hosts::Hosts),
+    /// Move, check and back up what the store holds
+    #[command(subcommand)]
+    Store(store::Store),
 }
 
 impl Whom {

@@ -29,6 +29,7 @@ mod runs;
 mod screen;
 mod serve;
 mod simulate;
+mod store;
 mod table;
 mod trigger;
 mod validate;
@@ -84,6 +85,7 @@ fn run_command(command: Command, common: &Common) -> Result<Exit, Failure> {
         Command::Cancel(args) => cancel::cancel(&args, common),
         Command::Plugins(args) => plugins::plugins(&args, common),
         Command::Hosts(args) => hosts::hosts(&args, common),
+        Command::Store(args) => store::store(&args, common),
     }
 }
 

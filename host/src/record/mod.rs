@@ -3,6 +3,7 @@
 //! The rules of `schedule` decide in these words; `store` keeps them. Nothing here waits or decides.
 
 pub mod packed;
+pub mod portable;
 pub mod query;
 pub mod step;
 

@@ -16,6 +16,7 @@ use super::{Result, Store};
 use crate::job::JobKey;
 use crate::job::names::TenantId;
 use crate::metrics::Metrics;
+use crate::record::portable::{Import, Record};
 use crate::record::query::{JobFilter, LedgerFilter, LedgerItem, LogPage, Page, Paged, RunFilter};
 use crate::record::step::{
     Acquire, Attached, AttemptEnd, Beat, CancelReply, Change, Claim, Conflict, Due, Finished,
@@ -191,6 +192,9 @@ store! {
     doc_list(tenant: &TenantId, kind: &str, page: Page) -> Paged<Doc>;
     counter_add(tenant: &TenantId, key: &str, by: i64, limit: Option<i64>) -> Option<i64>;
     trim(keep: Retention, budget: usize, now: Timestamp) -> Trimmed;
+    export(cursor: Option<String>) -> Paged<Record>;
+    import(step: Import) -> ();
+    faults() -> Vec<String>;
     health() -> Health;
 }
 

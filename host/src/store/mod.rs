@@ -11,6 +11,7 @@
 //! are bounded (I9); what was acknowledged is kept (I13); a call takes effect whole or not at all
 //! (I14); a cancelled run never starts (I16); trimming spares what is live (I18).
 
+pub mod checkup;
 #[cfg(test)]
 mod contract;
 pub mod core;
@@ -24,6 +25,7 @@ use tokio::sync::broadcast;
 
 use crate::job::JobKey;
 use crate::job::names::TenantId;
+use crate::record::portable::{Import, Record};
 use crate::record::query::{JobFilter, LedgerFilter, LedgerItem, LogPage, Page, Paged, RunFilter};
 use crate::record::step::{
     Acquire, Attached, AttemptEnd, Beat, CancelReply, Change, Claim, Conflict, Due, Finished,
@@ -198,6 +200,20 @@ pub trait Store: Send + Sync + 'static {
     /// own history says. A done run ages from its end, a range from when it was noted last. Looks at
     /// some jobs in each step, and at all of them in turn; call it over and over.
     async fn trim(&self, keep: Retention, budget: usize, now: Timestamp) -> Result<Trimmed>;
+
+    /// Everything that is kept but sessions, some records after another: from the beginning, or from
+    /// where the page before ended. What is written meanwhile may be in it or not.
+    async fn export(&self, cursor: Option<String>) -> Result<Paged<Record>>;
+
+    /// Takes over what another store exported, ids and fences and all: [`StoreError::Unfit`] when
+    /// there is anything already. Between the first step and the last no host can attach; sessions
+    /// that were open are over. A run that was under way is held by the session that it names,
+    /// which is dead here, until that is reaped like any other.
+    async fn import(&self, step: Import) -> Result<()>;
+
+    /// Where records, and the lists by which they are found, contradict each other; in words. Reads
+    /// everything.
+    async fn faults(&self) -> Result<Vec<String>>;
 
     /// Whether it works, and how much it holds.
     async fn health(&self) -> Result<Health>;

@@ -29,7 +29,7 @@ use crate::run::outcome::Outcome;
 use crate::run::{RunKey, Verdict, reason};
 use crate::store::embedded::EmbeddedStore;
 use crate::store::redis::RedisStore;
-use crate::store::redis::settings::Settings;
+use crate::store::redis::settings::{Access, Settings};
 use crate::store::{Result, Store};
 use crate::time::Timestamp;
 
@@ -89,6 +89,8 @@ fn ops(crashes: bool) -> impl Strategy<Value = Vec<Op>> {
 /// Where a store is.
 #[derive(Clone)]
 enum Kind {
+    /// On a server and in a file by turns: what dies there moves to the other.
+    Moving(PathBuf, u32),
     Memory,
     Sqlite(PathBuf),
     Redis(Box<Settings>),
@@ -244,7 +246,12 @@ impl Side {
     }
 
     async fn crash(&mut self, now: Timestamp) -> String {
-        if !matches!(self.kind, Kind::Memory) {
+        if let Kind::Moving(dir, times) = &self.kind {
+            self.kind = Kind::Moving(dir.clone(), times + 1);
+            let target = open(&self.kind, &self.ids).await;
+            super::moving::copy(self.store.as_ref(), target.as_ref()).await;
+            self.store = target;
+        } else if !matches!(self.kind, Kind::Memory) {
             // The file must be closed before it is opened.
             self.store = Arc::new(EmbeddedStore::memory());
             self.store = open(&self.kind, &self.ids).await;
@@ -273,6 +280,14 @@ async fn open(kind: &Kind, ids: &Arc<AtomicU64>) -> Arc<dyn Store> {
     let ids = Arc::clone(ids);
     let fresh = move || Id128::from_bits(ids.fetch_add(1, Ordering::Relaxed).into());
     match kind {
+        Kind::Moving(_, times) if times % 2 == 0 => {
+            let settings = Settings { access: Access::Import, ..server::settings() };
+            Arc::new(RedisStore::open(settings).await.unwrap().with_ids(fresh))
+        }
+        Kind::Moving(dir, times) => {
+            let path = dir.join(format!("{times}.db"));
+            Arc::new(EmbeddedStore::open(&path).unwrap().with_ids(fresh))
+        }
         Kind::Memory => Arc::new(EmbeddedStore::memory().with_ids(fresh)),
         Kind::Sqlite(path) => Arc::new(EmbeddedStore::open(path).unwrap().with_ids(fresh)),
         Kind::Redis(settings) => {
@@ -316,8 +331,10 @@ async fn run(ops: Vec<Op>, other: Kind) {
     for (one, other) in memory.rest().await.lines().zip(other.rest().await.lines()) {
         assert_eq!(one, other);
     }
-    slots_are_never_exceeded(memory.store.as_ref()).await;
-    slots_are_never_exceeded(other.store.as_ref()).await;
+    for side in [&memory, &other] {
+        slots_are_never_exceeded(side.store.as_ref()).await;
+        assert_eq!(side.store.faults().await, Ok(Vec::new()));
+    }
 }
 
 /// I5: no job has more runs under way than it may.
@@ -349,6 +366,12 @@ proptest! {
     #[test]
     fn memory_and_redis_answer_alike(ops in ops(false)) {
         wait_for(run(ops, Kind::Redis(Box::new(server::settings()))));
+    }
+
+    #[test]
+    fn memory_and_what_moves_from_store_to_store_answer_alike(ops in ops(true)) {
+        let dir = tempfile::tempdir().unwrap();
+        wait_for(run(ops, Kind::Moving(dir.path().to_owned(), 0)));
     }
 
     #[test]

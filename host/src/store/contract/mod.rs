@@ -7,6 +7,7 @@ mod fires;
 mod forgetting;
 mod keeping;
 mod lockstep;
+mod moving;
 mod papers;
 mod policies;
 mod runs;
@@ -85,6 +86,8 @@ macro_rules! suite {
                 papers::a_log_is_read_by_line_and_is_complete_when_the_run_is_done,
                 papers::documents_are_compared_and_set,
                 papers::counters_stop_at_their_limit,
+                moving::what_is_exported_is_found_in_every_kind_of_store_and_goes_on,
+                moving::an_import_needs_an_empty_store_and_counts_when_it_has_ended,
             ]);)*
         }
     };

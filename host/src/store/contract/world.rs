@@ -21,8 +21,9 @@ use crate::run::id::{RunId, Uid};
 use crate::run::outcome::{Outcome, Usage};
 use crate::run::{Cause, LogLevel, LogLine, LogStream, Range, Run, RunKey, Verdict, reason};
 use crate::store::embedded::EmbeddedStore;
+use crate::store::error::StoreError;
 use crate::store::redis::RedisStore;
-use crate::store::redis::settings::Settings;
+use crate::store::redis::settings::{Access, Settings};
 use crate::store::{Result, Store};
 use crate::time::Timestamp;
 
@@ -78,6 +79,31 @@ impl World {
         let store = Arc::new(EmbeddedStore::open(&path).unwrap());
         assert_ne!(store.caps().durability, Durability::Volatile);
         Some(Self { store, file: Some((dir, path)), server: None })
+    }
+
+    /// On a server, opens the store as an import does: others are not let in while one is under way.
+    pub(super) async fn let_imports_in(&mut self) {
+        if let Some(settings) = &self.server {
+            let settings = Settings { access: Access::Import, ..settings.clone() };
+            self.store = Arc::new(RedisStore::open(settings).await.unwrap());
+        }
+    }
+
+    /// How a host is refused that comes now: in this process, and after a restart where there is one.
+    pub(super) async fn attach_as_a_host_would(&self, info: HostInfo) -> Vec<StoreError> {
+        if let Some(settings) = &self.server {
+            return RedisStore::open(settings.clone()).await.err().into_iter().collect();
+        }
+        let mut refused = vec![self.store.attach(info.clone(), at(9)).await.unwrap_err()];
+        if let Some((_, path)) = &self.file {
+            let dir = tempfile::tempdir().unwrap();
+            for name in ["campanile.db", "campanile.db-wal"] {
+                std::fs::copy(path.with_file_name(name), dir.path().join(name)).unwrap();
+            }
+            let again = EmbeddedStore::open(&dir.path().join("campanile.db")).unwrap();
+            refused.push(again.attach(info, at(9)).await.unwrap_err());
+        }
+        refused
     }
 
     pub(super) async fn attach(&self, now: Timestamp) -> Session {

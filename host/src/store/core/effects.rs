@@ -48,6 +48,10 @@ pub enum Write {
     Doc(DocKey, Option<Doc>),
     /// A counter's value.
     Counter(CounterKey, i64),
+    /// Everything is forgotten.
+    Clear,
+    /// An import has begun, or ended.
+    Importing(bool),
 }
 
 /// How much of a schedule a write touches.

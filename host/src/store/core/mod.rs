@@ -18,6 +18,7 @@ mod common;
 pub mod effects;
 pub(in crate::store) mod fire;
 mod live;
+pub mod moving;
 pub mod papers;
 mod queues;
 pub mod rounds;
@@ -74,6 +75,8 @@ pub struct Core {
     fence: Fence,
     next_range: u64,
     generation: u64,
+    /// While an import is under way: the live runs that came so far, and the lines in their logs.
+    arrivals: Option<HashMap<RunKey, (Run, u64)>>,
 }
 
 /// A run that is not done, and where it is.
@@ -144,6 +147,8 @@ pub struct Restored {
     pub last_range: u64,
     /// Which life of the store's contents this is.
     pub generation: u64,
+    /// Whether an import has begun and not ended.
+    pub importing: bool,
 }
 
 impl Core {
@@ -161,6 +166,7 @@ impl Core {
             fence: from.fence,
             next_range: from.last_range + 1,
             generation: from.generation.max(1),
+            arrivals: None,
         };
         for session in from.sessions {
             let info = HostInfo { host: session.host.clone(), ..HostInfo::default() };
@@ -172,7 +178,12 @@ impl Core {
             let key = core.common.name(schedule.key);
             core.schedules.put(Arc::new(Schedule { key, def, ..schedule }));
         }
-        core.restore_runs(from.runs);
+        if from.importing {
+            let runs = from.runs.into_iter();
+            core.arrivals = Some(runs.map(|(run, lines)| (run.key(), (run, lines))).collect());
+        } else {
+            core.restore_runs(from.runs);
+        }
         core
     }
 

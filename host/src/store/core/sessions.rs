@@ -20,13 +20,18 @@ use crate::time::Timestamp;
 impl Core {
     /// Opens the session `id` and reaps every older one: one process schedules on this store, and
     /// it has just begun another life.
+    ///
+    /// # Errors
+    ///
+    /// `Unfit` while an import has not ended.
     pub fn attach(
         &mut self,
         id: SessionId,
         info: HostInfo,
         now: Timestamp,
         fx: &mut Effects,
-    ) -> Attached {
+    ) -> Result<Attached> {
+        self.check_complete()?;
         let older: BTreeSet<SessionId> = self.sessions.keys().copied().collect();
         let mut reaped = Reaped::default();
         for old in older {
@@ -35,7 +40,7 @@ impl Core {
         let session = Session { id, host: info.host.clone(), generation: self.generation };
         fx.write(Write::Session(session.clone()));
         self.sessions.insert(id, Holder::new(session.clone(), info, now));
-        Attached { session, reaped }
+        Ok(Attached { session, reaped })
     }
 
     /// Renews a session.

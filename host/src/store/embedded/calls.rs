@@ -4,9 +4,10 @@ use async_trait::async_trait;
 use tokio::sync::broadcast;
 
 use super::sqlite::writer::Turn;
-use super::{EmbeddedStore, aging};
+use super::{EmbeddedStore, aging, export};
 use crate::job::JobKey;
 use crate::job::names::TenantId;
+use crate::record::portable::{Import, Record};
 use crate::record::query::{JobFilter, LedgerFilter, LedgerItem, LogPage, Page, Paged, RunFilter};
 use crate::record::step::{
     Acquire, Attached, AttemptEnd, Beat, CancelReply, Change, Claim, Conflict, Due, Finished,
@@ -30,7 +31,7 @@ impl Store for EmbeddedStore {
 
     async fn attach(&self, info: HostInfo, now: Timestamp) -> Result<Attached> {
         let id = (self.fresh_id)();
-        self.step(move |core, _, fx| Ok(core.attach(id, info, now, fx))).await
+        self.step(move |core, _, fx| core.attach(id, info, now, fx)).await
     }
 
     async fn beat(&self, session: &Session, pulse: Pulse, now: Timestamp) -> Result<Beat> {
@@ -229,6 +230,33 @@ impl Store for EmbeddedStore {
         let look = self.step(|core, _, _| Ok(core.look())).await?;
         let victims = self.read(move |kept| aging::victims(kept, &look, keep, budget, now)).await?;
         self.step(move |core, past, fx| core.forget(past, victims, fx)).await
+    }
+
+    async fn export(&self, cursor: Option<String>) -> Result<Paged<Record>> {
+        self.read(move |kept| export::export(kept, cursor.as_deref())).await
+    }
+
+    async fn import(&self, step: Import) -> Result<()> {
+        match step {
+            Import::Begin => {
+                let held = self.read(|kept| export::held(kept)).await?;
+                self.step(move |core, _, fx| core.begin_import(&held, fx)).await
+            }
+            Import::Records(records) => {
+                self.step(move |core, _, fx| core.import(records, fx)).await
+            }
+            Import::End => {
+                self.step(|core, _, fx| {
+                    core.end_import(fx);
+                    Ok(())
+                })
+                .await
+            }
+        }
+    }
+
+    async fn faults(&self) -> Result<Vec<String>> {
+        self.read(|kept| kept.faults()).await
     }
 
     async fn health(&self) -> Result<Health> {

@@ -1,5 +1,6 @@
 //! What is kept, in memory: gone with the process. For tests and for hosts that want no file.
 
+mod moving;
 mod sight;
 
 use std::collections::hash_map::Entry;
@@ -106,7 +107,9 @@ impl Memory {
             Write::Schedule(_, Extent::Position)
             | Write::Session(_)
             | Write::SessionGone(_)
-            | Write::Fence(_) => (),
+            | Write::Fence(_)
+            | Write::Importing(_) => (),
+            Write::Clear => *self = Self::default(),
         }
     }
 

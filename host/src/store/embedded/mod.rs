@@ -6,6 +6,7 @@
 
 pub(in crate::store) mod aging;
 mod calls;
+pub(in crate::store) mod export;
 pub(in crate::store) mod kept;
 mod memory;
 pub mod sqlite;
@@ -38,6 +39,15 @@ pub struct EmbeddedStore {
     changes: broadcast::Sender<Change>,
     /// Where the ids of schedules and sessions come from.
     fresh_id: Box<dyn Fn() -> Id128 + Send + Sync>,
+}
+
+/// Who may be at work on a file that is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beside {
+    /// A host.
+    AHost,
+    /// Nobody.
+    Nobody,
 }
 
 enum Backend {
@@ -86,6 +96,29 @@ impl EmbeddedStore {
         let readers = sqlite::open_read_only(path)?;
         let changes = broadcast::channel(CHANGES_KEPT).0;
         Ok(Self::new(Backend::ReadOnly(readers), caps_of_file(path), changes))
+    }
+
+    /// Opens the file at `path` as it is at this instant, whatever is written to it later; with
+    /// [`Beside::Nobody`] no host can start on it as long as it is open.
+    ///
+    /// # Errors
+    ///
+    /// As for [`open_read_only`](Self::open_read_only); `Denied` when a host is there that may not.
+    pub fn open_snapshot(path: &Path, beside: Beside) -> Result<Self> {
+        let readers = sqlite::open_snapshot(path, beside)?;
+        let changes = broadcast::channel(CHANGES_KEPT).0;
+        Ok(Self::new(Backend::ReadOnly(readers), caps_of_file(path), changes))
+    }
+
+    /// Writes a whole copy of the file at `path` to the new file `to`, whether a host runs on it or
+    /// none. The copy is a store itself.
+    ///
+    /// # Errors
+    ///
+    /// `Denied` when there is a file at `to`; as for [`open_read_only`](Self::open_read_only);
+    /// `Full` or `Unavailable` when the copy can't be written: then there is none.
+    pub fn backup(path: &Path, to: &Path) -> Result<()> {
+        sqlite::backup::backup(path, to)
     }
 
     /// The same store, with ids that the caller chooses: for tests and simulations, which are to

@@ -6,6 +6,7 @@ use tokio::sync::broadcast;
 use super::RedisStore;
 use crate::job::JobKey;
 use crate::job::names::TenantId;
+use crate::record::portable::{Import, Record};
 use crate::record::query::{JobFilter, LedgerFilter, LedgerItem, LogPage, Page, Paged, RunFilter};
 use crate::record::step::{
     Acquire, Attached, AttemptEnd, Beat, CancelReply, Change, Claim, Conflict, Due, Finished,
@@ -15,6 +16,7 @@ use crate::record::step::{
 use crate::record::{Caps, Doc, Health, HostInfo, HostRecord, Schedule, Session};
 use crate::run::id::Fence;
 use crate::run::{LogLine, Reason, Run, RunKey, Verdict};
+use crate::store::embedded::export;
 use crate::store::{Result, Store};
 use crate::time::Timestamp;
 
@@ -203,6 +205,18 @@ impl Store for RedisStore {
 
     async fn trim(&self, keep: Retention, budget: usize, now: Timestamp) -> Result<Trimmed> {
         self.trim(keep, budget, now).await
+    }
+
+    async fn export(&self, cursor: Option<String>) -> Result<Paged<Record>> {
+        self.look(move |kept| export::export(kept, cursor.as_deref())).await
+    }
+
+    async fn import(&self, step: Import) -> Result<()> {
+        self.import_step(step).await
+    }
+
+    async fn faults(&self) -> Result<Vec<String>> {
+        self.look(|kept| kept.faults()).await
     }
 
     async fn health(&self) -> Result<Health> {

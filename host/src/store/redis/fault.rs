@@ -31,6 +31,7 @@ pub(super) fn trouble(error: &RedisError) -> Trouble {
             return Trouble::Refused(StoreError::Conflict { current });
         }
         "CAMPNOTFOUND" => return Trouble::Refused(StoreError::NotFound(detail())),
+        "CAMPUNFIT" => return Trouble::Refused(StoreError::Unfit(detail())),
         "CAMPINVALID" => return Trouble::Refused(StoreError::Invalid(detail())),
         "CAMPINCOMPATIBLE" => {
             return Trouble::Refused(StoreError::Incompatible {

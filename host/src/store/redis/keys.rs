@@ -10,7 +10,7 @@ const SHARD: u32 = 0;
 ///
 /// | key | type | what |
 /// |---|---|---|
-/// | `m` | hash | `schema`, `store_id`, `server`, `gen`, `fence`, `range` |
+/// | `m` | hash | `schema`, `store_id`, `server`, `gen`, `fence`, `range`, `importing` |
 /// | `def`, `pl`, `lr` | hash | by job: definition (opaque), planning record, last run |
 /// | `job`, `due` | sorted sets | jobs by name; by when they are due |
 /// | `run`, `hr` | hash | by run: live records, done records |

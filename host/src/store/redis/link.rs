@@ -22,6 +22,7 @@ use super::wire::{self, Envelope};
 use crate::record::Durability;
 use crate::run::id::{Id128, SessionId};
 use crate::store::Result;
+use crate::store::core::moving::UNFINISHED;
 use crate::store::error::StoreError;
 use crate::time::Timestamp;
 
@@ -243,21 +244,23 @@ async fn establish(
         scripts.push(loaded.map_err(|error| connecting(&error))?);
     }
     let mut live = Live { number, connection, generation: String::new(), scripts };
-    live.generation = live.attach(keys, settings.clock, &server.run_id).await?;
+    live.generation = live.attach(keys, settings, &server.run_id).await?;
     Ok((live, durability))
 }
 
 impl Live {
     /// Learns the generation of the contents, or makes them.
-    async fn attach(&self, keys: &Keys, clock: ScriptClock, server: &str) -> Result<String> {
+    async fn attach(&self, keys: &Keys, settings: &Settings, server: &str) -> Result<String> {
         let args = wire::AttachArgs {
             schema: SCHEMA,
             store_id: Id128::fresh().to_string(),
             server: server.to_owned(),
+            imports: settings.access == Access::Import,
+            unfinished: UNFINISHED,
         };
         let args = wire::pack(&args)?;
         let caller = Caller::at(Timestamp::from_secs(0));
-        let answer = self.send(keys, clock, Script::Attach, caller, &args, b"").await;
+        let answer = self.send(keys, settings.clock, Script::Attach, caller, &args, b"").await;
         match answer {
             Ok(answer) => {
                 wire::unpack::<wire::AttachAnswer>(&answer).map(|attached| attached.r#gen)

@@ -12,6 +12,7 @@
 //! counters, never by a time that is kept.
 
 mod calls;
+mod checkup;
 mod client;
 mod definitions;
 mod fault;
@@ -19,6 +20,7 @@ mod fires;
 mod keys;
 mod ledger;
 mod link;
+mod moving;
 mod news;
 mod papers;
 mod pasts;

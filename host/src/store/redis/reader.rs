@@ -115,13 +115,23 @@ impl Reader<'_> {
         })
     }
 
+    /// Several commands at once.
+    pub(super) fn ask_all<T: FromRedisValue>(&self, commands: &redis::Pipeline) -> Result<T> {
+        let answer = commands.query(&mut *self.connection.borrow_mut());
+        answer.map_err(|error| StoreError::Unavailable(error.to_string()))
+    }
+
     /// One field of a hash.
     pub(super) fn field(&self, lua: &str, name: &str) -> Result<Option<Vec<u8>>> {
         self.ask(self.command("HGET", lua).arg(name))
     }
 
     /// Fields of a hash, in order.
-    fn fields(&self, lua: &str, names: &[impl redis::ToRedisArgs]) -> Result<Vec<Option<Vec<u8>>>> {
+    pub(super) fn fields(
+        &self,
+        lua: &str,
+        names: &[impl redis::ToRedisArgs],
+    ) -> Result<Vec<Option<Vec<u8>>>> {
         if names.is_empty() {
             return Ok(Vec::new());
         }
@@ -411,7 +421,7 @@ impl Kept for Reader<'_> {
     }
 }
 
-fn read_doc(key: String, kept: &[u8]) -> Result<Doc> {
+pub(super) fn read_doc(key: String, kept: &[u8]) -> Result<Doc> {
     let wrong = || super::fault::unreadable("a document", "it has no version");
     let line_end = kept.iter().position(|byte| *byte == b'\n').ok_or_else(wrong)?;
     let (version, value) = kept.split_at(line_end);

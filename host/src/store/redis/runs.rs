@@ -134,7 +134,7 @@ impl RedisStore {
     }
 }
 
-fn log_text(lines: &[LogLine]) -> Result<Vec<u8>> {
+pub(super) fn log_text(lines: &[LogLine]) -> Result<Vec<u8>> {
     let mut text = Vec::new();
     for line in lines {
         serde_json::to_writer(&mut text, line)

@@ -140,6 +140,6 @@ impl RedisStore {
     }
 }
 
-fn def_text(def: &Definition) -> Result<Vec<u8>> {
+pub(super) fn def_text(def: &Definition) -> Result<Vec<u8>> {
     serde_json::to_vec(def).map_err(|error| StoreError::Invalid(format!("a definition: {error}")))
 }

@@ -26,11 +26,12 @@ pub(super) enum Script {
     Doc,
     Counter,
     Forget,
+    Import,
 }
 
 impl Script {
     /// All, in the order in which a connection loads them.
-    pub(super) const ALL: [Self; 18] = [
+    pub(super) const ALL: [Self; 19] = [
         Self::Attach,
         Self::Join,
         Self::Beat,
@@ -49,6 +50,7 @@ impl Script {
         Self::Doc,
         Self::Counter,
         Self::Forget,
+        Self::Import,
     ];
 
     fn body(self) -> &'static str {
@@ -71,6 +73,7 @@ impl Script {
             Self::Doc => include_str!("lua/doc.lua"),
             Self::Counter => include_str!("lua/counter.lua"),
             Self::Forget => include_str!("lua/forget.lua"),
+            Self::Import => include_str!("lua/import.lua"),
         }
     }
 
@@ -94,7 +97,8 @@ impl Script {
             | Self::Start
             | Self::Log
             | Self::Doc
-            | Self::Counter => false,
+            | Self::Counter
+            | Self::Import => false,
         }
     }
 

@@ -27,6 +27,8 @@ pub enum ScriptClock {
 pub enum Access {
     /// Everything; its contents are made when there are none.
     Full,
+    /// The same, also while an import has not ended: for the import.
+    Import,
     /// Questions only; nothing is written, not even that somebody asks.
     ReadOnly,
 }

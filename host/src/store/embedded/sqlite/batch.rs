@@ -35,6 +35,9 @@ pub(super) struct Batch {
     pub(super) logs: Vec<(RunKey, u64, Vec<LogLine>)>,
     pub(super) docs: HashMap<DocKey, Option<Doc>>,
     pub(super) counters: HashMap<CounterKey, i64>,
+    /// All that is kept goes before anything is written.
+    pub(super) is_cleared: bool,
+    pub(super) importing: Option<bool>,
     is_dirty: bool,
     bytes: usize,
 }
@@ -84,6 +87,10 @@ impl Batch {
             Write::Counter(key, value) => {
                 self.counters.insert(key, value);
             }
+            Write::Clear => {
+                *self = Self { is_cleared: true, is_dirty: true, ..Self::default() };
+            }
+            Write::Importing(importing) => self.importing = Some(importing),
         }
     }
 
@@ -117,7 +124,9 @@ fn long_texts(write: &Write) -> usize {
         | Write::Fence(_)
         | Write::LogGone(_)
         | Write::Doc(_, None)
-        | Write::Counter(..) => 0,
+        | Write::Counter(..)
+        | Write::Clear
+        | Write::Importing(_) => 0,
     }
 }
 
@@ -144,6 +153,7 @@ impl Past for Pending<'_> {
     fn run(&self, run: &RunKey) -> Result<Option<Arc<Run>>> {
         match self.batch.runs.get(run) {
             Some(pending) => Ok(pending.clone()),
+            None if self.batch.is_cleared => Ok(None),
             None => reader::run(self.connection, run).map(|run| run.map(Arc::new)),
         }
     }
@@ -151,6 +161,7 @@ impl Past for Pending<'_> {
     fn doc(&self, doc: &DocKey) -> Result<Option<Doc>> {
         match self.batch.docs.get(doc) {
             Some(pending) => Ok(pending.clone()),
+            None if self.batch.is_cleared => Ok(None),
             None => reader::doc(self.connection, &doc.tenant, &doc.kind, &doc.key),
         }
     }
@@ -158,6 +169,7 @@ impl Past for Pending<'_> {
     fn counter(&self, counter: &CounterKey) -> Result<i64> {
         match self.batch.counters.get(counter) {
             Some(pending) => Ok(*pending),
+            None if self.batch.is_cleared => Ok(0),
             None => reader::counter(self.connection, counter),
         }
     }

@@ -22,6 +22,7 @@ pub(super) fn load(db: &Connection) -> Result<Restored> {
         fence: number(db, "SELECT max(value) FROM meta WHERE key = 'fence'")?,
         last_range: number(db, "SELECT max(id) FROM ledger_range")?,
         generation: number(db, "SELECT max(value) FROM meta WHERE key = 'generation'")?,
+        importing: number(db, "SELECT max(value) FROM meta WHERE key = 'importing'")? == 1,
     })
 }
 

@@ -4,10 +4,12 @@
 //! and nothing outside this folder knows SQL.
 
 mod age;
+pub(super) mod backup;
 mod batch;
 mod fault;
 pub mod file;
 mod load;
+mod moving;
 mod reader;
 pub mod readers;
 mod rows;
@@ -21,6 +23,7 @@ use tokio::sync::broadcast;
 use self::file::Lock;
 use self::readers::Readers;
 use self::writer::Writer;
+use super::Beside;
 use crate::record::step::Change;
 use crate::store::Result;
 
@@ -66,4 +69,15 @@ impl Sqlite {
 /// Opens the store at `path` only to read it.
 pub(super) fn open_read_only(path: &Path) -> Result<Readers> {
     Readers::start(path)
+}
+
+/// The same, as it is now.
+pub(super) fn open_snapshot(path: &Path, beside: Beside) -> Result<Readers> {
+    // First, so that no lock is left where there is no store.
+    drop(file::open_to_read(path)?);
+    let lock = match beside {
+        Beside::AHost => None,
+        Beside::Nobody => Some(Lock::take(path)?),
+    };
+    Readers::still(path, lock)
 }

@@ -358,7 +358,8 @@ pub(super) fn read_range(row: &Row<'_>) -> Result<(u64, Range)> {
     Ok((number(0)?.unsigned_abs(), range))
 }
 
-fn read_line(row: &Row<'_>) -> Result<LogLine> {
+/// A line of the columns `t, level, stream, context, message`.
+pub(super) fn read_line(row: &Row<'_>) -> Result<LogLine> {
     let text = |index| row.get::<_, String>(index).map_err(fault);
     Ok(LogLine {
         t: Timestamp::from_micros(row.get(0).map_err(fault)?),

@@ -4,10 +4,11 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
+use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::super::kept::Kept;
-use super::file;
+use super::file::{self, Lock};
 use super::reader::Reader;
 use crate::store::Result;
 use crate::store::error::StoreError;
@@ -23,15 +24,33 @@ type Question = Box<dyn FnOnce(&Reader) + Send>;
 pub(in crate::store::embedded) struct Readers {
     questions: Option<mpsc::Sender<Question>>,
     threads: Vec<JoinHandle<()>>,
+    /// Held where nobody else may work on what is read.
+    _lock: Option<Lock>,
 }
 
 impl Readers {
     pub(in crate::store::embedded) fn start(path: &Path) -> Result<Self> {
+        let connections: Result<Vec<Connection>> =
+            (0..READERS).map(|_| file::open_to_read(path)).collect();
+        Self::over(connections?, path, None)
+    }
+
+    /// One thread, to which the file stays as it is now.
+    pub(super) fn still(path: &Path, lock: Option<Lock>) -> Result<Self> {
+        let connection = file::open_to_read(path)?;
+        // A transaction sees what there is when it reads first.
+        connection
+            .execute_batch("BEGIN; SELECT count(*) FROM meta;")
+            .map_err(super::fault::fault)?;
+        Self::over(vec![connection], path, lock)
+    }
+
+    fn over(connections: Vec<Connection>, path: &Path, lock: Option<Lock>) -> Result<Self> {
         let (questions, waiting) = mpsc::channel::<Question>(MAX_WAITING);
         let waiting = Arc::new(Mutex::new(waiting));
-        let mut readers = Self { questions: Some(questions), threads: Vec::new() };
-        for number in 0..READERS {
-            let reader = Reader(file::open_to_read(path)?);
+        let mut readers = Self { questions: Some(questions), threads: Vec::new(), _lock: lock };
+        for (number, connection) in connections.into_iter().enumerate() {
+            let reader = Reader(connection);
             let waiting = Arc::clone(&waiting);
             let thread = thread::Builder::new()
                 .name(format!("store-reader-{number}"))

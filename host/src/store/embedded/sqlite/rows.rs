@@ -20,6 +20,9 @@ use crate::time::Timestamp;
 
 /// Writes all of `batch`; the caller opens and closes the transaction.
 pub(super) fn write(db: &Connection, batch: &Batch) -> rusqlite::Result<()> {
+    if batch.is_cleared {
+        db.execute_batch(CLEAR)?;
+    }
     for (job, schedule) in &batch.schedules {
         match schedule {
             Some((schedule, extent)) => put_schedule(db, schedule, *extent)?,
@@ -93,8 +96,17 @@ fn write_the_rest(db: &Connection, batch: &Batch) -> rusqlite::Result<()> {
         db.prepare_cached("INSERT OR REPLACE INTO meta VALUES ('fence', ?1)")?
             .execute([integer(fence)])?;
     }
+    if let Some(importing) = batch.importing {
+        db.prepare_cached("INSERT OR REPLACE INTO meta VALUES ('importing', ?1)")?
+            .execute([importing])?;
+    }
     Ok(())
 }
+
+/// Everything but what a store knows of itself.
+const CLEAR: &str = "DELETE FROM schedule; DELETE FROM definition; DELETE FROM run;
+    DELETE FROM ledger_range; DELETE FROM session; DELETE FROM log; DELETE FROM doc;
+    DELETE FROM counter;";
 
 const PUT_SCHEDULE: &str =
     "INSERT INTO schedule (tenant, job, uid, version, source, cursor, due_at,

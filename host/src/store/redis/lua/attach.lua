@@ -3,10 +3,12 @@
 -- generation.
 --
 -- Args: schema (newest format the host writes), store_id (for contents that have none), server (the
--- server's run_id). Answer: { gen }. Errors: INCOMPATIBLE. O(1).
-local meta = call('HMGET', META, 'schema', 'gen', 'server')
+-- server's run_id), imports (it is an import that comes), unfinished (what others are told then).
+-- Answer: { gen }. Errors: INCOMPATIBLE, UNFIT (an import has not ended). O(1).
+local meta = call('HMGET', META, 'schema', 'gen', 'server', 'importing')
 local schema, gen, server = tonumber(meta[1]), meta[2], meta[3]
 if schema and schema > A.schema then return refuse('INCOMPATIBLE', number(schema)) end
+if meta[4] == '1' and not A.imports then return refuse('UNFIT', A.unfinished) end
 if not schema then
   gen = '1'
   call('HSET', META, 'schema', number(A.schema), 'store_id', A.store_id, 'gen', gen, 'fence', '0',

@@ -82,19 +82,25 @@ local function deadline_of(run)
   return run.start_by.at
 end
 
+-- The lists that a run is found by, live or done.
+local function list_run(run)
+  local jk = jkey(run.tenant, run.job)
+  call('ZADD', BY_AGE, number(run.queued_at), rkey(run))
+  call('ZADD', JOB_RUN, 0, jk .. '\0' .. sortable(run.queued_at) .. run.id)
+  if run.cause == 'schedule' then
+    call('ZADD', JOB_FIRE, 0, jk .. '\0' .. sortable(run.fire_time) .. run.id)
+  end
+end
+
 -- A new live run: its record, its place, and the lists that it is found by.
 local function insert_live(run, place, holder)
   local rk, jk = rkey(run), jkey(run.tenant, run.job)
   local deadline = deadline_of(run)
   if deadline then call('ZADD', DEADLINE, number(deadline), rk) end
   enter(run, place, holder)
-  call('ZADD', BY_AGE, number(run.queued_at), rk)
   call('ZADD', LIVE_AGE, number(run.queued_at), rk)
   call('ZADD', LIVE_JOB, 0, jk .. '\0' .. run.id)
-  call('ZADD', JOB_RUN, 0, jk .. '\0' .. sortable(run.queued_at) .. run.id)
-  if run.cause == 'schedule' then
-    call('ZADD', JOB_FIRE, 0, jk .. '\0' .. sortable(run.fire_time) .. run.id)
-  end
+  list_run(run)
   keep_live(run)
 end
 

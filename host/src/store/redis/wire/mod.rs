@@ -54,6 +54,8 @@ pub(in crate::store::redis) struct AttachArgs {
     pub(in crate::store::redis) schema: u32,
     pub(in crate::store::redis) store_id: String,
     pub(in crate::store::redis) server: String,
+    pub(in crate::store::redis) imports: bool,
+    pub(in crate::store::redis) unfinished: &'static str,
 }
 
 #[derive(Deserialize)]

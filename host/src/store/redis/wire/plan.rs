@@ -102,13 +102,13 @@ impl Plan {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(in crate::store::redis) struct Last {
-    uid: Option<Uid>,
-    failures: u32,
-    run: Option<RunId>,
-    at: Option<Timestamp>,
-    state: Option<RunState>,
-    outcome: Option<Outcome>,
-    previous_success: Option<Timestamp>,
+    pub(in crate::store::redis) uid: Option<Uid>,
+    pub(in crate::store::redis) failures: u32,
+    pub(in crate::store::redis) run: Option<RunId>,
+    pub(in crate::store::redis) at: Option<Timestamp>,
+    pub(in crate::store::redis) state: Option<RunState>,
+    pub(in crate::store::redis) outcome: Option<Outcome>,
+    pub(in crate::store::redis) previous_success: Option<Timestamp>,
 }
 
 impl Last {

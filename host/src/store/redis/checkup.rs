@@ -1,0 +1,226 @@
+//! Whether every list names exactly the records that belong into it.
+//!
+//! Each record's places are computed from it and looked for; that there are no more of them is seen
+//! by counting. While hosts are at work, what changes between two questions looks like a fault.
+
+use std::collections::{BTreeMap, HashSet};
+
+use redis::pipe;
+use serde::Deserialize;
+
+use super::reader::Reader;
+use super::wire::{self, Plan, RangeRow, job_name, job_of_name, run_name, sortable};
+use crate::run::{Cause, Run};
+use crate::store::Result;
+use crate::time::Timestamp;
+
+/// Records read in one question.
+const AT_ONCE: usize = 256;
+/// Faults told at most.
+const MAX_FAULTS: usize = 100;
+
+/// A live run's record: the run's own fields, and where it is.
+#[derive(Deserialize)]
+struct Placed {
+    place: String,
+    #[serde(default)]
+    holder: Option<String>,
+}
+
+/// Where a record should stand: the list, by its name in scripts, and as what.
+type Standing = (&'static str, String);
+
+/// What has been found so far.
+#[derive(Default)]
+struct Found {
+    faults: Vec<String>,
+    /// How many records stand in each list.
+    counts: BTreeMap<&'static str, u64>,
+}
+
+impl Reader<'_> {
+    /// Everything that is wrong, in words.
+    pub(super) fn check_lists(&self) -> Result<Vec<String>> {
+        let mut found = Found::default();
+        for lists in [
+            &["SLOT", "BACKLOG", "READY", "LATER", "DEADLINE", "OWN"][..],
+            &["BY_AGE", "LIVE_AGE", "LIVE_JOB", "JOB_RUN", "JOB_FIRE", "JOB_DONE", "JOB_BODY"],
+            &["JOB", "DUE", "RANGE_JOB", "RANGE_AGE"],
+        ] {
+            found.counts.extend(lists.iter().map(|list| (*list, 0)));
+        }
+        self.check_hash("PLAN", &mut found, |name, record, found| {
+            let plan: Plan = wire::unpack(record)?;
+            let job = job_of_name(name.as_bytes())?;
+            let mut standings = vec![("JOB", name.to_owned())];
+            if due_key(&plan).is_some() {
+                standings.push(("DUE", name.to_owned()));
+            }
+            let head = format!("{}{}\n", plan.uid, plan.def_version);
+            let def = self.field("DEF", name)?.unwrap_or_default();
+            if !def.starts_with(head.as_bytes()) {
+                found.faults.push(format!("job {job}: its definition is missing or another's"));
+            }
+            Ok((format!("job {job}"), standings))
+        })?;
+        self.check_hash("LIVE", &mut found, |name, record, found| {
+            let run: Run = wire::unpack(record)?;
+            let placed: Placed = wire::unpack(record)?;
+            if name != run_name(&run.key()) {
+                found.faults.push(format!("run {}: it is kept under another's key", run.key()));
+            }
+            Ok((format!("run {}", run.key()), standings_of_live(&run, &placed)))
+        })?;
+        self.check_hash("PAST", &mut found, |_, record, _| {
+            let run: Run = wire::unpack(record)?;
+            let has_log = self.field("LINES", &run_name(&run.key()))?.is_some();
+            Ok((format!("run {}", run.key()), standings_of_done(&run, has_log)))
+        })?;
+        self.check_hash("RANGE", &mut found, |_, record, _| {
+            let row: RangeRow = wire::unpack(record)?;
+            let jk = format!("{}\0{}\0", row.tenant, row.job);
+            let by_fire = format!("{jk}{}{:016x}", sortable(row.range.last), row.id);
+            let by_age = format!("{jk}{}{:016x}", sortable(row.noted_at), row.id);
+            let standings = vec![("RANGE_JOB", by_fire), ("RANGE_AGE", by_age)];
+            Ok((format!("range {} of job {}/{}", row.id, row.tenant, row.job), standings))
+        })?;
+        for (list, count) in &found.counts {
+            let listed: u64 = self.ask(&self.command("ZCARD", list))?;
+            if listed != *count {
+                let key = self.command("ZCARD", list);
+                let key = key.args_iter().nth(1).map(shown_arg).unwrap_or_default();
+                found.faults.push(format!(
+                    "the list `{key}` has {listed} entries, and the records that belong into it are {count}"
+                ));
+            }
+        }
+        found.faults.truncate(MAX_FAULTS);
+        Ok(found.faults)
+    }
+
+    /// Looks at every record of a hash: whether it stands where it should.
+    fn check_hash(
+        &self,
+        hash: &'static str,
+        found: &mut Found,
+        standings_of: impl Fn(&str, &[u8], &mut Found) -> Result<(String, Vec<Standing>)>,
+    ) -> Result<()> {
+        let (mut at, mut seen) = ("0".to_owned(), HashSet::new());
+        loop {
+            let ask = self.command("HSCAN", hash).arg(&at).arg("COUNT").arg(AT_ONCE).clone();
+            let (next, rows): (String, Vec<(String, Vec<u8>)>) = self.ask(&ask)?;
+            let mut looked_for = Vec::new();
+            for (name, record) in &rows {
+                // A scan may come upon a record twice.
+                if !seen.insert(name.clone()) {
+                    continue;
+                }
+                match standings_of(name, record, found) {
+                    Ok((what, standings)) => {
+                        let standings = standings.into_iter();
+                        looked_for.extend(standings.map(|standing| (what.clone(), standing)));
+                    }
+                    Err(error) => found.faults.push(format!("{}: {error}", name.escape_debug())),
+                }
+            }
+            self.look_for(looked_for, found)?;
+            if next == "0" {
+                return Ok(());
+            }
+            at = next;
+        }
+    }
+
+    fn look_for(&self, looked_for: Vec<(String, Standing)>, found: &mut Found) -> Result<()> {
+        for some in looked_for.chunks(AT_ONCE) {
+            let mut ask = pipe();
+            for (_, (list, member)) in some {
+                ask.add_command(self.command("ZSCORE", list).arg(member).clone());
+            }
+            let scores: Vec<Option<f64>> = self.ask_all(&ask)?;
+            for ((what, (list, _)), score) in some.iter().zip(scores) {
+                *found.counts.entry(list).or_default() += 1;
+                if score.is_none() && found.faults.len() < MAX_FAULTS {
+                    found.faults.push(format!("{what}: it is missing in the list {list}"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn shown_arg(arg: redis::Arg<&[u8]>) -> String {
+    match arg {
+        redis::Arg::Simple(name) => String::from_utf8_lossy(name).into_owned(),
+        _ => String::new(),
+    }
+}
+
+/// As the scripts say it.
+fn due_key(plan: &Plan) -> Option<Timestamp> {
+    match (&plan.parked, &plan.pause) {
+        (Some(_), _) => None,
+        (None, Some(pause)) => pause.until,
+        (None, None) => plan.due_at,
+    }
+}
+
+fn standings_of_run(run: &Run) -> Vec<Standing> {
+    let jk = job_name(&run.job_key());
+    let mut standings = vec![
+        ("BY_AGE", run_name(&run.key())),
+        ("JOB_RUN", format!("{jk}\0{}{}", sortable(run.queued_at), run.id)),
+    ];
+    if run.cause == Cause::Schedule {
+        standings.push(("JOB_FIRE", format!("{jk}\0{}{}", sortable(run.fire_time), run.id)));
+    }
+    standings
+}
+
+fn standings_of_live(run: &Run, placed: &Placed) -> Vec<Standing> {
+    let (rk, jk) = (run_name(&run.key()), job_name(&run.job_key()));
+    let mut standings = standings_of_run(run);
+    standings.push(("LIVE_AGE", rk.clone()));
+    standings.push(("LIVE_JOB", format!("{jk}\0{}", run.id)));
+    if run.start_by.is_some() && run.verdict.is_none() {
+        standings.push(("DEADLINE", rk.clone()));
+    }
+    let (at, fire_time) = (sortable(run.queued_at), sortable(run.fire_time));
+    let has_slot = match placed.place.as_str() {
+        "ready" => {
+            let class = format!("{}/{}/{}", run.tenant, run.queue, run.plugin);
+            let urgency = 9 - run.priority.min(9);
+            standings.push(("READY", format!("{class}\0{urgency}{fire_time}{}", run.id)));
+            true
+        }
+        "held" => {
+            let holder = placed.holder.as_deref().unwrap_or_default();
+            standings.push(("OWN", format!("{holder}{rk}")));
+            true
+        }
+        "later" => {
+            standings.push(("LATER", rk));
+            !run.attempts.is_empty()
+        }
+        _ => {
+            standings.push(("BACKLOG", format!("{}{at}{fire_time}{}", run.uid, run.id)));
+            false
+        }
+    };
+    if has_slot {
+        standings.push(("SLOT", format!("{}{}", run.uid, run.id)));
+    }
+    standings
+}
+
+fn standings_of_done(run: &Run, has_log: bool) -> Vec<Standing> {
+    let mut standings = standings_of_run(run);
+    let jk = job_name(&run.job_key());
+    let end = run.finished_at.map(sortable).unwrap_or_default();
+    let place = format!("{jk}\0{end}{}{}", sortable(run.queued_at), run.id);
+    if run.args.is_some() || run.result.is_some() || has_log {
+        standings.push(("JOB_BODY", place.clone()));
+    }
+    standings.push(("JOB_DONE", place));
+    standings
+}

@@ -1,0 +1,119 @@
+-- Takes over what another store exported. From `begin` to `end` no host can attach.
+--
+-- Args: step = begin | records | end.
+-- records: fence (none may be lower), jobs = { { tenant, job, plan, last, def } }, runs = { { run,
+-- log, lines } }, ranges = { as they are kept }, documents = { { key, version, size } } (their bytes
+-- follow one another in ARGV[3]), counters = { { key, value as text } }. May be repeated.
+-- end: after (the `next` of the call before), most: live runs looked at in one call.
+-- Answer: { held = { jobs, runs, ranges, documents, counters } } when there is something already,
+-- { next } while `end` is to be called again, or {}. Errors: GEN, UNFIT.
+-- O(keys) for begin, O(records * log N) else.
+local refused = guard(false)
+if refused then return refused end
+local is_importing = call('HGET', META, 'importing') == '1'
+
+if A.step == 'begin' then
+  local held = { call('HLEN', PLAN), call('HLEN', LIVE) + call('HLEN', PAST), call('HLEN', RANGE),
+    call('HLEN', DOC), call('HLEN', COUNTER) }
+  local all = 0
+  for _, count in ipairs(held) do all = all + count end
+  if not is_importing and all > 0 then return done({ held = held }) end
+  call('UNLINK', DEF, PLAN, LAST, JOB, DUE, LIVE, PAST, SLOT, BACKLOG, READY, LATER, DEADLINE, OWN,
+    SES, HOST, BY_AGE, LIVE_AGE, LIVE_JOB, JOB_RUN, JOB_FIRE, JOB_DONE, JOB_BODY)
+  call('UNLINK', RANGE, RANGE_OPEN, RANGE_JOB, RANGE_AGE, LOG, LINES, DOC, DOC_KEY, COUNTER)
+  -- Whoever is attached has to attach again, and is refused.
+  call('HINCRBY', META, 'gen', 1)
+  call('HSET', META, 'importing', '1')
+  return done({ begun = true })
+end
+
+if A.step == 'records' and not is_importing then return refuse('UNFIT', 'no import has begun') end
+
+local function take_job(row)
+  local jk = jkey(row.tenant, row.job)
+  call('HSET', DEF, jk, row.plan.uid .. number(row.plan.def_version) .. '\n' .. row.def)
+  call('ZADD', JOB, 0, jk)
+  keep_last(jk, row.last)
+  keep_schedule(jk, row.plan)
+end
+
+-- Those that started keep their slots; of the others, who starts is found out in the end.
+local function take_live(run)
+  local place, holder = 'backlog', nil
+  local last = run.attempts[#run.attempts]
+  if run.state == 'running' then
+    place, holder = 'held', last.session
+    call('HSETNX', SES, holder, 'dead')
+    call('HSETNX', HOST, holder,
+      enc({ host = last.host, schedules = false, since = NOW, beat_at = NOW, offset = 0 }))
+  elseif run.not_before and (run.state == 'retrying' or not last) then
+    place = 'later'
+  elseif last then
+    place = 'ready'
+  end
+  if last then take_slot(run) end
+  insert_live(run, place, holder)
+end
+
+local function take_done(run, lines)
+  call('HSET', PAST, rkey(run), enc(run))
+  list_run(run)
+  call('ZADD', JOB_DONE, 0, done_place(run))
+  if run.args or run.result or lines > 0 then call('ZADD', JOB_BODY, 0, done_place(run)) end
+end
+
+local function take_range(kept)
+  keep_range(kept)
+  if tonumber(call('HGET', META, 'range')) < kept.id then
+    call('HSET', META, 'range', number(kept.id))
+  end
+  -- Of jobs that are no more, none grows.
+  local plan = schedule_of(jkey(kept.tenant, kept.job))
+  if plan and plan.uid == kept.uid
+    and tonumber(call('HGET', RANGE_OPEN, kept.uid) or 0) <= kept.id then
+    call('HSET', RANGE_OPEN, kept.uid, number(kept.id))
+  end
+end
+
+local answer = { taken = true }
+if A.step == 'records' then
+  if tonumber(call('HGET', META, 'fence')) < A.fence then
+    call('HSET', META, 'fence', number(A.fence))
+  end
+  for _, row in ipairs(A.jobs) do take_job(row) end
+  for _, row in ipairs(A.runs) do
+    local rk = rkey(row.run)
+    if row.lines > 0 then
+      call('HSET', LINES, rk, number(row.lines))
+      call('HSET', LOG, rk, row.log)
+    end
+    if row.run.state == 'done' then take_done(row.run, row.lines) else take_live(row.run) end
+  end
+  for _, kept in ipairs(A.ranges) do take_range(kept) end
+  local from = 1
+  for _, row in ipairs(A.documents) do
+    local value = string.sub(ARGV[3], from, from + row.size - 1)
+    from = from + row.size
+    call('HSET', DOC, row.key, number(row.version) .. '\n' .. value)
+    call('ZADD', DOC_KEY, 0, row.key)
+  end
+  for _, row in ipairs(A.counters) do call('HSET', COUNTER, row[1], row[2]) end
+elseif is_importing then
+  local start = A.after and '(' .. A.after or '-'
+  local live = call('ZRANGEBYLEX', LIVE_JOB, start, '+', 'LIMIT', 0, A.most)
+  for _, member in ipairs(live) do
+    local tenant = string.match(member, '^%Z*')
+    local run = live_run(string.sub(member, -32) .. tenant)
+    if run and run.place == 'backlog' then
+      fill_slots(string.sub(member, 1, -34), tenant, run.uid)
+    end
+  end
+  if #live == A.most then
+    answer.next = live[#live]
+  else
+    call('HDEL', META, 'importing')
+  end
+end
+-- Nobody listens: who comes reads everything.
+news, hints = {}, {}
+return done(answer)
