@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use campanile::catalog::fleet::Fleet;
 use campanile::catalog::jobs::JobCache;
 use campanile::catalog::{Catalog, Entry, State};
 use campanile::clock::{Clock as _, SharedClock, SystemClock};
@@ -109,7 +110,7 @@ impl Line {
             session: Arc::clone(&session),
             clock,
             jobs: Arc::clone(&jobs),
-            catalog,
+            fleet: Fleet::alone(catalog),
             slots,
             queues: Arc::new([QueueName::default()].into()),
             claims: claims_sender,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use campanile::catalog::fleet::Fleet;
 use campanile::catalog::jobs::JobCache;
 use campanile::catalog::{Catalog, Entry, State};
 use campanile::clock::{SharedClock, SystemClock};
@@ -159,7 +160,7 @@ impl Line {
             session,
             clock: Arc::clone(&rig.clock),
             jobs,
-            catalog,
+            fleet: Fleet::alone(catalog),
             slots,
             queues: Arc::new([QueueName::default()].into()),
             claims: claims_sender,

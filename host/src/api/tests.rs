@@ -69,6 +69,7 @@ async fn serve() -> Served {
         store: Arc::clone(&store) as Arc<dyn Store>,
         clock: Arc::clone(&clock) as SharedClock,
         catalog: catalog.subscribe(),
+        fleet: crate::catalog::fleet::Fleet::alone(catalog.subscribe()),
         jobs: Arc::default(),
         config: Arc::new(Config::parse("", Path::new("host.toml"), Path::new("/srv"), 1).unwrap()),
         status: Arc::clone(&status),

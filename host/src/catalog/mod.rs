@@ -2,6 +2,7 @@
 //!
 //! A [`Catalog`] is a value that is swapped whole: readers keep the one they have.
 
+pub mod fleet;
 pub mod jobs;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -6,6 +6,7 @@ pub mod plan;
 pub mod preview;
 pub mod reconcile;
 pub mod retry;
+pub mod served;
 pub mod waiting;
 pub mod why;
 
