@@ -59,7 +59,7 @@ async fn serve() -> Served {
     let stop = watch::Sender::new(false);
     let refused = Entry {
         key: PluginKey { tenant: TenantId::default_tenant(), plugin: "report".parse().unwrap() },
-        file: "plugins/report.wasm".into(),
+        from: crate::catalog::FoundIn::Folder("plugins/report.wasm".into()),
         about: None,
         state: State::Refused("it is empty".to_owned()),
         loaded_at: now(),

@@ -13,13 +13,20 @@ use crate::schedule::served::{Others, Served};
 #[derive(Clone)]
 pub struct Fleet {
     catalog: watch::Receiver<Arc<Catalog>>,
-    others: Option<(Arc<BTreeSet<QueueName>>, watch::Receiver<Arc<Others>>)>,
+    company: Option<Company>,
+}
+
+/// What counts on a shared store besides the own catalog.
+#[derive(Clone)]
+struct Company {
+    queues: Arc<BTreeSet<QueueName>>,
+    others: watch::Receiver<Arc<Others>>,
 }
 
 impl Fleet {
     /// Of a host that nobody shares its store with.
     pub fn alone(catalog: watch::Receiver<Arc<Catalog>>) -> Self {
-        Self { catalog, others: None }
+        Self { catalog, company: None }
     }
 
     /// Of a host that takes runs from `queues`, none when it is no executor, and of those that
@@ -29,23 +36,18 @@ impl Fleet {
         queues: Arc<BTreeSet<QueueName>>,
         others: watch::Receiver<Arc<Others>>,
     ) -> Self {
-        Self { catalog, others: Some((queues, others)) }
+        Self { catalog, company: Some(Company { queues, others }) }
     }
 
     /// What is served.
     pub fn served(&self) -> Served {
         let here = self.catalog.borrow().classes();
-        match &self.others {
+        match &self.company {
             None => Served::alone(here),
-            Some((queues, others)) => {
+            Some(Company { queues, others }) => {
                 let others = Arc::clone(&others.borrow());
                 Served::among(here, Arc::clone(queues), others)
             }
         }
-    }
-
-    /// Whether other hosts may serve what this one does not.
-    pub fn is_shared(&self) -> bool {
-        self.others.is_some()
     }
 }

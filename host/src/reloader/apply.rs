@@ -2,6 +2,7 @@
 
 use tracing::{info, warn};
 
+use super::fleet::Fleet;
 use crate::catalog::{Catalog, Entry};
 use crate::clock::SharedClock;
 use crate::config::Config;
@@ -10,6 +11,7 @@ use crate::config::load;
 use crate::record::Schedule;
 use crate::record::query::{JobFilter, MAX_PAGE, Page};
 use crate::record::step::Conflict;
+use crate::schedule::declared::Declaration;
 use crate::schedule::reconcile::{Step, reconcile as decide};
 use crate::store::error::StoreError;
 use crate::store::{Result, Store};
@@ -29,6 +31,7 @@ pub(super) async fn reconcile(
     catalog: &Catalog,
     store: &dyn Store,
     clock: &SharedClock,
+    fleet: Option<&mut Fleet>,
 ) -> anyhow::Result<Vec<Unscheduled>> {
     let sidecars = load::sidecars(config)?;
     let plugins: Vec<_> = catalog.entries().map(Entry::carried).collect();
@@ -38,11 +41,18 @@ pub(super) async fn reconcile(
             warn!(%origin, "{problem}");
         }
     }
+    let peers = match fleet {
+        Some(fleet) => {
+            // First, so that nobody parks what is about to be put.
+            fleet.declare(Declaration::of(&declared)).await?;
+            Some(fleet.look().await?)
+        }
+        None => None,
+    };
     for round in 1..=MAX_ROUNDS {
         let now = clock.now();
         let stored = all_schedules(store).await?;
-        let shared = store.caps().shared;
-        let all = decide(&declared.jobs, &stored, &declared.broken, shared, now);
+        let all = decide(&declared.jobs, &stored, &declared.broken, peers.as_ref(), now);
         if round == 1 {
             for warning in &all.warnings {
                 warn!("{warning}");

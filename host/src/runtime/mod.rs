@@ -173,6 +173,7 @@ impl Host {
             Arc::clone(&clock),
             catalog_sender,
             Arc::clone(&wake),
+            &session,
         );
         let unscheduled = reloader.load_all().await?;
 

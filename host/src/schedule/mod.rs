@@ -1,6 +1,7 @@
 //! The rules of scheduling, as pure functions: all of them take `now` and none of them waits.
 
 pub mod audit;
+pub mod declared;
 pub mod pause;
 pub mod plan;
 pub mod preview;

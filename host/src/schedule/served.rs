@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::job::PluginKey;
 use crate::job::names::QueueName;
@@ -111,7 +111,7 @@ impl Class {
 #[derive(Debug)]
 pub struct Unserved {
     patience: Duration,
-    since: BTreeMap<Class, Instant>,
+    since: BTreeMap<Class, Duration>,
 }
 
 /// What has changed between two looks.
@@ -129,11 +129,11 @@ impl Unserved {
         Self { patience, since: BTreeMap::new() }
     }
 
-    /// Takes in what runs wait for in vain at `now`.
+    /// Takes in what runs wait for in vain at `now`, time since the machine's start.
     pub fn look<'a>(
         &mut self,
         waited_for: impl Iterator<Item = &'a Class>,
-        now: Instant,
+        now: Duration,
     ) -> ClassNews {
         let before = std::mem::take(&mut self.since);
         self.since = waited_for
@@ -145,9 +145,9 @@ impl Unserved {
     }
 
     /// Whether nobody has served it for so long that it can't be because hosts have just started.
-    pub fn is_sure(&self, class: &Class, now: Instant) -> bool {
+    pub fn is_sure(&self, class: &Class, now: Duration) -> bool {
         let since = self.since.get(class);
-        since.is_some_and(|since| self.patience <= now.saturating_duration_since(*since))
+        since.is_some_and(|since| self.patience <= now.saturating_sub(*since))
     }
 }
 
@@ -234,12 +234,11 @@ mod tests {
     fn what_nobody_serves_is_told_once_and_believed_after_a_while() {
         let class = |name: &str| Class { queue: QueueName::default(), plugin: key(name) };
         let (a, b) = (class("a"), class("b"));
-        let start = Instant::now();
-        let at = |second: u64| start + Duration::from_secs(second);
+        let at = Duration::from_secs;
         let mut unserved = Unserved::new(Duration::from_secs(3));
-        let news = |lost: &[&Class], found: &[&Class]| ClassNews {
-            lost: lost.iter().map(|class| Class::clone(class)).collect(),
-            found: found.iter().map(|class| Class::clone(class)).collect(),
+        let news = |lost: &[&Class], found: &[&Class]| {
+            let all = |classes: &[&Class]| classes.iter().copied().cloned().collect();
+            ClassNews { lost: all(lost), found: all(found) }
         };
         assert_eq!(unserved.look([&a].into_iter(), at(0)), news(&[&a], &[]));
         assert_eq!(unserved.look([&a, &b].into_iter(), at(2)), news(&[&b], &[]));

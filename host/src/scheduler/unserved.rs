@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tracing::{info, warn};
 
 use crate::catalog::fleet::Fleet;
 use crate::catalog::jobs::JobCache;
 use crate::clock::SharedClock;
+use crate::lease::boot;
 use crate::record::query::{MAX_PAGE, Page, RunFilter};
 use crate::run::{Run, RunState, Verdict, reason};
 use crate::schedule::served::{Class, Unserved};
@@ -39,7 +40,7 @@ impl Lookout {
             *counts.entry(Class::of(run)).or_default() += 1;
         }
         self.status.set_unserved(waiting.len());
-        let news = self.unserved.look(counts.keys(), Instant::now());
+        let news = self.unserved.look(counts.keys(), boot::now());
         for class in &news.lost {
             let runs = counts.get(class).copied().unwrap_or_default();
             warn!(event = "unserved", plugin = %class.plugin, queue = %class.queue, runs,
@@ -50,7 +51,7 @@ impl Lookout {
                 "nothing waits any more for a host that takes runs of this plugin");
         }
         for run in &waiting {
-            if self.unserved.is_sure(&Class::of(run), Instant::now()) {
+            if self.unserved.is_sure(&Class::of(run), boot::now()) {
                 self.give_up(run).await?;
             }
         }

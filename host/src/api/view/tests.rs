@@ -256,7 +256,7 @@ fn a_plugin_is_shown_whether_it_can_be_run_or_not() {
     };
     let entry = Entry {
         key: PluginKey { tenant: TenantId::default_tenant(), plugin: "report".parse().unwrap() },
-        file: "plugins/report.wasm".into(),
+        from: crate::catalog::FoundIn::Folder("plugins/report.wasm".into()),
         about: None,
         state: State::Refused("it is truncated; copy it again".to_owned()),
         loaded_at: time("2026-12-01T00:00:00Z"),
