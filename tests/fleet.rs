@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::eventually;
@@ -63,7 +64,8 @@ fn a_host_plans_what_another_one_holds_and_all_of_it_runs() {
         );
     }
     assert_eq!(ran_by(&runs), BTreeSet::from([session(&works).as_str().unwrap().to_owned()]));
-    assert_eq!(plans.items("/v1/plugins"), [Value::Null; 0], "it needs none itself");
+    let taken = plans.item("what the plugin suggests", "/v1/plugins", |it| it["name"] == "behave");
+    assert_eq!(taken["found_in"], "store", "{taken}");
     let (_, metrics) = plans.get("/metrics");
     assert!(metrics.as_str().unwrap().contains("\ncampanile_runs_unserved 0\n"), "{metrics}");
 }
@@ -79,6 +81,7 @@ fn a_host_that_lacks_a_file_gets_the_plugin_from_the_store_and_runs_it() {
     let theirs = has.get("/v1/plugins/behave").1;
     let own = lacks.get("/v1/plugins/behave").1;
     assert_eq!((&own["state"], &own["digest"]), (&json!("active"), &theirs["digest"]));
+    assert_eq!((&own["found_in"], &theirs["found_in"]), (&json!("store"), &json!("folder")));
     assert!(lacks.items("/v1/jobs").iter().all(|job| job["id"] == "plain"), "none by itself");
     assert!(has.terminate().0.success());
     let alone = session(&lacks);
@@ -102,6 +105,8 @@ fn what_a_host_declared_is_parked_when_it_is_gone_and_not_while_it_restarts() {
     let first = one.start();
     assert_eq!((state(&first, "one"), state(&first, "two")), (json!("active"), json!("active")));
     assert!(!second.said().contains("job parked"), "{}", second.said());
+    let plan = String::from_utf8(one.cli(&["plan"]).stdout).unwrap();
+    assert!(plan.contains("0 to change, 0 to park"), "{plan}");
 
     assert!(first.terminate().0.success());
     let parked = eventually("the job of the host that is gone to be parked", || {
@@ -115,6 +120,22 @@ fn what_a_host_declared_is_parked_when_it_is_gone_and_not_while_it_restarts() {
 
     let first = one.start();
     eventually("it to be declared again", || (state(&first, "one") == "active").then_some(()));
+}
+
+#[test]
+fn a_host_whose_session_was_ended_declares_its_jobs_anew() {
+    let redis = Redis::start();
+    let (one, two) = (site(&redis, "", &each_second("one")), site(&redis, "", &each_second("two")));
+    two.plugin("behave", "behave");
+    let (first, second) = (one.start(), two.start());
+    first.signal(Signal::STOP);
+    eventually("it to be gone", || (second.items("/v1/hosts").len() == 1).then_some(()));
+    first.signal(Signal::CONT);
+    first.says("a new session was opened");
+    let before = done(&second, "one").len();
+    eventually("many runs", || (done(&second, "one").len() >= before + MANY).then_some(()));
+    assert_eq!(state(&second, "one"), "active");
+    assert!(!second.said().contains("job parked"), "{}", second.said());
 }
 
 #[test]
@@ -135,6 +156,11 @@ fn the_higher_config_version_counts_whoever_starts_first_and_of_two_equal_ones_t
         for host in [&first, &second] {
             assert_eq!(trigger(host), format!("every {stands}h"), "{versions:?}");
         }
+        let explained = first.get("/v1/jobs/x/explain").1["otherwise"].clone();
+        let otherwise: Vec<&Value> =
+            explained.as_array().unwrap().iter().map(|it| &it["config_version"]).collect();
+        let theirs = if stands == 1 { versions.1 } else { versions.0 };
+        assert_eq!(otherwise, [&json!(theirs)], "{explained}");
         // The other way round it is the same, once both are there.
         assert!(first.terminate().0.success());
         let first = one.start();

@@ -1,5 +1,7 @@
 //! Takes the steps that reconciliation decided on.
 
+use std::collections::BTreeSet;
+
 use tracing::{info, warn};
 
 use super::fleet::Fleet;
@@ -8,6 +10,7 @@ use crate::clock::SharedClock;
 use crate::config::Config;
 use crate::config::definitions::{Definitions, Unscheduled, definitions};
 use crate::config::load;
+use crate::job::PluginKey;
 use crate::record::Schedule;
 use crate::record::query::{JobFilter, MAX_PAGE, Page};
 use crate::record::step::Conflict;
@@ -20,8 +23,16 @@ use crate::time::Timestamp;
 /// Rounds, when jobs are changed by others meanwhile.
 const MAX_ROUNDS: usize = 5;
 
-/// Reads sidecars, gathers what is declared, and makes the store hold it. Answers the plugins that
-/// nothing schedules.
+/// What is to be known after a reconciliation.
+#[derive(Debug, Default)]
+pub(super) struct Reconciled {
+    /// The plugins that nothing schedules.
+    pub(super) unscheduled: Vec<Unscheduled>,
+    /// Those that declared jobs name and that are not here to say what they suggest.
+    pub(super) lacking: BTreeSet<PluginKey>,
+}
+
+/// Reads sidecars, gathers what is declared, and makes the store hold it.
 ///
 /// # Errors
 ///
@@ -32,7 +43,7 @@ pub(super) async fn reconcile(
     store: &dyn Store,
     clock: &SharedClock,
     fleet: Option<&mut Fleet>,
-) -> anyhow::Result<Vec<Unscheduled>> {
+) -> anyhow::Result<Reconciled> {
     let sidecars = load::sidecars(config)?;
     let plugins: Vec<_> = catalog.entries().map(Entry::carried).collect();
     let declared = definitions(config, &sidecars, &plugins);
@@ -70,8 +81,10 @@ pub(super) async fn reconcile(
             break;
         }
     }
-    let Definitions { unscheduled, .. } = declared;
-    Ok(unscheduled)
+    let Definitions { jobs, unscheduled, .. } = declared;
+    let incomplete = jobs.iter().filter(|resolved| resolved.incomplete);
+    let lacking = incomplete.map(|resolved| resolved.job.plugin_key()).collect();
+    Ok(Reconciled { unscheduled, lacking })
 }
 
 async fn take(store: &dyn Store, step: Step, now: Timestamp) -> Result<()> {

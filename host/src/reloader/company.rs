@@ -16,6 +16,7 @@ use crate::job::PluginKey;
 use crate::job::names::{QueueName, TenantId};
 use crate::record::Schedule;
 use crate::store::Result;
+use crate::store::error::StoreError;
 
 /// How often jobs are looked through for plugins that they need and this host lacks.
 const NEEDS_EVERY: Duration = Duration::from_secs(2);
@@ -31,6 +32,8 @@ const MAX_REFUSED: usize = 1_000;
 pub(super) struct Exchange {
     /// Loaded from the folder and not handed on yet.
     pub(super) to_share: BTreeSet<PluginKey>,
+    /// Those that jobs name which this host declares, and that it lacks.
+    pub(super) lacking: BTreeSet<PluginKey>,
     /// When jobs were looked through last, and how many there were.
     looked: Option<(Instant, usize)>,
     /// Digests that could not be fetched or loaded.
@@ -43,14 +46,14 @@ impl Reloader {
         let Some(fleet) = &mut self.fleet else { return };
         match fleet.look().await {
             Ok(_) => self.behind |= fleet.has_settled(),
-            Err(error) => debug!(%error, "the other hosts are out of sight"),
+            Err(error) => return failed(&error, "the other hosts are out of sight"),
         }
         if let Err(error) = self.share().await {
-            warn!(%error, "plugins could not be handed on to other hosts; trying again soon");
+            failed(&error, "plugins are not handed on to other hosts; trying again soon");
         }
         match self.take().await {
             Ok(taken) => self.behind |= taken,
-            Err(error) => warn!(%error, "plugins of other hosts could not be fetched"),
+            Err(error) => failed(&error, "plugins of other hosts are not fetched"),
         }
     }
 
@@ -107,6 +110,7 @@ impl Reloader {
         // One that came from the store was needed before.
         let held = others.keys().filter(|key| catalog.get(key).is_some()).cloned();
         let mut needed: BTreeSet<PluginKey> = held.collect();
+        needed.extend(self.exchange.lacking.iter().cloned());
         let pause = match self.exchange.looked {
             Some((_, jobs)) if EASY_TO_READ < jobs => NEEDS_RARELY,
             Some(_) | None => NEEDS_EVERY,
@@ -148,6 +152,14 @@ impl Reloader {
     }
 }
 
+/// Tells of a store that refuses; of one that is away others tell.
+fn failed(error: &StoreError, so: &str) {
+    match error {
+        StoreError::Unavailable(_) | StoreError::Unknown(_) => debug!(%error, "{so}"),
+        _ => warn!(%error, "{so}"),
+    }
+}
+
 /// When a file was written, seconds since 1970; 0 when nobody can tell.
 fn written_at(file: &Path) -> i64 {
     use std::os::unix::fs::MetadataExt;
@@ -182,4 +194,80 @@ fn needs(jobs: &[Schedule], queues: &BTreeSet<QueueName>) -> BTreeSet<PluginKey>
         queues.contains(&queue).then_some(key)
     });
     need.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugin::About;
+    use crate::record::step::NewSchedule;
+    use crate::schedule::reconcile::{Step, reconcile};
+    use crate::store::Store as _;
+    use crate::store::embedded::EmbeddedStore;
+    use crate::time::Timestamp;
+
+    fn key(name: &str) -> PluginKey {
+        PluginKey { tenant: TenantId::default_tenant(), plugin: name.parse().unwrap() }
+    }
+
+    fn kept(digest: &str) -> Kept {
+        Kept { digest: digest.to_owned(), size: 1, written_at: 1 }
+    }
+
+    fn entry(name: &str, from: FoundIn, digest: Option<&str>) -> Entry {
+        let about = digest.map(|digest| About {
+            kind: "component".to_owned(),
+            digest: digest.to_owned(),
+            size: 1,
+            handlers: Vec::new(),
+            imports: Vec::new(),
+        });
+        let state = State::Refused("it is only named here".to_owned());
+        Entry { key: key(name), from, about, state, loaded_at: Timestamp::from_secs(0) }
+    }
+
+    #[test]
+    fn a_file_wins_and_what_came_from_the_store_follows_it() {
+        let folder = || FoundIn::Folder("p.wasm".into());
+        let catalog = Catalog::default()
+            .with(entry("file", folder(), Some("old")))
+            .with(entry("broken", folder(), None))
+            .with(entry("same", FoundIn::Store, Some("new")))
+            .with(entry("older", FoundIn::Store, Some("old")));
+        let names = ["file", "broken", "same", "older", "absent"];
+        let all = names.into_iter().map(|name| (key(name), kept("new"))).collect();
+        let found: Vec<_> = lacking(&all, &catalog).into_keys().collect();
+        assert_eq!(found, [key("absent"), key("older")]);
+    }
+
+    fn schedules(text: &str) -> Vec<NewSchedule> {
+        let here = Path::new("/");
+        let config = crate::config::Config::parse(text, &here.join("host.toml"), here, 1).unwrap();
+        let jobs = crate::config::definitions::definitions(&config, &[], &[]).jobs;
+        let all = reconcile(&jobs, &[], &BTreeSet::new(), None, Timestamp::from_secs(0));
+        let created = all.steps.into_iter().map(|step| match step {
+            Step::Create(schedule) => schedule,
+            other => panic!("{other:?}"),
+        });
+        created.collect()
+    }
+
+    #[tokio::test]
+    async fn jobs_need_plugins_in_the_queues_that_a_host_takes_from() {
+        let store = EmbeddedStore::memory();
+        let text = "[jobs.a]\nplugin = 'one'\n[jobs.b]\nplugin = 'two'\nqueue = 'gpu'\n\
+                    [jobs.c]\nplugin = 'three'\n";
+        for mut schedule in schedules(text) {
+            if schedule.key.job.as_str() == "c" {
+                schedule.parked = Some("undeclared".to_owned());
+            }
+            let now = Timestamp::from_secs(0);
+            store.put(schedule, crate::record::step::Conflict::Fail, now).await.unwrap();
+        }
+        let jobs = all_schedules(&store).await.unwrap();
+        let queue = |name: &str| BTreeSet::from([name.parse::<QueueName>().unwrap()]);
+        assert_eq!(needs(&jobs, &queue("default")), BTreeSet::from([key("one")]));
+        assert_eq!(needs(&jobs, &queue("gpu")), BTreeSet::from([key("two")]));
+        assert_eq!(needs(&jobs, &BTreeSet::new()), BTreeSet::new());
+    }
 }

@@ -9,6 +9,7 @@ use tracing::{debug, warn};
 
 use super::declared::{self, Head};
 use crate::lease::cell::SessionCell;
+use crate::record::Schedule;
 use crate::run::id::SessionId;
 use crate::schedule::declared::{Declaration, Peers};
 use crate::store::error::StoreError;
@@ -171,6 +172,24 @@ impl Fleet {
         self.still_since = Instant::now();
         self.told = false;
     }
+}
+
+/// The hosts that live and define a job otherwise than is kept: the name of each, and the
+/// `config_version` of its definition.
+///
+/// # Errors
+///
+/// The store failed.
+pub async fn otherwise(store: &dyn Store, kept: &Schedule) -> Result<Vec<(String, i64)>> {
+    let heads = declared::heads(store).await?;
+    let heads: BTreeMap<SessionId, &Head> = heads.iter().map(|head| (head.session, head)).collect();
+    let mut otherwise = Vec::new();
+    for host in store.hosts().await? {
+        let Some(head) = heads.get(&host.session.id) else { continue };
+        let Some(declaration) = declared::read(store, head).await? else { continue };
+        otherwise.extend(declaration.otherwise(kept).map(|version| (host.info.host, version)));
+    }
+    Ok(otherwise)
 }
 
 /// What the hosts of a store declare, for one that is none of them and looks once.

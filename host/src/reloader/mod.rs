@@ -269,7 +269,9 @@ impl Reloader {
     async fn reconcile(&mut self) -> anyhow::Result<Vec<Unscheduled>> {
         let catalog = Arc::clone(&self.catalog.borrow());
         let (store, fleet) = (self.store.as_ref(), self.fleet.as_mut());
-        apply::reconcile(&self.config, &catalog, store, &self.clock, fleet).await
+        let done = apply::reconcile(&self.config, &catalog, store, &self.clock, fleet).await?;
+        self.exchange.lacking = done.lacking;
+        Ok(done.unscheduled)
     }
 }
 

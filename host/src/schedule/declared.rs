@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::config::definitions::Definitions;
@@ -44,7 +45,7 @@ impl Declared {
         Self {
             job: resolved.job.key.clone(),
             digest: short(&resolved.digest),
-            written: written(resolved),
+            written: hash(&resolved.definition),
             version: resolved.config_version,
             incomplete: resolved.incomplete,
         }
@@ -68,6 +69,14 @@ impl Declaration {
         Self { jobs, broken: definitions.broken.clone() }
     }
 
+    /// The version with which it defines a job otherwise than is `kept`.
+    pub fn otherwise(&self, kept: &Schedule) -> Option<i64> {
+        let declared = self.get(&kept.key)?;
+        let lacks = declared.incomplete && declared.written == hash(&kept.def.definition.get());
+        let differs = declared.digest != short(&kept.def.digest);
+        (differs && !lacks).then_some(declared.version)
+    }
+
     fn get(&self, job: &JobKey) -> Option<&Declared> {
         let found = self.jobs.binary_search_by(|declared| declared.job.cmp(job)).ok()?;
         self.jobs.get(found)
@@ -79,8 +88,8 @@ fn short(digest: &str) -> String {
     digest.trim_start_matches("sha256:").chars().take(DIGITS).collect()
 }
 
-fn written(resolved: &Resolved) -> String {
-    let hash = Sha256::digest(resolved.definition.to_string().as_bytes());
+fn hash(definition: &Value) -> String {
+    let hash = Sha256::digest(definition.to_string().as_bytes());
     hash.iter().take(DIGITS / 2).map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -151,7 +160,7 @@ impl Peers {
 
     /// Other definitions of `own` that stand against it.
     fn others<'a>(&'a self, own: &'a Resolved) -> impl Iterator<Item = &'a Declared> + 'a {
-        let (digest, written) = (short(&own.digest), written(own));
+        let (digest, written) = (short(&own.digest), hash(&own.definition));
         self.declared(&own.job.key).filter(move |declared| {
             let lacks = (declared.incomplete || own.incomplete) && declared.written == written;
             declared.digest != digest && !lacks
@@ -176,7 +185,7 @@ impl Peers {
 
     /// Whether what is kept is `own` without what its plugin gives it.
     fn is_unfinished(&self, own: &Resolved, kept: &Schedule) -> bool {
-        let written = written(own);
+        let written = hash(&own.definition);
         let mut holders = self.holders(kept);
         !own.incomplete
             && holders.any(|declared| declared.incomplete && declared.written == written)
