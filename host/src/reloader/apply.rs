@@ -42,7 +42,7 @@ pub(super) async fn reconcile(
     catalog: &Catalog,
     store: &dyn Store,
     clock: &SharedClock,
-    fleet: Option<&mut Fleet>,
+    mut fleet: Option<&mut Fleet>,
 ) -> anyhow::Result<Reconciled> {
     let sidecars = load::sidecars(config)?;
     let plugins: Vec<_> = catalog.entries().map(Entry::carried).collect();
@@ -52,17 +52,18 @@ pub(super) async fn reconcile(
             warn!(%origin, "{problem}");
         }
     }
-    let peers = match fleet {
-        Some(fleet) => {
-            // First, so that nobody parks what is about to be put.
-            fleet.declare(Declaration::of(&declared)).await?;
-            Some(fleet.look().await?)
-        }
-        None => None,
-    };
+    if let Some(fleet) = &mut fleet {
+        // First, so that nobody parks what is about to be put.
+        fleet.declare(Declaration::of(&declared)).await?;
+    }
     for round in 1..=MAX_ROUNDS {
         let now = clock.now();
         let stored = all_schedules(store).await?;
+        // Afterwards: whoever has put something by now has declared it.
+        let peers = match &mut fleet {
+            Some(fleet) => Some(fleet.look().await?),
+            None => None,
+        };
         let all = decide(&declared.jobs, &stored, &declared.broken, peers.as_ref(), now);
         if round == 1 {
             for warning in &all.warnings {

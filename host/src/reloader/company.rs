@@ -18,6 +18,8 @@ use crate::record::Schedule;
 use crate::store::Result;
 use crate::store::error::StoreError;
 
+/// How often it is done at most, whatever happens in the folder of plugins.
+const EVERY: Duration = Duration::from_secs(1);
 /// How often jobs are looked through for plugins that they need and this host lacks.
 const NEEDS_EVERY: Duration = Duration::from_secs(2);
 /// Jobs up to which that is done each time; of more it is done less often.
@@ -34,6 +36,8 @@ pub(super) struct Exchange {
     pub(super) to_share: BTreeSet<PluginKey>,
     /// Those that jobs name which this host declares, and that it lacks.
     pub(super) lacking: BTreeSet<PluginKey>,
+    /// When all of it was done last.
+    done: Option<Instant>,
     /// When jobs were looked through last, and how many there were.
     looked: Option<(Instant, usize)>,
     /// Digests that could not be fetched or loaded.
@@ -44,6 +48,10 @@ impl Reloader {
     /// Does all that, once.
     pub(super) async fn keep_company(&mut self) {
         let Some(fleet) = &mut self.fleet else { return };
+        if self.exchange.done.is_some_and(|done| done.elapsed() < EVERY) {
+            return;
+        }
+        self.exchange.done = Some(Instant::now());
         match fleet.look().await {
             Ok(_) => self.behind |= fleet.has_settled(),
             Err(error) => return failed(&error, "the other hosts are out of sight"),
