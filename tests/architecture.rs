@@ -23,7 +23,7 @@ const FLOORS: [&[&str]; 8] = [
 ];
 
 /// Who may name a module of its own floor, and why. Nothing here may close a circle.
-const NEIGHBOURS: [(&str, &str, &str); 13] = [
+const NEIGHBOURS: [(&str, &str, &str); 14] = [
     ("table", "problem", "what is wrong with a table is a list of problems"),
     ("trigger", "problem", "and so is what is wrong with a trigger"),
     ("trigger", "time", "fire times are instants"),
@@ -35,6 +35,7 @@ const NEIGHBOURS: [(&str, &str, &str); 13] = [
     ("store", "metrics", "calls are counted where they are made"),
     ("scheduler", "executor", "what is taken from the store is handed over to be run"),
     ("reloader", "scheduler", "a job that was changed is looked at at once"),
+    ("api", "reloader", "whose definition of a job counts is explained by what hosts declare"),
     ("cli", "runtime", "`serve` starts a host"),
     ("cli", "simulate", "the command of that name shows what comes out"),
 ];

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use campanile::catalog::Catalog;
+use campanile::catalog::fleet::Fleet;
 use campanile::catalog::jobs::JobCache;
 use campanile::clock::{ManualClock, SharedClock, SystemClock};
 use campanile::executor::slots::Slots;
@@ -97,7 +98,7 @@ async fn a_hundred_thousand_jobs_that_are_due_in_one_second_are_all_fired() {
         session: Arc::new(SessionCell::unbounded(session)),
         clock: Arc::<ManualClock>::clone(&clock),
         jobs: Arc::new(JobCache::default()),
-        catalog: watch::channel(Arc::new(Catalog::default())).1,
+        fleet: Fleet::alone(watch::channel(Arc::new(Catalog::default())).1),
         slots: Slots::new(1, 1 << 30),
         queues: Arc::new([QueueName::default()].into()),
         claims: mpsc::channel(1).0,

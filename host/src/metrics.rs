@@ -81,6 +81,8 @@ pub struct Snapshot {
     pub running: u64,
     /// Runs of the store that wait: for a host, a time or a slot; `None`: it did not say.
     pub waiting: Option<u64>,
+    /// Runs of the store that wait for a plugin that no live host serves; `None`: others look.
+    pub unserved: Option<u64>,
     /// Jobs whose ledger is not sound.
     pub ledger_alarms: u64,
     /// Looks of the scheduler.
@@ -161,6 +163,10 @@ impl Metrics {
         if let Some(waiting) = now.waiting {
             let help = "Runs of the store that wait: for a host, a time or a slot of their job";
             all.register("runs_waiting", help, gauge(waiting));
+        }
+        if let Some(unserved) = now.unserved {
+            let help = "Runs of the store that wait for a plugin that no host serves";
+            all.register("runs_unserved", help, gauge(unserved));
         }
         all.register("store_calls", "Calls of the store", self.calls.clone());
         all.register_with_unit(

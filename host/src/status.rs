@@ -48,6 +48,8 @@ pub struct Status {
     /// Jobs whose ledger is not sound, and what was found.
     faults: Mutex<BTreeMap<JobKey, String>>,
     running: AtomicU64,
+    /// Runs that nobody serves, and 1; 0: nobody has looked.
+    unserved: AtomicU64,
     /// Asked by the scheduler before each pass.
     paused: watch::Sender<Option<SchedulerPause>>,
 }
@@ -133,6 +135,16 @@ impl Status {
     /// Runs under way here.
     pub fn running(&self) -> u64 {
         self.running.load(Ordering::Relaxed)
+    }
+
+    /// So many runs wait for a plugin that no live host serves.
+    pub fn set_unserved(&self, runs: usize) {
+        self.unserved.store(runs as u64 + 1, Ordering::Relaxed);
+    }
+
+    /// Runs that wait for a plugin that no live host serves; `None`: this host does not look.
+    pub fn unserved(&self) -> Option<u64> {
+        self.unserved.load(Ordering::Relaxed).checked_sub(1)
     }
 
     /// The scheduler is paused, or goes on.

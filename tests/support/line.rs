@@ -4,8 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use campanile::catalog::fleet::Fleet;
 use campanile::catalog::jobs::JobCache;
-use campanile::catalog::{Catalog, Entry, State};
+use campanile::catalog::{Catalog, Entry, FoundIn, State};
 use campanile::clock::{Clock as _, SharedClock, SystemClock};
 use campanile::config::Config;
 use campanile::config::definitions::definitions;
@@ -39,7 +40,7 @@ pub fn schedules(text: &str, now: Timestamp) -> Vec<NewSchedule> {
     let here = Path::new("/");
     let config = Config::parse(text, &here.join("host.toml"), here, 0).unwrap();
     let declared = definitions(&config, &[], &[]);
-    let steps = reconcile(&declared.jobs, &[], &declared.broken, false, now).steps;
+    let steps = reconcile(&declared.jobs, &[], &declared.broken, None, now).steps;
     let created = steps.into_iter().map(|step| match step {
         Step::Create(schedule) => schedule,
         other => panic!("the store is empty: {other:?}"),
@@ -109,7 +110,7 @@ impl Line {
             session: Arc::clone(&session),
             clock,
             jobs: Arc::clone(&jobs),
-            catalog,
+            fleet: Fleet::alone(catalog),
             slots,
             queues: Arc::new([QueueName::default()].into()),
             claims: claims_sender,
@@ -145,7 +146,7 @@ async fn catalog(engine: &Engine, plugin: &str) -> Catalog {
     let key = PluginKey { tenant: "default".parse().unwrap(), plugin: plugin.parse().unwrap() };
     Catalog::default().with(Entry {
         key,
-        file: format!("{plugin}.wasm").into(),
+        from: FoundIn::Folder(format!("{plugin}.wasm").into()),
         about: Some(loaded.about.clone()),
         state: State::Active(loaded),
         loaded_at: SystemClock.now(),

@@ -20,7 +20,7 @@ pub fn read(names: &[String], keys: &str, now: Timestamp) -> Vec<NewSchedule> {
     let here = Path::new("/");
     let config = Config::parse(&text, &here.join("bench.toml"), here, 0).expect("definitions");
     let declared = definitions(&config, &[], &[]);
-    let steps = reconcile(&declared.jobs, &[], &declared.broken, false, now).steps;
+    let steps = reconcile(&declared.jobs, &[], &declared.broken, None, now).steps;
     let created = steps.into_iter().filter_map(|step| match step {
         Step::Create(schedule) => Some(schedule),
         Step::Replace(_) | Step::Park { .. } | Step::Leave { .. } => None,

@@ -10,6 +10,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use campanile::catalog::Catalog;
+use campanile::catalog::fleet::Fleet;
 use campanile::catalog::jobs::JobCache;
 use campanile::clock::{ManualClock, SharedClock};
 use campanile::executor::Claimed;
@@ -103,7 +104,7 @@ impl World {
             session: Arc::new(SessionCell::unbounded(attached.session)),
             clock: shared,
             jobs: Arc::new(JobCache::default()),
-            catalog: watch::channel(Arc::new(Catalog::of_classes([noop_key()]))).1,
+            fleet: Fleet::alone(watch::channel(Arc::new(Catalog::of_classes([noop_key()]))).1),
             slots: Slots::new(2 * DUE, 0),
             queues: Arc::new([QueueName::default()].into()),
             claims: claims_sender,

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use campanile::catalog::fleet::Fleet;
 use campanile::catalog::jobs::JobCache;
-use campanile::catalog::{Catalog, Entry, State};
+use campanile::catalog::{Catalog, Entry, FoundIn, State};
 use campanile::clock::{SharedClock, SystemClock};
 use campanile::engine::plugin::Plugin;
 use campanile::engine::{Engine, Settings};
@@ -159,7 +160,7 @@ impl Line {
             session,
             clock: Arc::clone(&rig.clock),
             jobs,
-            catalog,
+            fleet: Fleet::alone(catalog),
             slots,
             queues: Arc::new([QueueName::default()].into()),
             claims: claims_sender,
@@ -203,7 +204,7 @@ impl Running {
 fn catalog(rig: &Rig) -> Catalog {
     Catalog::default().with(Entry {
         key: noop_key(),
-        file: "noop.wasm".into(),
+        from: FoundIn::Folder("noop.wasm".into()),
         about: Some(rig.noop.about.clone()),
         state: State::Active(Arc::clone(&rig.noop)),
         loaded_at: rig.clock.now(),

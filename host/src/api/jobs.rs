@@ -19,6 +19,7 @@ use crate::job::{Job, JobKey};
 use crate::problem::nearest;
 use crate::record::Schedule;
 use crate::record::query::{JobFilter, LedgerFilter, MAX_PAGE, Page};
+use crate::reloader::fleet::otherwise;
 use crate::run::Verdict;
 use crate::schedule::reconcile::{JobState, state};
 use crate::store::error::StoreError;
@@ -67,7 +68,12 @@ pub async fn explain(
     params: Params,
 ) -> Result<Json<ExplainView>, ApiError> {
     let schedule = find(&app, params.finish()?, &name).await?;
-    Ok(Json(ExplainView::of(&schedule)))
+    let store = app.context.store.as_ref();
+    let otherwise = match store.caps().shared {
+        true => otherwise(store, &schedule).await?,
+        false => Vec::new(),
+    };
+    Ok(Json(ExplainView::of(&schedule, otherwise)))
 }
 
 /// `GET /v1/jobs/{id}/next`: fire times that will come; with `after` those of the grid from then

@@ -24,6 +24,7 @@ pub async fn show(State(app): State<App>) -> Result<Response, ApiError> {
         now: context.clock.now(),
         running: context.status.running(),
         waiting,
+        unserved: context.status.unserved(),
         ledger_alarms: context.status.faults() as u64,
         passes: context.status.passes(),
     };

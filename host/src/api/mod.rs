@@ -46,6 +46,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::catalog::Catalog;
+use crate::catalog::fleet::Fleet;
 use crate::catalog::jobs::JobCache;
 use crate::clock::SharedClock;
 use crate::config::Config;
@@ -63,6 +64,8 @@ pub struct Context {
     pub clock: SharedClock,
     /// The plugins that are here.
     pub catalog: watch::Receiver<Arc<Catalog>>,
+    /// What this host and others serve.
+    pub fleet: Fleet,
     /// Jobs as values.
     pub jobs: Arc<JobCache>,
     /// What definitions that come over REST mean here.

@@ -81,7 +81,7 @@ pub async fn start(
     asked: Asked,
     now: Timestamp,
 ) -> Result<Started, ApiError> {
-    let is_here = app.context.catalog.borrow().active(&job.plugin_key()).is_some();
+    let is_here = app.context.fleet.served().serves(&job.queue, &job.plugin_key());
     let new = NewRun {
         job: schedule.key.clone(),
         id: asked.id,

@@ -59,7 +59,7 @@ async fn serve() -> Served {
     let stop = watch::Sender::new(false);
     let refused = Entry {
         key: PluginKey { tenant: TenantId::default_tenant(), plugin: "report".parse().unwrap() },
-        file: "plugins/report.wasm".into(),
+        from: crate::catalog::FoundIn::Folder("plugins/report.wasm".into()),
         about: None,
         state: State::Refused("it is empty".to_owned()),
         loaded_at: now(),
@@ -69,6 +69,7 @@ async fn serve() -> Served {
         store: Arc::clone(&store) as Arc<dyn Store>,
         clock: Arc::clone(&clock) as SharedClock,
         catalog: catalog.subscribe(),
+        fleet: crate::catalog::fleet::Fleet::alone(catalog.subscribe()),
         jobs: Arc::default(),
         config: Arc::new(Config::parse("", Path::new("host.toml"), Path::new("/srv"), 1).unwrap()),
         status: Arc::clone(&status),

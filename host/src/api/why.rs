@@ -14,7 +14,8 @@ use super::view::why::{Known, WhyView};
 use crate::problem::Problem;
 use crate::record::Schedule;
 use crate::record::query::{LedgerFilter, LedgerItem, Page, RunFilter};
-use crate::run::{Cause, Run, RunKey};
+use crate::run::{Cause, Run, RunKey, RunState};
+use crate::schedule::served::Others;
 use crate::schedule::why::Facts;
 use crate::store::run_id_of_fire;
 use crate::time::Timestamp;
@@ -69,15 +70,29 @@ pub async fn why(
         run: run.as_ref(),
         scheduler_paused: scheduler_pause.is_some(),
     };
+    let served = match &run {
+        Some(run) if run.state == RunState::Queued => served(&app, run).await?,
+        Some(_) | None => None,
+    };
     Ok(Json(WhyView::of(&Known {
         at,
         now: context.clock.now(),
         job: &job,
         facts,
         into: into.as_ref(),
+        served,
         scheduler_pause: scheduler_pause.as_ref(),
         asked_for: &asked_for,
     })))
+}
+
+/// Whether one of the hosts that share the store takes runs like this one.
+async fn served(app: &App, run: &Run) -> Result<Option<bool>, ApiError> {
+    if !app.context.store.caps().shared {
+        return Ok(None);
+    }
+    let hosts = app.context.store.hosts().await?;
+    Ok(Some(Others::of(&hosts, None).serve(&run.queue, &run.plugin_key())))
 }
 
 async fn run(

@@ -2,6 +2,7 @@
 //!
 //! A [`Catalog`] is a value that is swapped whole: readers keep the one they have.
 
+pub mod fleet;
 pub mod jobs;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,14 +27,23 @@ pub struct Catalog {
 pub struct Entry {
     /// Its name.
     pub key: PluginKey,
-    /// The file it was read from.
-    pub file: PathBuf,
+    /// Where it was read from.
+    pub from: FoundIn,
     /// What the file says; `None` when it could not be read far enough to tell.
     pub about: Option<About>,
     /// The compiled plugin, or why there is none.
     pub state: State,
     /// When it was loaded or refused.
     pub loaded_at: Timestamp,
+}
+
+/// Where a plugin was read from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FoundIn {
+    /// A file of the folder of plugins.
+    Folder(PathBuf),
+    /// The store, where another host put it.
+    Store,
 }
 
 /// Whether a plugin can be run.
@@ -52,7 +62,8 @@ impl Entry {
             State::Active(plugin) => Some(plugin.about.handlers.clone()),
             State::Refused(_) => None,
         };
-        Carried { plugin: self.key.clone(), handlers }
+        let own = matches!(self.from, FoundIn::Folder(_));
+        Carried { plugin: self.key.clone(), handlers, own }
     }
 }
 

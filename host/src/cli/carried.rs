@@ -63,7 +63,7 @@ pub async fn folder(config: &Config) -> Result<Folder, Failure> {
                 None
             }
         };
-        found.carried.push(Carried { plugin: entry.key, handlers });
+        found.carried.push(Carried { plugin: entry.key, handlers, own: true });
     }
     Ok(found)
 }

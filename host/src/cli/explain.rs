@@ -44,6 +44,12 @@ pub fn explain(args: &Explain, common: &Common) -> Result<Exit, Failure> {
     if view.items.iter().all(|item| item.origin.is_none()) {
         note("an older host wrote this job and did not note where its values came from");
     }
+    for other in &view.otherwise {
+        let (host, theirs, ours) = (&other.host, other.config_version, other.in_force);
+        note(format!(
+            "host `{host}` defines it otherwise, with config_version {theirs}; what counts has {ours}"
+        ));
+    }
     let (built_in, set): (Vec<_>, Vec<_>) = view.items.iter().partition(|item| is_built_in(item));
     let rows: Vec<_> = set.into_iter().chain(built_in).map(row).collect();
     print(table(["KEY", "VALUE", "FROM"], &rows))?;

@@ -15,6 +15,8 @@ use crate::config::load;
 use crate::config::store::StoreAddress;
 use crate::record::Schedule;
 use crate::reloader::apply::all_schedules;
+use crate::reloader::fleet::peers;
+use crate::schedule::declared::Peers;
 use crate::schedule::preview::{Action, Planned, preview};
 use crate::schedule::reconcile::reconcile;
 
@@ -65,9 +67,9 @@ pub fn plan(args: &Plan, common: &Common) -> Result<Exit, Failure> {
     for (origin, problems) in &declared.problems {
         warnings.extend(problems.iter().map(|problem| format!("{origin}: {problem}")));
     }
-    let stored = runtime.block_on(stored(&config))?;
+    let (stored, peers) = runtime.block_on(stored(&config))?;
     let now = SystemClock.now();
-    let all = reconcile(&declared.jobs, &stored, &declared.broken, false, now);
+    let all = reconcile(&declared.jobs, &stored, &declared.broken, peers.as_ref(), now);
     warnings.extend(all.warnings.iter().map(ToString::to_string));
     warnings.extend(
         declared
@@ -99,19 +101,24 @@ pub fn plan(args: &Plan, common: &Common) -> Result<Exit, Failure> {
     })
 }
 
-/// What the store holds; nothing when there is none yet.
-async fn stored(config: &Config) -> Result<Vec<Schedule>, Failure> {
+/// What the store holds, and what hosts that share it declare; nothing when there is none yet.
+async fn stored(config: &Config) -> Result<(Vec<Schedule>, Option<Peers>), Failure> {
     if config.store == StoreAddress::Memory {
         note("the store is in memory: every start begins with nothing");
-        return Ok(Vec::new());
+        return Ok((Vec::new(), None));
     }
     let place = kept::place(&config.store);
     let unreadable = |error| Failure::failed(format!("can't read the store {place}: {error}"));
     let Some(store) = kept::open(&config.store).await.map_err(unreadable)? else {
         note(format!("there is no store at {place} yet"));
-        return Ok(Vec::new());
+        return Ok((Vec::new(), None));
     };
-    all_schedules(store.as_ref()).await.map_err(unreadable)
+    let schedules = all_schedules(store.as_ref()).await.map_err(unreadable)?;
+    let peers = match store.caps().shared {
+        true => Some(peers(store.as_ref()).await.map_err(unreadable)?),
+        false => None,
+    };
+    Ok((schedules, peers))
 }
 
 fn show(planned: &[Planned], warnings: &[String], total: &Total) -> Result<(), Failure> {

@@ -127,6 +127,7 @@ fn show(args: &Show, common: &Common) -> Result<Exit, Failure> {
         ("size", Cell::or_dash(plugin.size.map(size))),
         ("digest", Cell::or_dash(plugin.digest.as_deref())),
         ("loaded", plugin.loaded_at.to_string().into()),
+        ("found in", plugin.found_in.word().into()),
     ];
     if let Some(error) = &plugin.error {
         rows.push(("error", Cell::new(error, Tone::Bad)));

@@ -137,7 +137,7 @@ impl Gathered<'_> {
 
     /// Makes jobs of the handlers that have a trigger and that no definition names.
     fn take_plugins(&mut self) {
-        for Carried { plugin, handlers } in self.plugins {
+        for Carried { plugin, handlers, own } in self.plugins {
             let origin = plugin_origin(&plugin.plugin);
             let Some(handlers) = handlers else {
                 self.found.broken.insert(origin);
@@ -151,7 +151,7 @@ impl Gathered<'_> {
                 }
                 let named = self.named.contains(&(plugin.clone(), handler.name.clone()));
                 let held = self.held.contains(&plugin.plugin);
-                if self.config.auto_schedule && !named && !held {
+                if self.config.auto_schedule && *own && !named && !held {
                     self.take_handler(plugin, handler);
                 }
             }
@@ -223,9 +223,9 @@ impl Gathered<'_> {
     fn note_unscheduled(&mut self) {
         let scheduled: BTreeSet<PluginKey> =
             self.found.jobs.iter().map(|resolved| resolved.job.plugin_key()).collect();
-        for Carried { plugin, handlers } in self.plugins {
+        for Carried { plugin, handlers, own } in self.plugins {
             let held = self.held.contains(&plugin.plugin);
-            if handlers.is_some() && !held && !scheduled.contains(plugin) {
+            if handlers.is_some() && *own && !held && !scheduled.contains(plugin) {
                 let write = what_to_write(&plugin.plugin, handlers.as_deref().unwrap_or_default());
                 self.found.unscheduled.push(Unscheduled { plugin: plugin.clone(), write });
             }

@@ -25,6 +25,9 @@ pub struct Carried {
     pub plugin: PluginKey,
     /// Its handlers; `None` when the plugin is there but can't be asked, so that nobody knows.
     pub handlers: Option<Vec<Handler>>,
+    /// Whether it lies in the own folder: then its handlers may become jobs by themselves. One that
+    /// another host handed on only adds to jobs that somebody wrote down.
+    pub own: bool,
 }
 
 /// A definition that is to become a job.
@@ -272,7 +275,7 @@ mod tests {
             description: String::new(),
             defaults: Some(defaults),
         };
-        vec![Carried { plugin, handlers: Some(vec![handler]) }]
+        vec![Carried { plugin, handlers: Some(vec![handler]), own: true }]
     }
 
     fn resolved(

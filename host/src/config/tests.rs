@@ -231,7 +231,7 @@ mod jobs_of_all_sources {
             description: String::new(),
             defaults: Some(defaults.clone()),
         };
-        Carried { plugin, handlers: Some(handlers.iter().map(handler).collect()) }
+        Carried { plugin, handlers: Some(handlers.iter().map(handler).collect()), own: true }
     }
 
     /// `id source origin` of each job.

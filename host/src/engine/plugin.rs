@@ -53,6 +53,13 @@ pub struct Plugin {
     pub(super) metered: OnceLock<Result<JobPre<Guest>, String>>,
 }
 
+impl Plugin {
+    /// The file that it was compiled from.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 impl fmt::Debug for Plugin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Plugin").field("digest", &self.digest).finish_non_exhaustive()

@@ -1,15 +1,20 @@
 //! Takes the steps that reconciliation decided on.
 
+use std::collections::BTreeSet;
+
 use tracing::{info, warn};
 
+use super::fleet::Fleet;
 use crate::catalog::{Catalog, Entry};
 use crate::clock::SharedClock;
 use crate::config::Config;
 use crate::config::definitions::{Definitions, Unscheduled, definitions};
 use crate::config::load;
+use crate::job::PluginKey;
 use crate::record::Schedule;
 use crate::record::query::{JobFilter, MAX_PAGE, Page};
 use crate::record::step::Conflict;
+use crate::schedule::declared::Declaration;
 use crate::schedule::reconcile::{Step, reconcile as decide};
 use crate::store::error::StoreError;
 use crate::store::{Result, Store};
@@ -18,8 +23,16 @@ use crate::time::Timestamp;
 /// Rounds, when jobs are changed by others meanwhile.
 const MAX_ROUNDS: usize = 5;
 
-/// Reads sidecars, gathers what is declared, and makes the store hold it. Answers the plugins that
-/// nothing schedules.
+/// What is to be known after a reconciliation.
+#[derive(Debug, Default)]
+pub(super) struct Reconciled {
+    /// The plugins that nothing schedules.
+    pub(super) unscheduled: Vec<Unscheduled>,
+    /// Those that declared jobs name and that are not here to say what they suggest.
+    pub(super) lacking: BTreeSet<PluginKey>,
+}
+
+/// Reads sidecars, gathers what is declared, and makes the store hold it.
 ///
 /// # Errors
 ///
@@ -29,7 +42,8 @@ pub(super) async fn reconcile(
     catalog: &Catalog,
     store: &dyn Store,
     clock: &SharedClock,
-) -> anyhow::Result<Vec<Unscheduled>> {
+    mut fleet: Option<&mut Fleet>,
+) -> anyhow::Result<Reconciled> {
     let sidecars = load::sidecars(config)?;
     let plugins: Vec<_> = catalog.entries().map(Entry::carried).collect();
     let declared = definitions(config, &sidecars, &plugins);
@@ -38,11 +52,19 @@ pub(super) async fn reconcile(
             warn!(%origin, "{problem}");
         }
     }
+    if let Some(fleet) = &mut fleet {
+        // First, so that nobody parks what is about to be put.
+        fleet.declare(Declaration::of(&declared)).await?;
+    }
     for round in 1..=MAX_ROUNDS {
         let now = clock.now();
         let stored = all_schedules(store).await?;
-        let shared = store.caps().shared;
-        let all = decide(&declared.jobs, &stored, &declared.broken, shared, now);
+        // Afterwards: whoever has put something by now has declared it.
+        let peers = match &mut fleet {
+            Some(fleet) => Some(fleet.look().await?),
+            None => None,
+        };
+        let all = decide(&declared.jobs, &stored, &declared.broken, peers.as_ref(), now);
         if round == 1 {
             for warning in &all.warnings {
                 warn!("{warning}");
@@ -60,8 +82,10 @@ pub(super) async fn reconcile(
             break;
         }
     }
-    let Definitions { unscheduled, .. } = declared;
-    Ok(unscheduled)
+    let Definitions { jobs, unscheduled, .. } = declared;
+    let incomplete = jobs.iter().filter(|resolved| resolved.incomplete);
+    let lacking = incomplete.map(|resolved| resolved.job.plugin_key()).collect();
+    Ok(Reconciled { unscheduled, lacking })
 }
 
 async fn take(store: &dyn Store, step: Step, now: Timestamp) -> Result<()> {

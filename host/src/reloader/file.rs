@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::path::Path;
 
-use crate::catalog::{Entry, State};
+use crate::catalog::{Entry, FoundIn, State};
 use crate::engine::Engine;
 use crate::engine::load::MAX_PLUGIN_BYTES;
 use crate::job::PluginKey;
@@ -27,13 +27,13 @@ pub async fn entry(engine: &Engine, key: PluginKey, file: &Path, now: Timestamp)
         Ok(bytes) => engine.load(bytes.into()).await.map_err(|refusal| refusal.to_string()),
         Err(why) => Err(why),
     };
-    let file = file.to_owned();
+    let from = FoundIn::Folder(file.to_owned());
     match loaded {
         Ok(plugin) => {
             let about = Some(plugin.about.clone());
-            Entry { key, file, about, state: State::Active(plugin), loaded_at: now }
+            Entry { key, from, about, state: State::Active(plugin), loaded_at: now }
         }
-        Err(why) => Entry { key, file, about: None, state: State::Refused(why), loaded_at: now },
+        Err(why) => Entry { key, from, about: None, state: State::Refused(why), loaded_at: now },
     }
 }
 

@@ -9,8 +9,12 @@
 //! A plugin that is replaced or removed goes on as it was until the next start; the log says so.
 
 pub mod apply;
+mod company;
+mod declared;
 pub mod file;
+pub mod fleet;
 pub mod folder;
+mod shelf;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,14 +27,17 @@ use notify::{EventKind, Watcher as _};
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
-use crate::catalog::{Catalog, State};
+use crate::catalog::{Catalog, FoundIn, State};
 use crate::clock::SharedClock;
 use crate::config::Config;
 use crate::config::definitions::Unscheduled;
 use crate::engine::Engine;
 use crate::engine::plugin::Digest;
+use crate::lease::cell::SessionCell;
 use crate::scheduler::wake::Wake;
 use crate::store::Store;
+use company::Exchange;
+use fleet::Fleet;
 use folder::{SETTLE, Settling, scan};
 
 /// The folder is looked at this often even when nobody says that it changed: network file systems
@@ -46,8 +53,11 @@ pub struct Reloader {
     catalog: watch::Sender<Arc<Catalog>>,
     wake: Arc<Wake>,
     settling: Settling,
-    /// The catalog has changed and the store does not know yet.
+    /// The catalog or the fleet has changed and the store's jobs do not know yet.
     behind: bool,
+    /// The hosts that share the store, if it is one that can be shared.
+    fleet: Option<Fleet>,
+    exchange: Exchange,
 }
 
 /// The reloader's thread; it ends when this is dropped.
@@ -78,9 +88,22 @@ impl Reloader {
         clock: SharedClock,
         catalog: watch::Sender<Arc<Catalog>>,
         wake: Arc<Wake>,
+        session: &Arc<SessionCell>,
     ) -> Self {
-        let settling = Settling::default();
-        Self { config, engine, store, clock, catalog, wake, settling, behind: false }
+        let fleet =
+            store.caps().shared.then(|| Fleet::new(Arc::clone(&store), Arc::clone(session)));
+        Self {
+            config,
+            engine,
+            store,
+            clock,
+            catalog,
+            wake,
+            settling: Settling::default(),
+            behind: false,
+            fleet,
+            exchange: Exchange::default(),
+        }
     }
 
     /// Loads all that lies in the folder, which is made when there is none, and reconciles the
@@ -132,6 +155,7 @@ impl Reloader {
                 if stopped.try_recv() == Err(std::sync::mpsc::TryRecvError::Disconnected) {
                     return;
                 }
+                runtime.block_on(reloader.keep_company());
                 wait = if runtime.block_on(reloader.look()) { SETTLE } else { RESCAN };
             }
         };
@@ -200,7 +224,7 @@ impl Reloader {
 
     /// Loads a file, unless a plugin of its name is there already. Answers whether the catalog
     /// changed.
-    async fn load(&self, path: &Path) -> bool {
+    async fn load(&mut self, path: &Path) -> bool {
         let shown = self.config.short(path);
         let key = match file::plugin_key(path) {
             Ok(key) => key,
@@ -210,7 +234,8 @@ impl Reloader {
             }
         };
         let before = Arc::clone(&self.catalog.borrow());
-        if let Some(active) = before.active(&key) {
+        let own = before.get(&key).is_some_and(|entry| matches!(entry.from, FoundIn::Folder(_)));
+        if let Some(active) = before.active(&key).filter(|_| own) {
             self.say_what_changed(&shown, path, &active.about.digest);
             return false;
         }
@@ -222,6 +247,7 @@ impl Reloader {
             ),
             State::Refused(why) => warn!(file = %shown, "refused: {why}"),
         }
+        self.exchange.to_share.insert(entry.key.clone());
         self.catalog.send_replace(Arc::new(before.with(entry)));
         true
     }
@@ -240,9 +266,12 @@ impl Reloader {
     }
 
     /// Brings what is declared now into the store.
-    async fn reconcile(&self) -> anyhow::Result<Vec<Unscheduled>> {
+    async fn reconcile(&mut self) -> anyhow::Result<Vec<Unscheduled>> {
         let catalog = Arc::clone(&self.catalog.borrow());
-        apply::reconcile(&self.config, &catalog, self.store.as_ref(), &self.clock).await
+        let (store, fleet) = (self.store.as_ref(), self.fleet.as_mut());
+        let done = apply::reconcile(&self.config, &catalog, store, &self.clock, fleet).await?;
+        self.exchange.lacking = done.lacking;
+        Ok(done.unscheduled)
     }
 }
 

@@ -13,6 +13,7 @@
 //! the API a third, so that neither a busy guest nor a slow client makes a fire late.
 
 mod failure;
+mod fleet;
 mod guests;
 mod news;
 mod open;
@@ -172,9 +173,13 @@ impl Host {
             Arc::clone(&clock),
             catalog_sender,
             Arc::clone(&wake),
+            &session,
         );
         let unscheduled = reloader.load_all().await?;
 
+        let (fleet, sight) = fleet::fleet(&store, &session, catalog.clone(), &queues)
+            .await
+            .context("looking for other hosts")?;
         let jobs = Arc::new(JobCache::default());
         let kept_pause = api::pause::kept(store.as_ref()).await.context("the scheduler")?;
         if let Some(pause) = kept_pause.or(pause) {
@@ -208,7 +213,7 @@ impl Host {
             session: Arc::clone(&session),
             clock: Arc::clone(&clock),
             jobs: Arc::clone(&jobs),
-            catalog: catalog.clone(),
+            fleet: fleet.clone(),
             slots,
             queues,
             claims: claims_sender,
@@ -231,6 +236,7 @@ impl Host {
                 store: Arc::clone(&store),
                 clock: Arc::clone(&clock),
                 catalog: catalog.clone(),
+                fleet,
                 jobs: Arc::clone(&jobs),
                 config: Arc::new(config.clone()),
                 status: Arc::clone(&status),
@@ -240,6 +246,9 @@ impl Host {
                 listen,
             };
             runtime.spawn(roles::api(listener, context, api_stop, failed_sender));
+        }
+        if let (Some(runtime), Some(sight)) = (&runtimes.api, sight) {
+            runtime.spawn(sight.keep());
         }
         if let (Some(runtime), true) = (&runtimes.api, schedules) {
             let auditor = Auditor {

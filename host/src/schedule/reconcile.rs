@@ -10,6 +10,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::declared::{Counts, Peers};
 use crate::config::resolve::Resolved;
 use crate::job::{Job, JobKey, Source};
 use crate::record::packed::{Effective, Packed};
@@ -87,6 +88,8 @@ pub enum Left {
     Broken,
     /// Another host has a newer definition.
     Newer,
+    /// Another host has one of the same version, and was first.
+    First,
     /// Another host may declare it.
     Elsewhere,
     /// REST or a guest made it.
@@ -111,8 +114,15 @@ pub enum Concern {
     BeforeRegistration(Timestamp),
     /// The members of its `and` do not agree on a fire time: it is parked.
     GaveUp(GaveUp),
-    /// Two hosts define it differently (`config_conflict`): theirs stands, with this version.
-    ConfigConflict(i64),
+    /// Another host has a newer definition, of this version.
+    Newer(i64),
+    /// Two hosts define it differently with the same version (`config_conflict`).
+    ConfigConflict {
+        /// The version.
+        version: i64,
+        /// Whether this host's definition is in force.
+        ours: bool,
+    },
     /// REST or a guest made a job of this name, which stays.
     NameTaken(Source),
 }
@@ -130,10 +140,16 @@ impl fmt::Display for Warning {
                  `misfire_grace_time` to run it all the same"
             ),
             Concern::GaveUp(gave_up) => write!(f, "job `{job}` is parked: {gave_up}"),
-            Concern::ConfigConflict(version) => write!(
+            Concern::Newer(version) => write!(
                 f,
                 "job `{job}` stays as another host defines it, with config_version {version}, \
                  which is newer"
+            ),
+            Concern::ConfigConflict { version, ours } => write!(
+                f,
+                "config_conflict: another host defines job `{job}` otherwise with the same \
+                 config_version {version}; {} stands; give the right one a higher config_version",
+                if *ours { "this host's definition" } else { "theirs, which was first," }
             ),
             Concern::NameTaken(source) => {
                 let maker = match source {
@@ -178,14 +194,14 @@ pub fn state(schedule: &Schedule) -> JobState {
 
 /// Decides about every job that is `desired` or `stored`.
 ///
-/// `broken` are the origins that can't be read in full now: what they declared before is left. On
-/// a `shared` store other hosts declare jobs as well: the higher `config_version` wins, and nothing
-/// is parked, since one host can't know what the others declare.
+/// `broken` are the origins that can't be read in full now: what they declared before is left.
+/// `peers` are the other hosts, on a store that many share: they declare jobs as well, and say whose
+/// definition counts and what is declared no more.
 pub fn reconcile(
     desired: &[Resolved],
     stored: &[Schedule],
     broken: &BTreeSet<String>,
-    shared: bool,
+    peers: Option<&Peers>,
     now: Timestamp,
 ) -> Reconciliation {
     let mut jobs: BTreeMap<&JobKey, (Option<&Resolved>, Option<&Schedule>)> = BTreeMap::new();
@@ -199,8 +215,8 @@ pub fn reconcile(
     for (_, both) in jobs {
         match both {
             (Some(resolved), None) => all.create(resolved, now),
-            (Some(resolved), Some(schedule)) => all.compare(resolved, schedule, shared, now),
-            (None, Some(schedule)) => all.undeclared(schedule, broken, shared, now),
+            (Some(resolved), Some(schedule)) => all.compare(resolved, schedule, peers, now),
+            (None, Some(schedule)) => all.undeclared(schedule, broken, peers, now),
             (None, None) => (),
         }
     }
@@ -218,13 +234,20 @@ impl Reconciliation {
         }));
     }
 
-    fn compare(&mut self, resolved: &Resolved, schedule: &Schedule, shared: bool, now: Timestamp) {
+    fn compare(
+        &mut self,
+        resolved: &Resolved,
+        schedule: &Schedule,
+        peers: Option<&Peers>,
+        now: Timestamp,
+    ) {
         let same_source = schedule.source == resolved.source;
         let unchanged = same_source && schedule.def.digest == resolved.digest;
         // The digest does not tell which layer gave a value. Of hosts that share a store each has
         // layers of its own, and none would ever be content.
-        let well_told =
-            shared || resolved.incomplete || schedule.def.origins.get() == resolved.origins;
+        let well_told = peers.is_some()
+            || resolved.incomplete
+            || schedule.def.origins.get() == resolved.origins;
         let waits_for_a_layer = same_source
             && resolved.incomplete
             && schedule.def.definition.get() == resolved.definition;
@@ -237,14 +260,26 @@ impl Reconciliation {
             }
             Source::File | Source::Sidecar | Source::Plugin => {
                 if unchanged && well_told && !undeclared {
+                    if let Some(version) = peers.and_then(|peers| peers.differs(resolved)) {
+                        self.concern(job, Concern::ConfigConflict { version, ours: true });
+                    }
                     self.leave(job, Left::Unchanged);
                 } else if waits_for_a_layer && !undeclared {
                     self.leave(job, Left::Broken);
-                } else if shared && schedule.def.config_version > resolved.config_version {
-                    self.concern(job, Concern::ConfigConflict(schedule.def.config_version));
-                    self.leave(job, Left::Newer);
                 } else {
-                    self.replace(resolved, schedule, undeclared, now);
+                    let own = Counts::Own;
+                    match peers.map_or(own, |it| it.counts(resolved, schedule, undeclared)) {
+                        Counts::Own => self.replace(resolved, schedule, undeclared, now),
+                        Counts::Newer(version) => {
+                            self.concern(job, Concern::Newer(version));
+                            self.leave(job, Left::Newer);
+                        }
+                        Counts::First(version) => {
+                            self.concern(job, Concern::ConfigConflict { version, ours: false });
+                            self.leave(job, Left::First);
+                        }
+                        Counts::Unknown => self.leave(job, Left::Elsewhere),
+                    }
                 }
             }
         }
@@ -288,9 +323,10 @@ impl Reconciliation {
         &mut self,
         schedule: &Schedule,
         broken: &BTreeSet<String>,
-        shared: bool,
+        peers: Option<&Peers>,
         now: Timestamp,
     ) {
+        let stays = |peers: &Peers| !peers.parks || !peers.settled || peers.may_declare(schedule);
         let job = &schedule.key;
         match schedule.source {
             Source::Api | Source::Guest => (),
@@ -299,7 +335,7 @@ impl Reconciliation {
                     self.leave(job, Left::Unchanged);
                 } else if broken.contains(&schedule.def.origin) {
                     self.leave(job, Left::Broken);
-                } else if shared {
+                } else if peers.is_some_and(stays) {
                     self.leave(job, Left::Elsewhere);
                 } else {
                     let patch = Patch {

@@ -4,24 +4,19 @@
 //! On a thread of its own beside the scheduler's, so that no fire waits for it. One step of trimming
 //! is small, because the store does one thing at a time: while more is to go, steps follow fast.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::Scheduler;
-use crate::catalog::Catalog;
-use crate::catalog::jobs::JobCache;
+use super::unserved::{Lookout, patience};
 use crate::clock::SharedClock;
-use crate::job::{History, PluginKey};
-use crate::record::query::{MAX_PAGE, Page, RunFilter};
+use crate::job::History;
 use crate::record::step::Retention;
-use crate::run::{Run, RunState, Verdict, reason};
-use crate::schedule::waiting::plugin_deadline;
+use crate::schedule::served::Unserved;
 use crate::status::Status;
 use crate::store::{Result, Store};
 
@@ -40,8 +35,6 @@ const KEEP: Retention = Retention {
     removed: History { keep: 100, max_age: Duration::from_hours(30 * 24) },
     max_entries: 100_000,
 };
-/// Pages of queued runs looked at in one step.
-const MAX_PAGES: usize = 10;
 
 /// The thread that does it, from outside. Ends with this, which waits for the step under way.
 pub struct Housekeeping {
@@ -58,12 +51,19 @@ impl Housekeeping {
     /// The system has no thread to give.
     pub(super) fn start(scheduler: &Scheduler) -> std::io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-        let keeper = Keeper {
+        let lookout = Lookout {
             store: Arc::clone(&scheduler.store),
             clock: Arc::clone(&scheduler.clock),
             jobs: Arc::clone(&scheduler.jobs),
             status: Arc::clone(&scheduler.status),
-            catalog: scheduler.catalog.clone(),
+            fleet: scheduler.fleet.clone(),
+            unserved: Unserved::new(patience(scheduler.session.term().ttl())),
+        };
+        let keeper = Keeper {
+            store: Arc::clone(&scheduler.store),
+            clock: Arc::clone(&scheduler.clock),
+            status: Arc::clone(&scheduler.status),
+            lookout,
             waiting: None,
         };
         let (go_on, ended) = mpsc::channel();
@@ -88,9 +88,8 @@ impl Drop for Housekeeping {
 struct Keeper {
     store: Arc<dyn Store>,
     clock: SharedClock,
-    jobs: Arc<JobCache>,
     status: Arc<Status>,
-    catalog: watch::Receiver<Arc<Catalog>>,
+    lookout: Lookout,
     /// When runs that wait for a plugin were looked at last.
     waiting: Option<Instant>,
 }
@@ -111,7 +110,7 @@ impl Keeper {
     /// Does what it is time for. Answers how long to wait before the next step.
     async fn step(&mut self) -> Result<Duration> {
         if is_time(&mut self.waiting, WAITING_EVERY) {
-            drop_unserved(self).await?;
+            self.lookout.look().await?;
         }
         let trimmed = self.store.trim(KEEP, TRIM_BUDGET, self.clock.now()).await?;
         if 0 < trimmed.records + trimmed.bodies {
@@ -128,39 +127,4 @@ fn is_time(last: &mut Option<Instant>, every: Duration) -> bool {
         *last = Some(now);
     }
     time
-}
-
-/// Gives runs that waited for their plugin for too long the verdict `no_plugin` (rule A21).
-async fn drop_unserved(keeper: &Keeper) -> Result<()> {
-    let classes = keeper.catalog.borrow().classes();
-    let filter = RunFilter { states: vec![RunState::Queued], ..RunFilter::default() };
-    let mut page = Page { limit: MAX_PAGE, cursor: None };
-    for _ in 0..MAX_PAGES {
-        let paged = keeper.store.runs(filter.clone(), page).await?;
-        for run in &paged.items {
-            drop_if_unserved(keeper, run, &classes).await?;
-        }
-        let Some(cursor) = paged.next_cursor else { return Ok(()) };
-        page = Page { limit: MAX_PAGE, cursor: Some(cursor) };
-    }
-    Ok(())
-}
-
-async fn drop_if_unserved(keeper: &Keeper, run: &Run, classes: &BTreeSet<PluginKey>) -> Result<()> {
-    if classes.contains(&run.plugin_key()) {
-        return Ok(());
-    }
-    let Some(schedule) = keeper.store.get(&run.job_key()).await? else { return Ok(()) };
-    let Ok(job) = keeper.jobs.get(&schedule) else { return Ok(()) };
-    let now = keeper.clock.now();
-    if plugin_deadline(&job.policy, run).is_some_and(|deadline| deadline <= now)
-        && keeper
-            .store
-            .drop_run(&run.key(), Verdict::NoPlugin, reason::NO_PLUGIN.into(), now)
-            .await?
-    {
-        warn!(job = %run.job_key(), run = %run.id, plugin = %run.plugin,
-            "no plugin came in time; the run is given up");
-    }
-    Ok(())
 }

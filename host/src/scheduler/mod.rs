@@ -10,6 +10,7 @@
 
 pub mod housekeeping;
 mod pass;
+mod unserved;
 pub mod wake;
 
 use std::collections::BTreeSet;
@@ -17,10 +18,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tracing::warn;
 
-use crate::catalog::Catalog;
+use crate::catalog::fleet::Fleet;
 use crate::catalog::jobs::JobCache;
 use crate::clock::SharedClock;
 use crate::executor::Claimed;
@@ -49,8 +50,8 @@ pub struct Scheduler {
     pub clock: SharedClock,
     /// Jobs as values.
     pub jobs: Arc<JobCache>,
-    /// The plugins that are here.
-    pub catalog: watch::Receiver<Arc<Catalog>>,
+    /// The plugins that are here, and those that other hosts serve.
+    pub fleet: Fleet,
     /// Slots that a run may be given in the step that makes it.
     pub slots: Slots,
     /// The queues whose runs may be.

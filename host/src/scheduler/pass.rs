@@ -1,6 +1,5 @@
 //! One pass: everything that is due, decided and made so.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tracing::{debug, error, warn};
@@ -8,13 +7,14 @@ use tracing::{debug, error, warn};
 use super::Scheduler;
 use crate::executor::Claimed;
 use crate::executor::slots::Slot;
-use crate::job::{Job, PluginKey};
+use crate::job::Job;
 use crate::lease::cell::Held;
 use crate::record::Schedule;
 use crate::record::step::{FireIntent, Fired, Patch, PlannedFire, RunSpec};
 use crate::run::reason;
 use crate::schedule::pause::{CatchUp, resume};
 use crate::schedule::plan::{FirePlan, PlannedRun, plan_fires};
+use crate::schedule::served::Served;
 use crate::schedule::waiting::{plugin_start_by, start_by};
 use crate::store::error::StoreError;
 use crate::store::{Result, run_id_of_fire};
@@ -56,7 +56,7 @@ impl Scheduler {
 
     /// Decides about a batch and makes it so. Answers how many schedules moved on.
     async fn step(&self, held: &Arc<Held>, due: &[Arc<Schedule>], now: Timestamp) -> Result<usize> {
-        let classes = self.catalog.borrow().classes();
+        let served = self.fleet.served();
         let mut intents = Vec::with_capacity(due.len());
         let mut planned = Vec::with_capacity(due.len());
         let mut set_aside = 0;
@@ -74,9 +74,11 @@ impl Scheduler {
                 set_aside += 1;
                 continue;
             }
-            if let Some((mut intent, gave_up)) = intent(schedule, &job, &classes, now) {
+            if let Some((mut intent, gave_up)) = intent(schedule, &job, &served, now) {
                 // Others can begin at once what would have to rest here.
-                let here = self.queues.contains(&job.queue) && held.lease.holds();
+                let here = self.queues.contains(&job.queue)
+                    && served.holds(&job.plugin_key())
+                    && held.lease.holds();
                 let free = self.slots.take(if here { claimable(&intent) } else { 0 });
                 intent.claim = free.len();
                 planned.push((schedule, free, gave_up));
@@ -167,7 +169,7 @@ impl Scheduler {
     }
 }
 
-/// Runs of an intent that this host may take at once: those whose plugin is here.
+/// Runs of an intent that may be taken at once: those that somebody serves.
 fn claimable(intent: &FireIntent) -> usize {
     intent.fires.iter().take_while(|fire| fire.reason != reason::NO_PLUGIN).count()
 }
@@ -175,16 +177,17 @@ fn claimable(intent: &FireIntent) -> usize {
 fn intent(
     schedule: &Schedule,
     job: &Job,
-    classes: &BTreeSet<PluginKey>,
+    served: &Served,
     now: Timestamp,
 ) -> Option<(FireIntent, Option<GaveUp>)> {
     let cursor = schedule.cursor?;
     let anchor = schedule.trigger_state.anchor;
     let plan = plan_fires(job, anchor, cursor, now);
     let id = |fire_time| run_id_of_fire(&schedule.key, schedule.uid, fire_time);
-    let here = classes.contains(&job.plugin_key());
-    if !here && !plan.fires.is_empty() {
-        warn!(job = %schedule.key, plugin = %job.plugin, "no plugin: the run waits for it");
+    let is_served = served.serves(&job.queue, &job.plugin_key());
+    if !is_served && !plan.fires.is_empty() {
+        warn!(job = %schedule.key, plugin = %job.plugin, queue = %job.queue,
+            "no plugin: the run waits for it");
     }
     let FirePlan { fires, ranges, next, gave_up } = plan;
     let intent = FireIntent {
@@ -192,7 +195,7 @@ fn intent(
         uid: schedule.uid,
         version: schedule.version,
         expect_cursor: cursor,
-        fires: fires.into_iter().map(|run| planned_fire(run, job, here, now)).collect(),
+        fires: fires.into_iter().map(|run| planned_fire(run, job, is_served, now)).collect(),
         ranges: ranges.iter().map(|range| range.with_run(id)).collect(),
         new_cursor: next,
         new_due_at: next.map(|next| job.due_at(anchor, next)),
@@ -202,9 +205,9 @@ fn intent(
     Some((intent, gave_up))
 }
 
-fn planned_fire(run: PlannedRun, job: &Job, here: bool, now: Timestamp) -> PlannedFire {
+fn planned_fire(run: PlannedRun, job: &Job, is_served: bool, now: Timestamp) -> PlannedFire {
     let due_at = run.due_at;
-    let (reason, start_by) = if here {
+    let (reason, start_by) = if is_served {
         (run.reason, start_by(&job.policy, due_at))
     } else {
         (reason::NO_PLUGIN.into(), Some(plugin_start_by(&job.policy, due_at, now)))

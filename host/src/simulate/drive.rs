@@ -12,6 +12,7 @@ use super::tally::Tally;
 use super::under_way::{Attempt, UnderWay};
 use super::{Down, RUN_TIME, Scenario};
 use crate::catalog::Catalog;
+use crate::catalog::fleet::Fleet;
 use crate::catalog::jobs::JobCache;
 use crate::clock::{ManualClock, SharedClock};
 use crate::executor::Claimed;
@@ -70,7 +71,7 @@ impl<'a> World<'a> {
             session,
             clock: shared,
             jobs: Arc::clone(&jobs),
-            catalog: catalog.clone(),
+            fleet: Fleet::alone(catalog.clone()),
             slots: Slots::new(scenario.max_running, 0),
             // Whichever host takes them: what is judged is the job.
             queues: Arc::new(scenario.jobs.iter().map(|it| it.job.queue.clone()).collect()),

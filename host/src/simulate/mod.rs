@@ -115,7 +115,7 @@ fn store() -> Arc<EmbeddedStore> {
 
 /// Registers the jobs as a fresh start does.
 async fn register(scenario: &Scenario, store: &dyn Store) -> Result<Vec<Warning>> {
-    let all = reconcile(&scenario.jobs, &[], &BTreeSet::new(), false, scenario.from);
+    let all = reconcile(&scenario.jobs, &[], &BTreeSet::new(), None, scenario.from);
     for step in all.steps {
         match step {
             Step::Create(schedule) => {

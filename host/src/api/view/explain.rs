@@ -17,6 +17,20 @@ pub struct ExplainView {
     pub id: JobId,
     /// Its values by key.
     pub items: Vec<ExplainItem>,
+    /// Hosts that live and define the job otherwise; what is shown counts all the same.
+    #[serde(default)]
+    pub otherwise: Vec<Otherwise>,
+}
+
+/// A host that defines a job otherwise than is in force.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Otherwise {
+    /// Its name.
+    pub host: String,
+    /// The version of its definition.
+    pub config_version: i64,
+    /// The version of the one that is in force.
+    pub in_force: i64,
 }
 
 /// One value in force.
@@ -32,8 +46,8 @@ pub struct ExplainItem {
 }
 
 impl ExplainView {
-    /// What is shown of a schedule.
-    pub fn of(schedule: &Schedule) -> Self {
+    /// What is shown of a schedule, and of hosts that define it otherwise: name and version of each.
+    pub fn of(schedule: &Schedule, otherwise: Vec<(String, i64)>) -> Self {
         let (effective, origins) = (schedule.def.effective.get(), schedule.def.origins.get());
         let mut items = Vec::new();
         for (key, value) in effective.as_object().into_iter().flatten() {
@@ -46,7 +60,12 @@ impl ExplainView {
             }
             items.extend(parts.map(|(path, value)| item(path, value, &origins)));
         }
-        Self { id: schedule.key.job.clone(), items }
+        let in_force = schedule.def.config_version;
+        let otherwise = otherwise.into_iter();
+        let otherwise = otherwise
+            .map(|(host, config_version)| Otherwise { host, config_version, in_force })
+            .collect();
+        Self { id: schedule.key.job.clone(), items, otherwise }
     }
 }
 

@@ -28,6 +28,30 @@ pub struct PluginView {
     pub error: Option<String>,
     /// When it was loaded or refused.
     pub loaded_at: Timestamp,
+    /// Where it came from.
+    #[serde(default)]
+    pub found_in: FoundIn,
+}
+
+/// Where a plugin came from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FoundIn {
+    /// A file of the folder of plugins.
+    #[default]
+    Folder,
+    /// The store, where another host put it.
+    Store,
+}
+
+impl FoundIn {
+    /// The word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Folder => "folder",
+            Self::Store => "store",
+        }
+    }
 }
 
 /// Whether a plugin can be run.
@@ -71,6 +95,10 @@ impl PluginView {
             state,
             error,
             loaded_at: entry.loaded_at,
+            found_in: match entry.from {
+                crate::catalog::FoundIn::Folder(_) => FoundIn::Folder,
+                crate::catalog::FoundIn::Store => FoundIn::Store,
+            },
         }
     }
 }

@@ -206,9 +206,11 @@ fn a_job_is_explained_value_by_value() {
         origins: Packed::of(&origins.into()),
         ..Definition::clone(&schedule().def)
     };
-    check("explain", &ExplainView::of(&Schedule { def: Arc::new(def), ..schedule() }));
+    let otherwise = vec![("belfry".to_owned(), 2)];
+    let schedule_of = Schedule { def: Arc::new(def), ..schedule() };
+    check("explain", &ExplainView::of(&schedule_of, otherwise));
     // An older host noted nothing.
-    let view = ExplainView::of(&schedule());
+    let view = ExplainView::of(&schedule(), Vec::new());
     assert!(view.items.len() == 3 && view.items.iter().all(|item| item.origin.is_none()));
 }
 
@@ -256,7 +258,7 @@ fn a_plugin_is_shown_whether_it_can_be_run_or_not() {
     };
     let entry = Entry {
         key: PluginKey { tenant: TenantId::default_tenant(), plugin: "report".parse().unwrap() },
-        file: "plugins/report.wasm".into(),
+        from: crate::catalog::FoundIn::Folder("plugins/report.wasm".into()),
         about: None,
         state: State::Refused("it is truncated; copy it again".to_owned()),
         loaded_at: time("2026-12-01T00:00:00Z"),

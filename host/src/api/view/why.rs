@@ -71,6 +71,8 @@ pub struct Known<'a> {
     pub facts: Facts<'a>,
     /// The run that stands for it, when it was coalesced.
     pub into: Option<&'a Run>,
+    /// Whether a run of the job that waits now would find a host; `None`: that is not known.
+    pub served: Option<bool>,
     /// Why the whole scheduler is paused.
     pub scheduler_pause: Option<&'a SchedulerPause>,
     /// Runs that somebody asked for.
@@ -187,12 +189,7 @@ fn of_the_standing(known: &Known<'_>) -> Option<String> {
              or parked"
                 .to_owned()
         }
-        Standing::Queued => match known.facts.run.and_then(|run| run.reason.as_deref()) {
-            Some(reason::NO_PLUGIN) => {
-                format!("its run waits: no plugin `{}` is here", known.job.plugin)
-            }
-            Some(_) | None => "its run waits for a slot".to_owned(),
-        },
+        Standing::Queued => of_the_queue(known),
         Standing::Running => "its run is under way".to_owned(),
         Standing::Retrying => "its run failed and will be tried again".to_owned(),
         Standing::Forgotten => format!(
@@ -204,6 +201,26 @@ fn of_the_standing(known: &Known<'_>) -> Option<String> {
             known.at
         ),
     })
+}
+
+/// What a queued run waits for.
+fn of_the_queue(known: &Known<'_>) -> String {
+    let run = known.facts.run;
+    let (plugin, no_plugin) = (&known.job.plugin, Some(reason::NO_PLUGIN));
+    let is_without = run.and_then(|run| run.reason.as_deref()) == no_plugin;
+    match (known.served, run) {
+        (Some(false), Some(run)) => {
+            let end = run.start_by.as_ref().map(|start_by| start_by.at);
+            let end = end.map(|end| format!("; it is given up at {end}")).unwrap_or_default();
+            format!(
+                "its run waits: no host that lives takes runs of plugin `{plugin}` from queue \
+                 `{}`{end}",
+                run.queue
+            )
+        }
+        (None, _) if is_without => format!("its run waits: no plugin `{plugin}` is here"),
+        (_, _) => "its run waits for a slot".to_owned(),
+    }
 }
 
 /// Which policy decided, and for which others as well.

@@ -8,6 +8,7 @@ use super::Answer;
 use crate::api::Context;
 use crate::api::in_process::InProcess;
 use crate::catalog::Catalog;
+use crate::catalog::fleet::Fleet;
 use crate::catalog::jobs::JobCache;
 use crate::cli::exit::Failure;
 use crate::clock::SystemClock;
@@ -43,10 +44,12 @@ impl Local {
                 return Err(Failure::failed(format!("can't read the store {place}: {error}")));
             }
         };
+        let catalog = watch::Sender::new(Arc::new(Catalog::default())).subscribe();
         let context = Context {
             store,
             clock: Arc::new(SystemClock),
-            catalog: watch::Sender::new(Arc::new(Catalog::default())).subscribe(),
+            fleet: Fleet::alone(catalog.clone()),
+            catalog,
             jobs: Arc::new(JobCache::default()),
             config: Arc::new(config.clone()),
             status: Arc::new(Status::default()),

@@ -1,3 +1,4 @@
+mod fleet;
 mod preview;
 
 use std::path::Path;
@@ -24,7 +25,7 @@ fn declared(text: &str) -> Vec<Resolved> {
     let config = Config::parse(text, Path::new("host.toml"), Path::new("/srv"), 5).unwrap();
     let plugin = PluginKey { tenant: TenantId::default_tenant(), plugin: "p".parse().unwrap() };
     let handler = Handler { name: HandlerName::run(), description: String::new(), defaults: None };
-    definitions(&config, &[], &[Carried { plugin, handlers: Some(vec![handler]) }]).jobs
+    definitions(&config, &[], &[Carried { plugin, handlers: Some(vec![handler]), own: true }]).jobs
 }
 
 /// One job with the given keys.
@@ -33,7 +34,7 @@ fn job(keys: &str) -> Vec<Resolved> {
 }
 
 fn run(desired: &[Resolved], stored: &[Schedule], now: &str) -> Reconciliation {
-    reconcile(desired, stored, &BTreeSet::new(), false, utc(now))
+    reconcile(desired, stored, &BTreeSet::new(), None, utc(now))
 }
 
 /// What the store holds after `new` was put at `now`.
@@ -266,7 +267,7 @@ fn what_is_declared_no_more_is_parked_and_comes_back_on_its_grid() {
 fn what_a_broken_file_declared_is_left_alone() {
     let schedule = stored(&job(HOURLY), EIGHT);
     let broken = BTreeSet::from(["host.toml".to_owned()]);
-    let all = reconcile(&[], std::slice::from_ref(&schedule), &broken, false, utc(TEN));
+    let all = reconcile(&[], std::slice::from_ref(&schedule), &broken, None, utc(TEN));
     assert_eq!(left(&all), Left::Broken);
     // A job whose plugin can't be asked keeps what the plugin gave it, until it is rewritten.
     let mut desired = job("");
@@ -302,27 +303,6 @@ fn a_job_that_moves_from_one_file_to_another_keeps_its_place() {
     let all = run(&desired, &[schedule], TEN);
     assert!(replacement(&all).schedule.keep_cursor);
     assert_eq!(replacement(&all).schedule.source, Source::File);
-}
-
-#[test]
-fn on_a_shared_store_the_higher_config_version_wins_and_nothing_is_parked() {
-    for (theirs, stays) in [(4, false), (5, false), (6, true)] {
-        let mut schedule = stored(&job(HOURLY), EIGHT);
-        let mut def = Definition::clone(&schedule.def);
-        def.config_version = theirs;
-        schedule.def = Arc::new(def);
-        let desired = job("trigger = 'every 2h'");
-        let all = reconcile(&desired, &[schedule], &BTreeSet::new(), true, utc(TEN));
-        if stays {
-            assert_eq!(left(&all), Left::Newer);
-            assert_eq!(all.warnings[0].concern, Concern::ConfigConflict(6));
-        } else {
-            replacement(&all);
-        }
-    }
-    let schedule = stored(&job(HOURLY), EIGHT);
-    let all = reconcile(&[], &[schedule], &BTreeSet::new(), true, utc(TEN));
-    assert_eq!(left(&all), Left::Elsewhere);
 }
 
 #[test]

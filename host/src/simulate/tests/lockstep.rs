@@ -10,6 +10,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 
 use super::{at, key, scenario, simulated};
 use crate::catalog::Catalog;
+use crate::catalog::fleet::Fleet;
 use crate::catalog::jobs::JobCache;
 use crate::clock::{ManualClock, SharedClock};
 use crate::executor::Claimed;
@@ -184,7 +185,7 @@ impl Tower<'_> {
             session,
             clock,
             jobs: Arc::clone(&self.jobs),
-            catalog: self.catalog.clone(),
+            fleet: Fleet::alone(self.catalog.clone()),
             slots: slots.clone(),
             queues: Arc::new([QueueName::default()].into()),
             claims: sender,

@@ -42,6 +42,7 @@ fn why(told: &Told<'_>) -> WhyView {
         scheduler_paused: told.pause.is_some(),
     };
     WhyView::of(&Known {
+        served: None,
         at: time(told.at),
         now: time("2026-12-01T12:00:00Z"),
         job: &job,

@@ -13,7 +13,13 @@ fn another_layer_that_gives_the_same_value_is_noted_and_no_change() {
     assert!(replacement(&all).schedule.keep_cursor);
     assert_eq!(preview(&all, &[schedule.clone()]), []);
 
-    let shared = reconcile(&desired, &[schedule.clone()], &BTreeSet::new(), true, utc(TEN));
+    let shared = reconcile(
+        &desired,
+        &[schedule.clone()],
+        &BTreeSet::new(),
+        Some(&Peers::default()),
+        utc(TEN),
+    );
     assert_eq!(left(&shared), Left::Unchanged);
     let mut incomplete = desired;
     incomplete[0].incomplete = true;

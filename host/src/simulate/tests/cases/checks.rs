@@ -117,7 +117,7 @@ impl Stage<'_> {
     /// The file was rewritten, and the host reads it.
     async fn declare(&self, keys: &str, second: f64) {
         let (now, stored) = (secs(second), [self.schedule().await]);
-        let all = reconcile(&with_keys(keys).jobs, &stored, &BTreeSet::new(), false, now);
+        let all = reconcile(&with_keys(keys).jobs, &stored, &BTreeSet::new(), None, now);
         for step in all.steps {
             let Step::Replace(replacement) = step else { panic!("{step:?}") };
             let mut expect = replacement.expect;
@@ -252,7 +252,7 @@ fn a_job_of_the_same_name_has_slots_of_its_own() {
 }
 
 fn created(keys: &str, second: f64) -> NewSchedule {
-    let all = reconcile(&with_keys(keys).jobs, &[], &BTreeSet::new(), false, secs(second));
+    let all = reconcile(&with_keys(keys).jobs, &[], &BTreeSet::new(), None, secs(second));
     match all.steps.into_iter().next() {
         Some(Step::Create(schedule)) => schedule,
         step => panic!("{step:?}"),
