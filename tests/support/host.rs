@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -95,6 +96,8 @@ impl Site {
 pub struct Host {
     child: Child,
     lines: Arc<Mutex<Vec<String>>>,
+    /// Reads what it says; ends with it.
+    reader: Option<JoinHandle<()>>,
     agent: ureq::Agent,
 }
 
@@ -114,7 +117,7 @@ impl Host {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let heard = Arc::clone(&lines);
         let stderr = BufReader::new(child.stderr.take().unwrap());
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
                 heard.lock().unwrap().push(line);
             }
@@ -123,7 +126,7 @@ impl Host {
             .http_status_as_error(false)
             .timeout_global(Some(REQUEST_TIMEOUT))
             .build();
-        Self { child, lines, agent: config.into() }
+        Self { child, lines, reader: Some(reader), agent: config.into() }
     }
 
     /// All that it wrote to standard error so far.
@@ -225,9 +228,13 @@ impl Host {
         self.child.wait().unwrap();
     }
 
-    /// Waits until it has ended by itself.
+    /// Waits until it has ended by itself, and all that it said was heard.
     pub fn wait(&mut self) -> ExitStatus {
-        eventually("the host to end", || self.child.try_wait().unwrap())
+        let status = eventually("the host to end", || self.child.try_wait().unwrap());
+        if let Some(reader) = self.reader.take() {
+            reader.join().unwrap();
+        }
+        status
     }
 
     /// SIGTERM, and waits for the end.

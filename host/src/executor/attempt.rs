@@ -43,7 +43,7 @@ impl Executor {
             attempt = run.attempt);
         async {
             let Some(end) = self.call(claim, held, stop).await else {
-                debug!("has not begun and is handed back");
+                self.hand_back(claimed).await;
                 return;
             };
             info!(
@@ -167,6 +167,30 @@ impl Executor {
                     return log.into();
                 }
             }
+        }
+    }
+
+    /// Gives a run that has not begun to whoever is next: the host leaves. What the store does not
+    /// hear now it learns when the session ends.
+    pub(super) async fn hand_back(&self, claimed: &Claimed) {
+        let Claimed { claim, held, .. } = claimed;
+        if held.lease.is_over() {
+            return;
+        }
+        let (run, now) = (claim.run.key(), self.clock.now());
+        let end = AttemptEnd {
+            outcome: Outcome::Abandoned,
+            result: None,
+            error: None,
+            usage: Usage::default(),
+            digest: None,
+            progress: None,
+            log: Vec::new(),
+            retry_at: Some(now),
+        };
+        match self.store.finish(&held.session, &run, claim.fence, end, now).await {
+            Ok(_) => debug!(%run, "has not begun and is handed back"),
+            Err(error) => debug!(%run, %error, "is handed back when the session ends"),
         }
     }
 

@@ -103,7 +103,7 @@ impl Executor {
             }
             if !drain && *stop.borrow() != Stop::No {
                 drain = true;
-                leave_unstarted(&mut claims);
+                executor.leave_unstarted(&mut claims).await;
             }
             if may_be_more && !drain {
                 may_be_more = executor.take_queued(&mut attempts, &stop).await;
@@ -203,6 +203,14 @@ impl Executor {
         });
     }
 
+    /// Hands back runs that were claimed and have not begun. Nothing more can be claimed.
+    async fn leave_unstarted(&self, claims: &mut mpsc::Receiver<Claimed>) {
+        claims.close();
+        while let Ok(claimed) = claims.try_recv() {
+            self.hand_back(&claimed).await;
+        }
+    }
+
     /// Waits for news that concerns an executor.
     async fn news(&self, changes: &mut tokio::sync::broadcast::Receiver<Change>) {
         use tokio::sync::broadcast::error::RecvError;
@@ -220,14 +228,5 @@ impl Executor {
         for (_, _, control) in self.live.running() {
             control.cancel(why);
         }
-    }
-}
-
-/// Lets go of runs that were claimed and have not begun: the session's end hands them back. Nothing
-/// more can be claimed.
-fn leave_unstarted(claims: &mut mpsc::Receiver<Claimed>) {
-    claims.close();
-    while let Ok(claimed) = claims.try_recv() {
-        debug!(run = %claimed.claim.run.key(), "has not begun and is handed back");
     }
 }

@@ -12,6 +12,7 @@ mod papers;
 mod policies;
 mod runs;
 mod server;
+mod sessions;
 mod sqlite;
 mod world;
 
@@ -61,6 +62,10 @@ macro_rules! suite {
                 runs::the_schedule_knows_its_last_run_and_success,
                 runs::removing_a_job_cancels_or_leaves_its_runs,
                 runs::changes_are_told_after_they_are_kept,
+                sessions::what_is_handed_back_can_be_taken_at_once,
+                sessions::i5_no_more_runs_are_live_than_the_job_may_have,
+                sessions::i10_i12_a_beat_is_seen_and_an_ended_session_stays_ended,
+                sessions::i15_the_feed_leaves_nothing_out,
                 policies::a_run_that_waited_too_long_has_its_verdict_and_never_starts,
                 policies::a_run_that_started_in_time_has_no_deadline_any_more,
                 policies::with_overlap_queue_a_fire_waits_up_to_the_limit,

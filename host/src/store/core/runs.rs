@@ -137,7 +137,12 @@ impl Core {
                 run.state = RunState::Retrying;
                 run.not_before = Some(retry_at);
                 let run = Arc::new(run);
-                self.move_to(Arc::clone(&run), Place::Later(retry_at));
+                if now < retry_at {
+                    self.move_to(Arc::clone(&run), Place::Later(retry_at));
+                } else {
+                    self.move_to(Arc::clone(&run), Place::Ready);
+                    fx.tell_queued();
+                }
                 fx.run(&run);
                 self.note(&run, Noted::Moved, now, fx);
             }

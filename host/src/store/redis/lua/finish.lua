@@ -29,7 +29,12 @@ if A.usage.fuel then total.fuel = (total.fuel or 0) + A.usage.fuel end
 run.progress, run.error = A.progress or run.progress, A.error
 if A.retry_at and not run.cancel then
   run.state, run.not_before = 'retrying', A.retry_at
-  move(run, 'later')
+  if NOW < A.retry_at then
+    move(run, 'later')
+  else
+    move(run, 'ready')
+    tell_queued()
+  end
   local last = note(run, false)
   if last then keep_last(jkey(run.tenant, run.job), last) end
 else
