@@ -20,6 +20,7 @@ mod jobs;
 mod lateness;
 mod one_run;
 mod planning;
+mod redis;
 mod rig;
 mod sample;
 mod throughput;
@@ -36,9 +37,10 @@ struct Section {
     measure: fn(&Rig, &mut Findings),
 }
 
-const SECTIONS: [Section; 6] = [
+const SECTIONS: [Section; 7] = [
     Section { name: "run", measure: one_run::measure },
     Section { name: "throughput", measure: throughput::measure },
+    Section { name: "redis", measure: redis::measure },
     Section { name: "triggers", measure: |_, findings| triggers::measure(findings) },
     Section { name: "planning", measure: |_, findings| planning::measure(findings) },
     Section { name: "lateness", measure: lateness::measure },

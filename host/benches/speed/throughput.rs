@@ -34,7 +34,7 @@ pub fn measure(rig: &Rig, findings: &mut Findings) {
     findings.figure("  processor time for one", sqlite.processor_micros(), "us");
 }
 
-fn drained(rig: &Rig, store: Arc<dyn Store>) -> Drained {
+pub fn drained(rig: &Rig, store: Arc<dyn Store>) -> Drained {
     let names: Vec<String> = (0..JOBS).map(|number| format!("j{number}")).collect();
     let keys = format!(
         "trigger = \"every 1s\"\ncoalesce = \"all\"\nmax_catchup = {BACKLOG}\n\

@@ -189,10 +189,13 @@ end
 -- Ends a run: what it became is in the record but for its state and end.
 local function end_run(run)
   local rk, jk = rkey(run), jkey(run.tenant, run.job)
-  call('ZREM', DEADLINE, rk)
+  if run.start_by then call('ZREM', DEADLINE, rk) end
   exit(run)
-  call('ZREM', SLOT, run.uid .. run.id)
-  call('ZREM', BACKLOG, turn(run))
+  if run.place == 'backlog' then
+    call('ZREM', BACKLOG, turn(run))
+  else
+    call('ZREM', SLOT, run.uid .. run.id)
+  end
   call('HDEL', LIVE, rk)
   call('ZREM', LIVE_AGE, rk)
   call('ZREM', LIVE_JOB, jk .. '\0' .. run.id)
