@@ -114,6 +114,12 @@ fn what_a_host_declared_is_parked_when_it_is_gone_and_not_while_it_restarts() {
         (job["state"] == "parked").then_some(job)
     });
     assert_eq!(parked["reason"], "undeclared", "{parked}");
+    eventually("what it had declared to be removed", || {
+        let names = redis.ask(&[&["KEYS", "*:dk"]]);
+        let docs = redis.ask(&[&["ZRANGE", names.trim(), "0", "-1"]]);
+        let of = |kind: &str| docs.lines().filter(|it| it.contains(&format!("\0{kind}\0"))).count();
+        ((of("declared"), of("declared-part")) == (1, 1)).then_some(())
+    });
     let before = done(&second, "two").len();
     eventually("the other job to go on", || (done(&second, "two").len() > before).then_some(()));
     assert_eq!(state(&second, "two"), "active");
