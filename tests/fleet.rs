@@ -92,6 +92,27 @@ fn a_host_that_lacks_a_file_gets_the_plugin_from_the_store_and_runs_it() {
 }
 
 #[test]
+fn what_came_from_the_store_follows_it_until_there_is_a_file() {
+    let redis = Redis::start();
+    let (has, lacks) = (site(&redis, "", &each_second("plain")), site(&redis, "", ""));
+    has.plugin("behave", "behave");
+    let (host, other) = (has.start(), lacks.start());
+    let holds = |host: &Host| {
+        let plugin = host.get("/v1/plugins/behave").1;
+        (plugin["found_in"].clone(), plugin["digest"].clone())
+    };
+    eventually("the plugin", || (holds(&other).0 == "store").then_some(()));
+    assert!(host.terminate().0.success());
+    has.plugin("noop", "behave");
+    let host = has.start();
+    let newer = (json!("store"), holds(&host).1);
+    eventually("the newer one", || (holds(&other) == newer).then_some(()));
+    lacks.plugin("duplicate", "behave");
+    eventually("that the file counts", || (holds(&other).0 == "folder").then_some(()));
+    assert_eq!(holds(&other).1, Value::Null, "it is refused, and counts all the same");
+}
+
+#[test]
 fn what_a_host_declared_is_parked_when_it_is_gone_and_not_while_it_restarts() {
     let redis = Redis::start();
     let (one, two) = (site(&redis, "", &each_second("one")), site(&redis, "", &each_second("two")));
@@ -114,6 +135,12 @@ fn what_a_host_declared_is_parked_when_it_is_gone_and_not_while_it_restarts() {
         (job["state"] == "parked").then_some(job)
     });
     assert_eq!(parked["reason"], "undeclared", "{parked}");
+    eventually("what it had declared to be removed", || {
+        let names = redis.ask(&[&["KEYS", "*:dk"]]);
+        let docs = redis.ask(&[&["ZRANGE", names.trim(), "0", "-1"]]);
+        let of = |kind: &str| docs.lines().filter(|it| it.contains(&format!("\0{kind}\0"))).count();
+        ((of("declared"), of("declared-part")) == (1, 1)).then_some(())
+    });
     let before = done(&second, "two").len();
     eventually("the other job to go on", || (done(&second, "two").len() > before).then_some(()));
     assert_eq!(state(&second, "two"), "active");
