@@ -6,10 +6,14 @@
 //! [`Store::fire`] is the compare-and-set; nobody holds a lease on a schedule.
 //!
 //! Promises, each with a named test in `contract`: one run per fire (I1); the cursor never goes
-//! back (I2); every fire time the cursor passes is accounted for once (I3); never early (I4);
-//! fences grow and only the current attempt writes (I6, I7); what is done stays done (I8); rescues
-//! are bounded (I9); what was acknowledged is kept (I13); a call takes effect whole or not at all
-//! (I14); a cancelled run never starts (I16); trimming spares what is live (I18).
+//! back (I2); every fire time the cursor passes is accounted for once (I3); never early (I4); no more
+//! runs of a job than it may have (I5); fences grow and only the current attempt writes (I6, I7);
+//! what is done stays done (I8); rescues are bounded (I9); whatever lets a host go on is seen by the
+//! others, and a session that was ended stays ended (I10, I12); what was acknowledged is kept (I13);
+//! a call takes effect whole or not at all (I14); the feed leaves nothing out (I15); a cancelled run
+//! never starts (I16); trimming spares what is live (I18); a tenant sees only its own (I20). That a
+//! holder stops first (I11) is `lease`'s; that nothing writes what a newer host wrote (I19) is tested
+//! where each store is opened; how soon (I17) is a matter of the bench.
 
 pub mod checkup;
 #[cfg(test)]
