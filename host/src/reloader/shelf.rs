@@ -23,8 +23,9 @@ use crate::store::{Result, Store};
 pub(super) const MAX_SHARED_BYTES: usize = 32 << 20;
 /// Names of one tenant at most.
 const MAX_NAMES: usize = 1_000;
-/// Bytes in one document: a heartbeat must not wait for longer than these take.
-const PIECE: usize = 1 << 20;
+/// Bytes in one document: a heartbeat must not wait for longer than these take, and an export reads
+/// many at once.
+const PIECE: usize = 256 << 10;
 /// Tries when others write the same name.
 const TRIES: usize = 5;
 /// The kind of the names.
