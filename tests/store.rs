@@ -257,6 +257,32 @@ fn what_was_under_way_when_its_host_died_goes_on_elsewhere() {
 }
 
 #[test]
+fn what_was_interrupted_is_closed_to_hosts_until_it_is_made_again() {
+    let (site, redis) = (site(), Redis::start());
+    let before = work(&site, 1);
+    assert!(site.cli(&["store", "export", "--out", "tower.jsonl"]).status.success());
+    for store in [redis.url(), "sqlite:other.db".to_owned()] {
+        site.configure(&format!("store = \"{store}\"\n{JOBS}"));
+        assert!(site.cli(&["store", "import", "tower.jsonl"]).status.success());
+        // As it is left when the power goes before the last step.
+        if store.starts_with("redis") {
+            assert_eq!(redis.ask(&[&["HSET", "{camp:0}:m", "importing", "1"]]), "1");
+        } else {
+            let sql = "INSERT OR REPLACE INTO meta VALUES ('importing', 1)";
+            assert_eq!(spoil(&site.path("other.db"), sql), 1);
+        }
+        let (status, said) = site.start_in_vain();
+        assert!(!status.success(), "{said}");
+        assert!(said.contains("an import into it has begun and not ended: repeat it"), "{said}");
+        refused(&site.cli(&["store", "check"]), 1, "an import into it has begun and not ended");
+        let again = lines(&site.cli(&["store", "import", "tower.jsonl", "--json"]));
+        assert_eq!(again[0]["counts"]["runs"], before.len());
+        sound(&site);
+        assert!(site.start().terminate().0.success());
+    }
+}
+
+#[test]
 fn a_store_that_can_not_be_is_named_with_what_would_be_right() {
     let site = site();
     for (args, code, why) in [

@@ -10,8 +10,10 @@ use serde::Deserialize;
 
 use super::reader::Reader;
 use super::wire::{self, Plan, RangeRow, job_name, job_of_name, run_name, sortable};
+use crate::run::id::Fence;
 use crate::run::{Cause, Run};
 use crate::store::Result;
+use crate::store::embedded::export::Moving as _;
 use crate::time::Timestamp;
 
 /// Records read in one question.
@@ -36,6 +38,15 @@ struct Found {
     faults: Vec<String>,
     /// How many records stand in each list.
     counts: BTreeMap<&'static str, u64>,
+}
+
+impl Found {
+    fn check_fences(&mut self, run: &Run, last: Fence) {
+        if run.attempts.iter().any(|attempt| last < attempt.fence) {
+            let key = run.key();
+            self.faults.push(format!("run {key}: it has a fence that was never given out"));
+        }
+    }
 }
 
 impl Reader<'_> {
@@ -63,19 +74,28 @@ impl Reader<'_> {
             }
             Ok((format!("job {job}"), standings))
         })?;
-        self.check_hash("LIVE", &mut found, |name, record, found| {
+        let (with_log, sessions) = (self.names_in("LINES")?, self.names_in("SES")?);
+        let fence = self.fence()?;
+        let mut runs = self.check_hash("LIVE", &mut found, |name, record, found| {
             let run: Run = wire::unpack(record)?;
             let placed: Placed = wire::unpack(record)?;
             if name != run_name(&run.key()) {
                 found.faults.push(format!("run {}: it is kept under another's key", run.key()));
             }
+            if placed.holder.as_ref().is_some_and(|holder| !sessions.contains(holder)) {
+                let key = run.key();
+                found.faults.push(format!("run {key}: it is held by a session that is not there"));
+            }
+            found.check_fences(&run, fence);
             Ok((format!("run {}", run.key()), standings_of_live(&run, &placed)))
         })?;
-        self.check_hash("PAST", &mut found, |_, record, _| {
+        runs.extend(self.check_hash("PAST", &mut found, |name, record, found| {
             let run: Run = wire::unpack(record)?;
-            let has_log = self.field("LINES", &run_name(&run.key()))?.is_some();
-            Ok((format!("run {}", run.key()), standings_of_done(&run, has_log)))
-        })?;
+            found.check_fences(&run, fence);
+            Ok((format!("run {}", run.key()), standings_of_done(&run, with_log.contains(name))))
+        })?);
+        let lost = with_log.difference(&runs);
+        found.faults.extend(lost.map(|run| format!("run {run}: there is a log of it, and no run")));
         self.check_hash("RANGE", &mut found, |_, record, _| {
             let row: RangeRow = wire::unpack(record)?;
             let jk = format!("{}\0{}\0", row.tenant, row.job);
@@ -98,13 +118,18 @@ impl Reader<'_> {
         Ok(found.faults)
     }
 
-    /// Looks at every record of a hash: whether it stands where it should.
+    /// The names of all fields of a hash.
+    fn names_in(&self, hash: &'static str) -> Result<HashSet<String>> {
+        self.ask(&self.command("HKEYS", hash))
+    }
+
+    /// Looks at every record of a hash: whether it stands where it should. Answers their names.
     fn check_hash(
         &self,
         hash: &'static str,
         found: &mut Found,
         standings_of: impl Fn(&str, &[u8], &mut Found) -> Result<(String, Vec<Standing>)>,
-    ) -> Result<()> {
+    ) -> Result<HashSet<String>> {
         let (mut at, mut seen) = ("0".to_owned(), HashSet::new());
         loop {
             let ask = self.command("HSCAN", hash).arg(&at).arg("COUNT").arg(AT_ONCE).clone();
@@ -125,7 +150,7 @@ impl Reader<'_> {
             }
             self.look_for(looked_for, found)?;
             if next == "0" {
-                return Ok(());
+                return Ok(seen);
             }
             at = next;
         }
