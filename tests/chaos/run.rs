@@ -41,8 +41,9 @@ pub struct Settings {
     pub copies: usize,
     /// Of the hosts' sessions.
     pub ttl: Duration,
-    /// Redis writes to its disk once a second, not before each answer. Then it may lose what it has
-    /// acknowledged when it is killed: while the disk is slow it keeps up to two seconds to itself.
+    /// Redis syncs its file once a second, not before each answer. On a slow disk it may then lose what
+    /// it has acknowledged when it is killed: it keeps up to two seconds to itself. Its file is in
+    /// memory here where there is such a place.
     pub everysec: bool,
     /// The kinds of disturbance that are left in the plan; empty: all.
     pub only: Vec<String>,
@@ -264,7 +265,7 @@ fn chaos() {
         seed: setting("SEED", 1),
         copies: usize::try_from(setting("COPIES", 3)).unwrap(),
         ttl: Duration::from_millis(setting("TTL_MS", 3_000)),
-        everysec: setting("EVERYSEC", 0) == 1,
+        everysec: setting("EVERYSEC", 1) == 1,
         only: only.split(',').filter(|kind| !kind.is_empty()).map(str::to_owned).collect(),
     };
     run(&settings).holds();
@@ -288,7 +289,7 @@ fn short(store: StoreKind, hosts: usize, seconds: u64) -> Settings {
         seed: 20_261_120,
         copies: 2,
         ttl: Duration::from_secs(3),
-        everysec: false,
+        everysec: true,
         only: Vec::new(),
     }
 }
@@ -300,5 +301,5 @@ fn a_host_that_is_killed_and_frozen_loses_nothing() {
 
 #[test]
 fn a_fleet_that_is_killed_frozen_and_cut_off_loses_nothing_and_repeats_nothing() {
-    run(&short(StoreKind::Redis, 3, 60)).holds();
+    run(&short(StoreKind::Redis, 3, 90)).holds();
 }
