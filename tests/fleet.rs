@@ -234,3 +234,61 @@ fn what_nobody_serves_is_told_at_once_and_given_up_after_plugin_wait() {
     assert_eq!(host.get("/readyz").0, 200);
     assert_eq!(state(&host, "hasty"), "active");
 }
+
+/// Hosts that are restarted one after the other.
+const ROLLED: usize = 5;
+
+#[test]
+fn a_rolling_restart_of_five_hosts_loses_nothing_and_repeats_nothing() {
+    let redis = Redis::start();
+    let jobs: String = (0..6)
+        .map(|number| {
+            format!(
+                "[jobs.j{number}]\nplugin = \"behave\"\nhandler = \"sleep\"\nargs = {{ ms = 300 }}\n\
+                 trigger = \"every 1s\"\ncoalesce = \"all\"\nmax_instances = 4\noverlap = \"queue\"\n\
+                 queue_limit = 100\n"
+            )
+        })
+        .collect();
+    let sites: Vec<Site> = (0..ROLLED).map(|_| site(&redis, "config_version = 1", &jobs)).collect();
+    for site in &sites {
+        site.plugin("behave", "behave");
+    }
+    let mut hosts: Vec<Option<Host>> = sites.iter().map(|site| Some(site.start())).collect();
+    let first = hosts[0].as_ref().unwrap();
+    eventually("runs of each job", || {
+        (0..6).all(|n| done(first, &format!("j{n}")).len() > 1).then_some(())
+    });
+    for (site, host) in sites.iter().zip(&mut hosts) {
+        let (status, said) = host.take().unwrap().terminate();
+        assert!(status.success(), "{said}");
+        let again = site.start();
+        again.says("listens on");
+        *host = Some(again);
+    }
+    let last = hosts[ROLLED - 1].as_ref().unwrap();
+    for number in 0..6 {
+        let job = format!("j{number}");
+        let before = done(last, &job).len();
+        eventually("more runs of it", || (before + 2 < done(last, &job).len()).then_some(()));
+        let mut items = last.items(&format!("/v1/jobs/{job}/ledger?limit=1000"));
+        items.reverse();
+        let second = |item: &Value| item["first"].as_str().unwrap().to_owned();
+        let times: BTreeSet<String> = items.iter().map(second).collect();
+        assert_eq!(times.len(), items.len(), "a fire time of {job} has two verdicts");
+        let micros = |item: &Value, key: &str| {
+            campanile::time::Timestamp::parse(item[key].as_str().unwrap()).unwrap().micros()
+        };
+        for pair in items.windows(2) {
+            let gap = micros(&pair[1], "first") - micros(&pair[0], "last");
+            assert_eq!(gap, 1_000_000, "{job}: {pair:?}");
+        }
+        for run in done(last, &job) {
+            assert_eq!(run["outcome"], "succeeded", "{run}");
+            // Only what had not begun was handed back.
+            let begun = run["attempts"].as_array().unwrap().iter();
+            let begun = begun.filter(|attempt| attempt["outcome"] != "abandoned").count();
+            assert_eq!(begun, 1, "{run}");
+        }
+    }
+}
