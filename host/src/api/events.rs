@@ -8,7 +8,7 @@
 //! The store only hints that something changed; what did is seen by comparing a record with what
 //! was told of it before. Nothing older than the subscription is told.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use axum::body::Body;
 use axum::extract::State;
@@ -38,12 +38,14 @@ use crate::time::Timestamp;
 const AHEAD: usize = 256;
 /// Runs under way that are remembered at most.
 const MAX_SEEN: usize = 100_000;
+/// Runs that were told to their end and are remembered: as much news as may still be under way.
+const MAX_DONE: usize = 4_096;
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Event {
     id: String,
-    r#type: String,
+    pub(super) r#type: String,
     time: Timestamp,
     tenant: Option<TenantId>,
     job: Option<JobId>,
@@ -125,10 +127,14 @@ async fn of_ledger(app: &App, seen: &mut Seen, job: &JobKey) -> Result<Vec<Event
 }
 
 /// What was told already.
-struct Seen {
+pub(super) struct Seen {
     since: Timestamp,
     next: u64,
     runs: HashMap<RunKey, Told>,
+    /// Runs told to their end: news of them that is still under way tells nothing new.
+    done: HashSet<RunKey>,
+    /// The same, the newest last.
+    done_in_order: VecDeque<RunKey>,
     open: BTreeMap<JobKey, LedgerItem>,
 }
 
@@ -141,13 +147,23 @@ struct Told {
 }
 
 impl Seen {
-    fn since(since: Timestamp) -> Self {
-        Self { since, next: 0, runs: HashMap::new(), open: BTreeMap::new() }
+    pub(super) fn since(since: Timestamp) -> Self {
+        Self {
+            since,
+            next: 0,
+            runs: HashMap::new(),
+            done: HashSet::new(),
+            done_in_order: VecDeque::new(),
+            open: BTreeMap::new(),
+        }
     }
 
     /// What is new about a run, in order.
-    fn run(&mut self, run: &Run) -> Vec<Event> {
+    pub(super) fn run(&mut self, run: &Run) -> Vec<Event> {
         let key = run.key();
+        if self.done.contains(&key) {
+            return Vec::new();
+        }
         let before = self.runs.get(&key).copied().unwrap_or_default();
         let mut told = before;
         let mut events = Vec::new();
@@ -182,6 +198,7 @@ impl Seen {
             let time = run.finished_at.unwrap_or(run.queued_at);
             events.push(self.event(&format!("run.{word}"), time, run, true, data));
             self.runs.remove(&key);
+            self.remember(key);
         } else {
             if self.runs.len() >= MAX_SEEN {
                 self.runs.clear();
@@ -190,6 +207,16 @@ impl Seen {
         }
         events.retain(|event| event.time >= self.since);
         events
+    }
+
+    fn remember(&mut self, done: RunKey) {
+        if MAX_DONE <= self.done_in_order.len()
+            && let Some(oldest) = self.done_in_order.pop_front()
+        {
+            self.done.remove(&oldest);
+        }
+        self.done_in_order.push_back(done.clone());
+        self.done.insert(done);
     }
 
     /// What is new about the open range of a job: `newest` is its newest entry, if that is one.

@@ -322,6 +322,19 @@ async fn waiting_for_a_run_ends_when_it_is_over_or_the_time_is_up() {
 }
 
 #[tokio::test]
+async fn a_run_that_is_over_before_its_first_news_is_read_is_told_once() {
+    let served = serve().await;
+    served.put("nightly", Value::Null).await;
+    let (session, claim) = served.claimed("nightly").await;
+    served.finish(&session, &claim, Vec::new()).await;
+    let run = served.store.run(&claim.run.key()).await.unwrap().unwrap();
+    let mut seen = super::events::Seen::since(now().before(std::time::Duration::from_secs(60)));
+    let told: Vec<String> = seen.run(&run).into_iter().map(|event| event.r#type).collect();
+    assert_eq!(told.last().map(String::as_str), Some("run.succeeded"), "{told:?}");
+    assert_eq!(seen.run(&run).len(), 0, "the news of its start and of its end come after it");
+}
+
+#[tokio::test]
 async fn a_log_is_read_by_page_and_followed_to_its_end() {
     let served = serve().await;
     served.put("nightly", Value::Null).await;
