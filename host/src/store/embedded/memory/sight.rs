@@ -70,7 +70,7 @@ impl Kept for Sight<'_> {
         };
         let items = newest
             .filter_map(|run| self.memory.runs.get(&run))
-            .filter(|run| is_wanted(filter, run))
+            .filter(|run| filter.wants(run))
             .take(limit + 1)
             .map(|run| Run::clone(run))
             .collect();
@@ -87,11 +87,6 @@ impl Kept for Sight<'_> {
         let Some(past) = self.memory.pasts.get(job) else {
             return Ok(Paged { items: Vec::new(), next_cursor: None });
         };
-        let is_wanted = |item: &LedgerItem| {
-            filter.verdict.is_none_or(|verdict| verdict == item.verdict)
-                && filter.from.is_none_or(|from| from <= item.last)
-                && filter.to.is_none_or(|to| item.first < to)
-        };
         // Of one fire time runs come before ranges, whatever their ids.
         let end = before.map_or(Bound::Unbounded, |before| match before.entry {
             EntryId::Run(run) => Bound::Excluded((before.last, run)),
@@ -107,8 +102,8 @@ impl Kept for Sight<'_> {
             is_older.then(|| (mark, ledger_item_of_range(&kept.range)))
         });
         // Of the fires, which may be many, a page of the newest is enough.
-        let fires = fires.filter(|(_, item)| is_wanted(item)).take(limit + 1);
-        let ranges = ranges.filter(|(_, item)| is_wanted(item));
+        let fires = fires.filter(|(_, item)| filter.wants(item)).take(limit + 1);
+        let ranges = ranges.filter(|(_, item)| filter.wants(item));
         let mut items: Vec<(LedgerMark, LedgerItem)> = fires.chain(ranges).collect();
         items.sort_unstable_by_key(|(mark, _)| Reverse(*mark));
         Ok(plain(cut(items, limit, |(mark, _)| *mark)))
@@ -208,14 +203,4 @@ impl Pasts for Sight<'_> {
     fn lines(&self, run: &RunKey) -> Result<u64> {
         Ok(self.memory.logs.get(run).map_or(0, |lines| lines.len() as u64))
     }
-}
-
-fn is_wanted(filter: &RunFilter, run: &Run) -> bool {
-    filter.tenant.as_ref().is_none_or(|tenant| *tenant == run.tenant)
-        && filter.job.as_ref().is_none_or(|job| *job == run.job)
-        && (filter.states.is_empty() || filter.states.contains(&run.state))
-        && filter.verdict.is_none_or(|verdict| Some(verdict) == run.verdict)
-        && filter.cause.is_none_or(|cause| cause == run.cause)
-        && filter.from.is_none_or(|from| from <= run.fire_time)
-        && filter.to.is_none_or(|to| run.fire_time < to)
 }
