@@ -14,7 +14,7 @@ use crate::store::redis::settings::{ScriptClock, Settings};
 static SERVER: OnceLock<Server> = OnceLock::new();
 static NEXT: AtomicU32 = AtomicU32::new(1);
 
-/// Ends with this process: its shell waits for the end of its input.
+/// Ends with this process, and its folder with it: its shell waits for the end of its input.
 struct Server {
     port: u16,
     _shell: Child,
@@ -39,7 +39,8 @@ fn quick_dir() -> tempfile::TempDir {
 fn start() -> Server {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let dir = quick_dir();
-    let script = "redis-server \"$@\" >redis.log 2>&1 & server=$!; read -r _; kill \"$server\"";
+    let script = "redis-server \"$@\" >redis.log 2>&1 & server=$!; read -r _; \
+                  kill \"$server\"; wait \"$server\"; cd / && rm -rf \"$DIR\"";
     let port_text = port.to_string();
     let options = ["--port", &port_text, "--bind", "127.0.0.1", "--appendonly", "yes"];
     let shell = Command::new("sh")
@@ -47,6 +48,7 @@ fn start() -> Server {
         .args(options)
         .args(["--appendfsync", "everysec", "--save", ""])
         .current_dir(dir.path())
+        .env("DIR", dir.path())
         .stdin(Stdio::piped())
         .spawn()
         .unwrap();
