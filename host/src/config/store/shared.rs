@@ -54,7 +54,7 @@ pub struct RedisAddress {
     /// What the names of all keys begin with: hosts with one prefix are one fleet. Letters, digits,
     /// `.`, `_`, `-`.
     pub prefix: String,
-    /// What the server must survive at least; `None`: what it happens to.
+    /// What the operator vouches that the server survives, taken as it is; `None`: it is asked.
     pub durability: Option<Durability>,
     /// Whether a server that keeps nothing on disk will do.
     pub allow_volatile: bool,
