@@ -13,7 +13,10 @@ if not run then
   if not raw then return refuse('NOTFOUND', 'run ' .. A.tenant .. '/' .. A.run) end
   return done({ state = finished_before(dec(raw), A.session, A.fence, A.outcome) })
 end
-if run.place ~= 'held' or run.holder ~= A.session or current_fence(run) ~= A.fence then
+local counter = call('HGET', SES, A.session)
+local lives = counter and counter ~= 'dead'
+if not lives or run.place ~= 'held' or run.holder ~= A.session
+  or current_fence(run) ~= A.fence then
   return done({ state = finished_before(run, A.session, A.fence, A.outcome) })
 end
 append(rk, ARGV[3], A.lines)
