@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use campanile::clock::SystemClock;
 use campanile::engine::control::Control;
+use campanile::engine::ending::Report;
 use campanile::engine::log::Log;
 use campanile::engine::plugin::Plugin;
-use campanile::engine::run::{Report, Request};
+use campanile::engine::run::Request;
 use campanile::engine::{Engine, Settings};
-use campanile::job::{Capabilities, DirGrant, DirMode, Limits};
+use campanile::job::capabilities::{Capabilities, DirGrant, DirMode};
+use campanile::job::limits::Limits;
 use campanile::lease::term::Until;
 use campanile::lease::{Lease, boot};
 use campanile::run::outcome::Outcome;
@@ -35,15 +37,7 @@ async fn behave(engine: &Engine) -> Arc<Plugin> {
 }
 
 fn limits() -> Limits {
-    Limits {
-        timeout: Duration::from_secs(20),
-        memory: 64 << 20,
-        fuel: None,
-        meter: false,
-        log: 64 * 1024,
-        result: 64 * 1024,
-        args: 1 << 20,
-    }
+    Limits { timeout: Duration::from_secs(20), ..Limits::default() }
 }
 
 fn request(handler: &str, args: &Value) -> Request {

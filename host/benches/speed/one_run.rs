@@ -9,7 +9,8 @@ use campanile::engine::control::Control;
 use campanile::engine::log::Log;
 use campanile::engine::plugin::Plugin;
 use campanile::engine::run::Request;
-use campanile::job::{Capabilities, Limits};
+use campanile::job::capabilities::Capabilities;
+use campanile::job::limits::Limits;
 use campanile::lease::term::Term;
 use campanile::lease::{Lease, boot};
 use campanile::run::Cause;
@@ -126,15 +127,7 @@ fn request() -> Request {
         fence: 1,
         covers: 1,
         args: "null".into(),
-        limits: Limits {
-            timeout: Duration::from_secs(300),
-            memory: 64 << 20,
-            fuel: None,
-            meter: false,
-            log: 64 * 1024,
-            result: 64 * 1024,
-            args: 1 << 20,
-        },
+        limits: Limits::default(),
         capabilities: Capabilities::default(),
         config: Arc::default(),
     }

@@ -41,7 +41,7 @@ pub async fn folder(config: &Config) -> Result<Folder, Failure> {
     }
     let settings = Settings {
         max_instances: INSTANCES,
-        max_memory: config.executor.caps.memory,
+        max_memory: config.executor.most_memory(),
         cache_dir: Some(config.cache_dir()),
         clock: Arc::new(SystemClock),
     };

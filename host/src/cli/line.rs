@@ -3,7 +3,8 @@
 use super::exit::Exit;
 use super::screen::{Channel, Tone, harmless, paint};
 use crate::api::view::log::LogView;
-use crate::run::outcome::{Outcome, RunError, Usage};
+use crate::run::outcome::{Outcome, RunError};
+use crate::run::usage::Usage;
 use crate::run::{LogLevel, LogStream};
 use crate::table::unit::show_fuel;
 

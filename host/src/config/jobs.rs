@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::job::JobKey;
-use crate::job::merge::{Caps, Layer, merge};
+use crate::job::limits::Caps;
+use crate::job::merge::{Layer, merge};
 use crate::job::names::{JobId, PluginName, TenantId};
 use crate::job::parse::{self, Place};
 use crate::problem::{Problem, join};
@@ -20,8 +21,8 @@ pub const MAX_JOBS: usize = 100_000;
 pub struct Below<'a> {
     /// Checked.
     pub job_defaults: &'a Entries,
-    /// The most that any of them gets.
-    pub caps: &'a Caps,
+    /// The most that any of them gets: the tenant's, then the host's.
+    pub caps: [&'a Caps; 2],
     /// What their folders and wall times mean.
     pub place: Place<'a>,
 }
@@ -103,7 +104,7 @@ fn job(
         return Err(problems);
     };
     let mut merged = merge(&[(Layer::JobDefaults, below.job_defaults), (layer, &entries)]);
-    merged.clamp(below.caps);
+    below.caps.into_iter().for_each(|caps| merged.clamp(caps));
     let key = JobKey { tenant: TenantId::default_tenant(), job: id.clone() };
     parse::job(key, &merged.entries, path, below.place)?;
     Ok((id, entries))

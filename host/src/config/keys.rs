@@ -3,6 +3,7 @@
 //! Each list is contract: a key that is added here goes into the shipped `host.toml` too, and a
 //! test holds the two together.
 
+use crate::job::limits::CAP_KEYS;
 use crate::table::Keys;
 
 /// The keys at the top.
@@ -19,15 +20,11 @@ pub const TOP: Keys = Keys {
         "api",
         "job_defaults",
         "jobs",
+        "secrets",
+        "secrets_dir",
+        "tenants",
     ],
-    planned: &[
-        ("secrets", "{}"),
-        ("secrets_dir", "null"),
-        ("include", "[]"),
-        ("reload", "{}"),
-        ("tenants", "{}"),
-        ("queues", "{}"),
-    ],
+    planned: &[("include", "[]"), ("reload", "{}"), ("queues", "{}")],
     reserved: &[],
     refused: &[],
 };
@@ -61,9 +58,24 @@ pub const EXECUTOR: Keys = Keys {
     refused: &[],
 };
 
-/// The keys of `executor.caps`.
-pub const CAPS: Keys =
-    Keys { built: &["timeout", "memory"], planned: &[], reserved: &[], refused: &[] };
+/// The keys of `executor.caps` and of a tenant's `caps`.
+pub const CAPS: Keys = Keys { built: &CAP_KEYS, planned: &[], reserved: &[], refused: &[] };
+
+/// The keys of one tenant.
+pub const TENANT: Keys = Keys {
+    built: &["allow", "caps"],
+    planned: &[
+        ("plugins_dir", "null"),
+        ("quota", "{}"),
+        ("weight", "1"),
+        ("job_defaults", "{}"),
+        ("reload", "{}"),
+        ("secrets", "{}"),
+        ("jobs", "{}"),
+    ],
+    reserved: &[],
+    refused: &[],
+};
 
 /// The keys of `api`.
 pub const API: Keys =
@@ -89,6 +101,7 @@ pub const SIDECAR: Keys = Keys {
         ("api", HOST_ONLY),
         ("job_defaults", HOST_ONLY),
         ("secrets", HOST_ONLY),
+        ("secrets_dir", HOST_ONLY),
         ("tenants", HOST_ONLY),
     ],
 };

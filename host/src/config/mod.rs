@@ -21,6 +21,7 @@ pub mod resolve;
 pub mod secret;
 pub mod sidecar;
 pub mod store;
+pub mod tenants;
 pub mod text;
 
 #[cfg(test)]
@@ -35,13 +36,16 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 
-use crate::job::merge::Caps;
-use crate::job::names::{JobId, QueueName};
+use crate::job::capabilities::Allow;
+use crate::job::limits::Caps;
+use crate::job::names::{JobId, QueueName, TenantId};
 use crate::job::parse::Place;
 use crate::record::Role;
 use crate::table::{Entries, Table};
 use error::ConfigError;
+use secret::Secrets;
 use store::StoreAddress;
+use tenants::Tenant;
 
 /// The file that is read when none is named.
 pub const FILE_NAME: &str = "host.toml";
@@ -71,6 +75,10 @@ pub struct Config {
     pub executor: Executor,
     /// How it is reached.
     pub api: Api,
+    /// What each tenant may have; the one named `default` is always there.
+    pub tenants: BTreeMap<TenantId, Tenant>,
+    /// Where secrets stand.
+    pub secrets: Secrets,
     /// What is laid over the built-in values and plugins' defaults of every job. Checked.
     pub job_defaults: Entries,
     /// The jobs as written. Checked.
@@ -99,6 +107,13 @@ pub struct Api {
     pub listen: SocketAddr,
 }
 
+impl Executor {
+    /// The most memory that one run gets, in bytes.
+    pub fn most_memory(&self) -> u64 {
+        self.caps.get("memory").unwrap_or(self.memory).min(self.memory)
+    }
+}
+
 impl Config {
     /// Reads the text of `file`, whose folder is `base` (absolute). `config_version` is what
     /// stands when the text gives none: the file's time in seconds.
@@ -121,7 +136,22 @@ impl Config {
 
     /// What definitions in the file mean: where their folders start, which zone they are in.
     pub fn place(&self) -> Place<'_> {
-        Place { base_dir: &self.base, zone: self.timezone }
+        let allow = self.allow(&TenantId::default_tenant());
+        Place { base_dir: &self.base, zone: self.timezone, allow }
+    }
+
+    /// What those may grant to jobs of a tenant who do not own the machine.
+    pub fn allow(&self, tenant: &TenantId) -> &Allow {
+        match self.tenants.get(tenant) {
+            Some(tenant) => &tenant.allow,
+            None => Allow::nothing(),
+        }
+    }
+
+    /// The most that any job of a tenant gets: the tenant's caps, then the host's.
+    pub fn caps(&self, tenant: &TenantId) -> [&Caps; 2] {
+        let host = &self.executor.caps;
+        [self.tenants.get(tenant).map_or(host, |tenant| &tenant.caps), host]
     }
 
     /// The queues that this host takes runs from; none when it is no executor.

@@ -9,11 +9,14 @@ use chrono_tz::Tz;
 use serde_json::Value;
 
 use super::jobs::{self, Below};
+use super::secret::secrets;
 use super::store;
+use super::tenants::{Tenant, caps, tenants};
 use super::{Api, Config, Executor, keys};
 use crate::job::Source;
-use crate::job::merge::{Caps, Layer};
-use crate::job::names::QueueName;
+use crate::job::limits::{Caps, amount};
+use crate::job::merge::Layer;
+use crate::job::names::{QueueName, TenantId};
 use crate::job::parse::{self, Place};
 use crate::problem::{Problem, nearest};
 use crate::record::Role;
@@ -47,9 +50,14 @@ pub fn config(
         .unwrap_or(config_version);
     let executor = executor(&mut top);
     let api = api(&mut top);
-    let place = Place { base_dir: base, zone: timezone };
+    let tenants = tenants(&mut top, base);
+    let secrets = secrets(&mut top, base);
+    let unnamed = Tenant::unnamed(&TenantId::default_tenant());
+    let tenant = tenants.get(&TenantId::default_tenant()).unwrap_or(&unnamed);
+    let place = Place { base_dir: base, zone: timezone, allow: &tenant.allow };
     let job_defaults = job_defaults(&mut top, place);
-    let below = Below { job_defaults: &job_defaults, caps: &executor.caps, place };
+    let caps = [&tenant.caps, &executor.caps];
+    let below = Below { job_defaults: &job_defaults, caps, place };
     let jobs = jobs::jobs(&mut top, Layer::Job(Source::File), None, below);
     match (store, top.finish()) {
         (Some(store), problems) if problems.is_empty() => Ok(Config {
@@ -64,6 +72,8 @@ pub fn config(
             config_version,
             executor,
             api,
+            tenants,
+            secrets,
             job_defaults,
             jobs,
         }),
@@ -124,14 +134,14 @@ fn executor(top: &mut Table<'_>) -> Executor {
         memory: 4 << 30,
         queues: BTreeSet::from([QueueName::default()]),
         drain: Duration::from_secs(30),
-        caps: Caps { timeout: Duration::from_secs(6 * 3_600), memory: 1 << 30 },
+        caps: built_in_caps(),
     };
     if let Some(mut table) = top.table("executor", &keys::EXECUTOR) {
         let max_running = table.read("max_running", whole(1..=MAX_RUNNING));
         if let Some(max_running) = max_running.and_then(|number| usize::try_from(number).ok()) {
             executor.max_running = max_running;
         }
-        if let Some(memory) = table.read("memory", some_memory) {
+        if let Some(memory) = table.read("memory", |value| amount("memory", value)) {
             executor.memory = memory;
         }
         if let Some(queues) = table.read("queues", queues) {
@@ -140,32 +150,28 @@ fn executor(top: &mut Table<'_>) -> Executor {
         if let Some(drain) = table.read("drain", unit::duration) {
             executor.drain = drain;
         }
-        if let Some(mut caps) = table.table("caps", &keys::CAPS) {
-            if let Some(timeout) = caps.read("timeout", unit::positive_duration) {
-                executor.caps.timeout = timeout;
-            }
-            if let Some(memory) = caps.read("memory", some_memory) {
-                executor.caps.memory = memory;
-            }
-            table.absorb(caps.finish());
-        }
+        executor.caps = caps(&mut table, executor.caps);
         top.absorb(table.finish());
     }
     // A run that wants more than there is could never start.
-    executor.caps.memory = executor.caps.memory.min(executor.memory);
+    if executor.caps.get("memory").is_none_or(|cap| cap > executor.memory) {
+        hold(&mut executor.caps, "memory", &unit::show_size(executor.memory));
+    }
     executor
 }
 
-/// Room for one guest at least.
-fn some_memory(value: &Value) -> Result<u64, String> {
-    match unit::size(value)? {
-        size if size < parse::MIN_MEMORY => Err(format!(
-            "must be at least {}, not {}",
-            unit::show_size(parse::MIN_MEMORY),
-            shown(value)
-        )),
-        size => Ok(size),
-    }
+/// What no job gets more of when nothing is written.
+fn built_in_caps() -> Caps {
+    let mut caps = Caps::none("executor.caps");
+    hold(&mut caps, "timeout", "6h");
+    hold(&mut caps, "memory", "1GiB");
+    caps
+}
+
+/// Sets a cap that is known to be right.
+fn hold(caps: &mut Caps, key: &str, most: &str) {
+    let set = caps.set(key, &Value::from(most));
+    debug_assert_eq!(set, Ok(()), "{key}");
 }
 
 fn api(top: &mut Table<'_>) -> Api {

@@ -102,7 +102,7 @@ pub fn resolve(
         (Layer::Job(Source::Sidecar), sidecar),
         (layer, wanted.definition),
     ]);
-    merged.clamp(&config.executor.caps);
+    config.caps(&wanted.key.tenant).into_iter().for_each(|caps| merged.clamp(caps));
     let job = parse::job(wanted.key, &merged.entries, &wanted.path, config.place())?;
     let trigger = merged.entries.get("trigger").unwrap_or(&Value::Null);
     let effective = effective::effective(&job, trigger, config.timezone);
@@ -191,7 +191,11 @@ pub fn usable_defaults(handler: &Handler) -> Option<&Entries> {
 /// All that is wrong with what a handler suggests.
 pub fn check_defaults(handler: &Handler) -> Vec<Problem> {
     // A handler has no folder and no zone of its own, and neither changes what is right.
-    let place = parse::Place { base_dir: std::path::Path::new("/"), zone: chrono_tz::Tz::UTC };
+    let place = parse::Place {
+        base_dir: std::path::Path::new("/"),
+        zone: chrono_tz::Tz::UTC,
+        allow: crate::job::capabilities::Allow::nothing(),
+    };
     let path = format!("handlers.{}.defaults", handler.name);
     match &handler.defaults {
         None | Some(Value::Null) => Vec::new(),

@@ -1,12 +1,15 @@
 //! Where a secret is to be found. Never the secret itself: configurations are printed and logged.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use super::keys;
+use crate::job::names::SecretName;
 use crate::table::Table;
+use crate::table::value::text;
 
 /// What a secret must be written as.
 const FORM: &str = "must be a table `{ env = \"NAME\" }` or `{ file = \"PATH\" }`: a secret itself \
@@ -28,6 +31,51 @@ impl fmt::Display for SecretRef {
             Self::File(path) => write!(f, "the file `{}`", path.display()),
         }
     }
+}
+
+/// Where the secrets of jobs stand.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Secrets {
+    /// By name.
+    pub named: BTreeMap<SecretName, SecretRef>,
+    /// A folder, absolute, whose files are secrets named like them.
+    pub dir: Option<PathBuf>,
+}
+
+impl Secrets {
+    /// Where the secret of this name stands, if anything says so: its own entry, then the folder.
+    pub fn find(&self, name: &SecretName) -> Option<SecretRef> {
+        let in_dir = || Some(SecretRef::File(self.dir.as_ref()?.join(name.as_str())));
+        self.named.get(name).cloned().or_else(in_dir)
+    }
+}
+
+/// Reads `secrets` and `secrets_dir` of `top`; relative paths start at `base`.
+pub fn secrets(top: &mut Table<'_>, base: &Path) -> Secrets {
+    let dir = top.read("secrets_dir", |value| match text(value)? {
+        path if path.contains('\0') => Err("must not contain the character NUL".to_owned()),
+        path => Ok(base.join(path).components().collect()),
+    });
+    let mut named = BTreeMap::new();
+    match top.raw("secrets") {
+        None => (),
+        Some(Value::Object(entries)) => {
+            let mut table = Table::within("secrets", entries);
+            for name in entries.keys() {
+                match name.parse::<SecretName>() {
+                    Err(error) => table.problem(name, error.to_string()),
+                    Ok(known) => {
+                        if let Some(found) = secret(&mut table, name, base) {
+                            named.insert(known, found);
+                        }
+                    }
+                }
+            }
+            top.absorb(table.finish());
+        }
+        Some(_) => top.problem("secrets", "must be a table of names and where each stands"),
+    }
+    Secrets { named, dir }
 }
 
 /// Reads where the secret under `key` stands; relative paths start at `base`. No message shows a

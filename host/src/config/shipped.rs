@@ -51,9 +51,17 @@ fn mentioned(entries: &Entries, path: &str, found: &mut BTreeSet<String>) {
             ("jobs", _) => "job".to_owned(),
             (path, key) => format!("{path}.{key}"),
         };
-        // What is inside these is the user's, or the trigger's.
-        let own =
-            ["job.args", "job.config", "job.trigger", "secrets", "tenants", "queues", "reload"];
+        // What is inside these is the user's, or the trigger's; caps have the keys of `limits`.
+        let own = [
+            "job.args",
+            "job.config",
+            "job.trigger",
+            "executor.caps",
+            "secrets",
+            "tenants",
+            "queues",
+            "reload",
+        ];
         let into = !own.contains(&path.as_str());
         match value {
             Value::Object(inner) if into => mentioned(inner, &path, found),
@@ -79,12 +87,11 @@ fn keys_of<'a>(files: impl IntoIterator<Item = &'a String>) -> BTreeSet<String> 
 }
 
 /// The tables of keys that the code knows, by where they stand.
-const TABLES: [(&str, Keys); 12] = [
+const TABLES: [(&str, Keys); 11] = [
     ("", keys::TOP),
     ("store.", keys::STORE),
     ("store.password.", keys::SECRET),
     ("executor.", keys::EXECUTOR),
-    ("executor.caps.", keys::CAPS),
     ("api.", keys::API),
     ("job.", job_keys::JOB),
     ("job.history.", job_keys::HISTORY),

@@ -11,6 +11,7 @@ use super::jobs::{self, Below};
 use super::{keys, text};
 use crate::job::Source;
 use crate::job::merge::Layer;
+use crate::job::names::TenantId;
 use crate::job::names::{JobId, PluginName};
 use crate::table::{Entries, Table};
 
@@ -61,7 +62,7 @@ impl Sidecar {
         let mut table = Table::new("", &entries, &keys::SIDECAR);
         let below = Below {
             job_defaults: &config.job_defaults,
-            caps: &config.executor.caps,
+            caps: config.caps(&TenantId::default_tenant()),
             place: config.place(),
         };
         let jobs = jobs::jobs(&mut table, Layer::Job(Source::Sidecar), Some(&plugin), below);
@@ -104,7 +105,8 @@ mod tests {
              jobs.a.plugin: a sidecar defines jobs of its own plugin only: leave it out, or `report`\n  \
              jobs.a.priority: must be a whole number from 0 to 9, not `10`\n  \
              jobs.a.capabilities: only `host.toml` grants capabilities; define this job there under \
-             `[jobs.ID]`, or leave them out"
+             `[jobs.ID]`, or let any job of the tenant have this by `[tenants.default] allow = \
+             { dirs = [\"/srv/d\"] }`"
         );
     }
 }

@@ -26,8 +26,8 @@ fn an_empty_file_is_a_configuration() {
     assert_eq!(config.executor.max_running, 64);
     assert_eq!(config.executor.memory, 4 << 30);
     assert_eq!(config.executor.drain, Duration::from_secs(30));
-    let caps = Caps { timeout: Duration::from_secs(21_600), memory: 1 << 30 };
-    assert_eq!(config.executor.caps, caps);
+    let caps = config.executor.caps.iter().map(|(key, value, _)| (key, value.clone()));
+    assert_eq!(caps.collect::<Vec<_>>(), [("memory", json!("1GiB")), ("timeout", json!("6h"))]);
     assert_eq!(config.api.listen.to_string(), "127.0.0.1:7600");
 }
 
@@ -68,7 +68,7 @@ fn everything_that_is_written_is_read() {
     let queues: Vec<&str> = config.executor.queues.iter().map(QueueName::as_str).collect();
     assert_eq!(queues, ["default", "gpu"]);
     assert_eq!(config.served(), config.executor.queues);
-    assert_eq!(config.executor.caps.memory, 512 << 20, "no run gets more than all together");
+    assert_eq!(config.executor.most_memory(), 512 << 20, "no run gets more than all together");
     assert_eq!(config.api.listen.to_string(), "[::1]:0");
     assert_eq!(config.job_defaults["max_instances"], 2);
     let job = &config.jobs[&"nightly".parse().unwrap()];
@@ -116,9 +116,28 @@ fn each_wrong_key_is_named_with_what_would_be_right() {
         ),
         ("auto_schedule = 'no'", "auto_schedule: must be `true` or `false`, not `no`"),
         ("include = ['x.toml']", "include: `include` is not built yet; leave it out"),
-        ("secrets_dir = 'x'", "secrets_dir: `secrets_dir` is not built yet; leave it out"),
-        ("[secrets]\nA = { env = 'A' }", "secrets: `secrets` is not built yet; leave it out"),
-        ("[tenants.acme]", "tenants: `tenants` is not built yet; leave it out"),
+        (
+            "[secrets]\nA = { env = '' }",
+            "secrets.A.env: must be the name of an environment variable",
+        ),
+        ("[tenants.acme]", "tenants.acme: `tenants.acme` is not built yet; leave it out"),
+        (
+            "[tenants.default]\nquota = { jobs = 1 }",
+            "tenants.default.quota: `quota` is not built yet; leave it out",
+        ),
+        (
+            "[tenants.default.allow]\nhttp = ['x']",
+            "tenants.default.allow.http: must be an origin like `https://api.example.com` or \
+             `http://10.0.0.5:8080`, without a path, not `x`",
+        ),
+        (
+            "[tenants.default.caps]\nopen_files = 'x'",
+            "tenants.default.caps.open_files: must be a whole number from 0 to 10000, not `x`",
+        ),
+        (
+            "[jobs.x]\nplugin = 'p'\n[tenants.default]\ncaps = { timeout = '0s' }",
+            "tenants.default.caps.timeout: must be longer than zero, not `0s`",
+        ),
         ("[reload]\nkeep_versions = 1", "reload: `reload` is not built yet; leave it out"),
         ("[queues.gpu]", "queues: `queues` is not built yet; leave it out"),
         (
@@ -142,8 +161,8 @@ fn each_wrong_key_is_named_with_what_would_be_right() {
             "executor.caps.memory: must be a size like `64KiB`, `1MiB` or `4GiB`, not `4GB`",
         ),
         (
-            "[executor.caps]\nfuel = '5G'",
-            "executor.caps.fuel: unknown key `fuel`; known here: timeout, memory",
+            "[executor.caps]\ntiemout = '1h'",
+            "executor.caps.tiemout: unknown key `tiemout`; did you mean `timeout`?",
         ),
         (
             "[api]\nlisten = '0.0.0.0:7600'",

@@ -1,5 +1,6 @@
 //! What the executor and a running guest share: the log, the progress, the wish to stop, the lease.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
@@ -13,6 +14,10 @@ pub struct Control {
     log: Log,
     progress: Mutex<Option<Progress>>,
     cancel: watch::Sender<Option<String>>,
+    /// Whether the guest is told that it should end.
+    asked: AtomicBool,
+    /// Whether it gets no time to end by itself.
+    forced: watch::Sender<bool>,
     lease: Arc<Lease>,
 }
 
@@ -24,7 +29,14 @@ impl Control {
 
     /// A handle on an attempt that goes on while `lease` holds.
     pub fn under(lease: Arc<Lease>, log: Log) -> Self {
-        Self { log, progress: Mutex::new(None), cancel: watch::Sender::new(None), lease }
+        Self {
+            log,
+            progress: Mutex::new(None),
+            cancel: watch::Sender::new(None),
+            asked: AtomicBool::new(false),
+            forced: watch::Sender::new(false),
+            lease,
+        }
     }
 
     /// What lets the attempt go on.
@@ -61,6 +73,31 @@ impl Control {
             std::future::pending::<()>().await;
         }
         self.cancelled().unwrap_or_default()
+    }
+
+    /// Whether the guest is to end: somebody wants it, or its time is up.
+    pub fn should_end(&self) -> bool {
+        self.asked.load(Ordering::Acquire) || self.cancel.borrow().is_some()
+    }
+
+    /// Tells the guest that it should end.
+    pub(super) fn ask_to_end(&self) {
+        self.asked.store(true, Ordering::Release);
+    }
+
+    /// Asks that the attempt end at once, without its grace.
+    pub fn force(&self, why: &str) {
+        self.cancel(why);
+        self.forced.send_replace(true);
+    }
+
+    /// Waits until the attempt gets no more time.
+    pub(super) async fn wait_forced(&self) {
+        let mut receiver = self.forced.subscribe();
+        if receiver.wait_for(|forced| *forced).await.is_err() {
+            // The sender lives in `self`, so this can't be; then nobody will ever force it.
+            std::future::pending::<()>().await;
+        }
     }
 
     /// Notes how far the guest says it is.

@@ -25,14 +25,6 @@ pub(super) struct NoHttp {
 /// What is left to do for a request that was sent.
 type Sent = Box<dyn Future<Output = Result<(), HttpError>> + Send>;
 
-impl Guest {
-    /// Refuses `what`, in the run's log and as the text for the guest.
-    fn deny(&mut self, what: &str, key: &str) -> String {
-        self.host_calls += 1;
-        deny(&self.control, what, key)
-    }
-}
-
 fn deny(control: &Control, what: &str, key: &str) -> String {
     let message = format!(
         "denied: {what}; it needs `capabilities.{key}`, which this version can't grant yet"

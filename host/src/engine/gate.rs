@@ -1,55 +1,87 @@
-//! What keeps a guest from going on while its host may not hold its run.
+//! The gate: every host call with an effect begins here.
+//!
+//! wasmtime-wasi's linker offers no hook, so its interfaces are linked one by one with `Host`
+//! implementations of our own that pass [`Guest::gate`] and then delegate. It counts the call and
+//! holds the run to its calls a second. Whether the host may still hold the run is asked by the
+//! hook that [`hold`](super::hold) puts before each call, gated or not.
 
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, ready};
-
-use wasmtime::{CallHook, Store};
+use std::time::{Duration, Instant};
 
 use super::guest::Guest;
-use crate::lease::{Lapsed, Lease};
+use crate::job::bound::Bound;
+use crate::run::LogLevel;
+use crate::run::usage::Effect;
 
-/// A call that is polled only while its lease holds. What it waits for may come meanwhile: it is
-/// polled for that when the lease is renewed.
-pub(super) struct Gate<F> {
-    call: Pin<Box<F>>,
-    lease: Arc<Lease>,
-    held: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+/// Over what time calls are counted.
+const WINDOW: Duration = Duration::from_secs(1);
+
+/// Counts calls in windows of a second. Looks at the clock once in as many calls as there may be.
+pub(super) struct Rate {
+    began: Instant,
+    calls: u64,
 }
 
-impl<F: Future> Gate<F> {
-    /// Holds `call` back whenever `lease` does not hold.
-    pub(super) fn new(call: F, lease: &Arc<Lease>) -> Self {
-        Self { call: Box::pin(call), lease: Arc::clone(lease), held: None }
+impl Rate {
+    /// A window that begins now.
+    pub(super) fn new() -> Self {
+        Self { began: Instant::now(), calls: 0 }
     }
-}
 
-impl<F: Future> Future for Gate<F> {
-    type Output = F::Output;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        while !self.lease.holds() {
-            let lease = Arc::clone(&self.lease);
-            let held = self.held.get_or_insert_with(|| Box::pin(async move { lease.held().await }));
-            ready!(held.as_mut().poll(context));
-            self.held = None;
+    /// One more call. Answers whether it is one too many for this second.
+    fn is_over(&mut self, limit: u64, now: impl FnOnce() -> Instant) -> bool {
+        self.calls += 1;
+        if self.calls <= limit {
+            return false;
         }
-        self.call.as_mut().poll(context)
+        let now = now();
+        if now.saturating_duration_since(self.began) < WINDOW {
+            return true;
+        }
+        *self = Self { began: now, calls: 1 };
+        false
     }
 }
 
-/// Makes host calls trap that begin after the lease's time, in the middle of a poll: the thread
-/// stood still. Costs a clock for each host call, so only where there is a lease.
-pub(super) fn guard(store: &mut Store<Guest>, lease: &Arc<Lease>) {
-    if !lease.is_bounded() {
-        return;
+impl Guest {
+    /// Lets a call with an effect pass, or ends the run.
+    ///
+    /// # Errors
+    ///
+    /// The run has gone over its host calls in one second; the guest traps.
+    pub(super) fn gate(&mut self, effect: Effect) -> wasmtime::Result<()> {
+        self.meter.call(effect);
+        if self.rate.is_over(self.meter.limit(Bound::HostCalls), Instant::now) {
+            self.meter.allow(Bound::HostCalls, self.rate.calls)?;
+        }
+        Ok(())
     }
-    let lease = Arc::clone(lease);
-    store.call_hook(move |_, step| match step {
-        CallHook::CallingHost if !lease.allows_calls() => Err(Lapsed.into()),
-        CallHook::CallingHost
-        | CallHook::CallingWasm
-        | CallHook::ReturningFromHost
-        | CallHook::ReturningFromWasm => Ok(()),
-    });
+
+    /// Refuses `what`, which `capabilities.KEY` would grant: in the run's log, and as the text for
+    /// the guest.
+    pub(super) fn deny(&self, what: &str, key: &str) -> String {
+        let message = format!("denied: {what}; it needs `capabilities.{key}`");
+        self.control.log().remark(LogLevel::Warn, message.clone());
+        message
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_are_held_to_so_many_in_each_second() {
+        let mut rate = Rate::new();
+        let began = rate.began;
+        let at = |millis| move || began + Duration::from_millis(millis);
+        for _ in 0..3 {
+            assert!(!rate.is_over(3, at(10)));
+        }
+        assert!(rate.is_over(3, at(999)));
+        assert!(!rate.is_over(3, at(1_000)), "a new second");
+        for _ in 0..2 {
+            assert!(!rate.is_over(3, at(1_500)));
+        }
+        assert!(rate.is_over(3, at(1_999)));
+    }
 }

@@ -6,6 +6,7 @@ use super::bindings::campanile::job::context;
 use super::bindings::wasi::config::store as config;
 use super::bindings::wasi::logging::logging;
 use super::guest::Guest;
+use crate::run::usage::Effect;
 use crate::run::{LogLevel, Progress};
 
 /// A progress message is cut at this length.
@@ -18,7 +19,7 @@ impl context::Host for Guest {
         total: Option<u64>,
         mut message: String,
     ) -> wasmtime::Result<()> {
-        self.host_calls += 1;
+        self.gate(Effect::Context)?;
         if message.len() > MAX_PROGRESS_BYTES {
             message.truncate(message.floor_char_boundary(MAX_PROGRESS_BYTES));
         }
@@ -27,14 +28,14 @@ impl context::Host for Guest {
     }
 
     fn remaining_ms(&mut self) -> wasmtime::Result<Option<u64>> {
-        self.host_calls += 1;
+        self.gate(Effect::Context)?;
         let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         Ok(left.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)))
     }
 
     fn cancelled(&mut self) -> wasmtime::Result<bool> {
-        self.host_calls += 1;
-        Ok(self.control.cancelled().is_some())
+        self.gate(Effect::Context)?;
+        Ok(self.control.should_end())
     }
 }
 
@@ -45,7 +46,7 @@ impl logging::Host for Guest {
         context: String,
         message: String,
     ) -> wasmtime::Result<()> {
-        self.host_calls += 1;
+        self.gate(Effect::Log)?;
         let level = match level {
             logging::Level::Trace => LogLevel::Trace,
             logging::Level::Debug => LogLevel::Debug,
@@ -61,12 +62,12 @@ impl logging::Host for Guest {
 
 impl config::Host for Guest {
     fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<String>, config::Error>> {
-        self.host_calls += 1;
+        self.gate(Effect::Config)?;
         Ok(Ok(self.config.get(&key).cloned()))
     }
 
     fn get_all(&mut self) -> wasmtime::Result<Result<Vec<(String, String)>, config::Error>> {
-        self.host_calls += 1;
+        self.gate(Effect::Config)?;
         Ok(Ok(self.config.iter().map(|(key, value)| (key.clone(), value.clone())).collect()))
     }
 }

@@ -12,6 +12,7 @@ use super::guest::Guest;
 use super::link::SERVED;
 use super::plugin::{Digest, Plugin};
 use super::{Engine, Metering};
+use crate::job::limits::Limits;
 use crate::job::names::HandlerName;
 use crate::plugin::{About, Handler};
 
@@ -21,6 +22,8 @@ pub const MAX_PLUGIN_BYTES: u64 = 64 << 20;
 const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(5);
 /// What it may use for that, in bytes.
 const DESCRIBE_MEMORY: u64 = 256 << 20;
+/// What is kept of what it logs meanwhile, in bytes.
+const DESCRIBE_LOG: u64 = 16 * 1024;
 /// Handlers of one plugin at most.
 const MAX_HANDLERS: usize = 256;
 /// Bytes of one handler's description and defaults at most.
@@ -134,7 +137,7 @@ impl Engine {
     }
 
     async fn describe(&self, pre: &JobPre<Guest>) -> Result<Vec<Handler>, Refusal> {
-        let described = self.call_describe(pre, DESCRIBE_TIMEOUT, DESCRIBE_MEMORY).await;
+        let described = self.call_describe(pre, &describing()).await;
         let described = described
             .map_err(|why| Refusal(format!("it can't list its handlers: `describe` {why}")))?;
         if described.is_empty() {
@@ -221,6 +224,16 @@ fn parse_error(bytes: &[u8]) -> Option<String> {
     }
     let features = WasmFeatures::default() - WasmFeatures::MEMORY64;
     Validator::new_with_features(features).validate_all(bytes).err().map(|error| error.to_string())
+}
+
+/// What a plugin may use to list its handlers.
+fn describing() -> Limits {
+    Limits {
+        timeout: DESCRIBE_TIMEOUT,
+        memory: DESCRIBE_MEMORY,
+        log: DESCRIBE_LOG,
+        ..Limits::default()
+    }
 }
 
 fn unversioned(name: &str) -> &str {

@@ -2,26 +2,30 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-use wasmtime::{Store, Trap, UpdateDeadline};
-use wasmtime_wasi::I32Exit;
+use wasmtime::{Store, UpdateDeadline};
 
 use super::bindings::JobPre;
 use super::bindings::exports::campanile::job::guest::{Cause, Failure, Handler, Invocation};
 use super::control::Control;
-use super::cpu::CpuMeter;
-use super::gate::{self, Gate};
+use super::cpu::{CpuMeter, Polled};
+use super::ending::{End, Report, cause, judge};
 use super::guest::Guest;
+use super::hold::{self, Hold};
 use super::log::Log;
 use super::plugin::Plugin;
 use super::{Engine, Metering};
-use crate::job::{Capabilities, Limits};
+use crate::job::bound::Bound;
+use crate::job::capabilities::Capabilities;
+use crate::job::limits::Limits;
 use crate::lease::Lapsed;
-use crate::run::outcome::{Outcome, RunError, Usage};
+use crate::run::outcome::Outcome;
+use crate::run::usage::Usage;
 use crate::time::Timestamp;
+
+/// What a call may hand over beside a result of the largest size: names, lists, messages.
+const CALL_SLACK: u64 = 64 * 1024;
 
 /// What a run hands to its guest and may use.
 #[derive(Clone, Debug)]
@@ -56,29 +60,6 @@ pub struct Request {
     pub config: Arc<BTreeMap<String, String>>,
 }
 
-/// How an attempt ended.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Report {
-    /// In a word.
-    pub outcome: Outcome,
-    /// What it returned.
-    pub result: Option<Value>,
-    /// What went wrong.
-    pub error: Option<RunError>,
-    /// What it used.
-    pub usage: Usage,
-}
-
-/// Why a call ended.
-enum End {
-    Returned(Result<String, Failure>),
-    Broke(wasmtime::Error),
-    TimedOut,
-    Cancelled(String),
-    /// Its host's session is over.
-    HandedOn,
-}
-
 impl Engine {
     /// Runs a handler once in a fresh instance.
     ///
@@ -93,8 +74,7 @@ impl Engine {
     ) -> anyhow::Result<Report> {
         let limits = request.limits.clone();
         if request.args.len() as u64 > limits.args {
-            let message = over_limit("arguments", request.args.len() as u64, limits.args, "args");
-            return Ok(Report::failed(Outcome::LimitExceeded, message, Usage::default()));
+            return Ok(Report::too_many_args(request.args.len(), &limits));
         }
         let metering =
             if limits.fuel.is_some() || limits.meter { Metering::On } else { Metering::Off };
@@ -103,7 +83,7 @@ impl Engine {
         let deadline = started.checked_add(limits.timeout);
         let guest = Guest::new(
             &request.capabilities,
-            limits.memory,
+            &limits,
             Arc::clone(&request.config),
             Arc::clone(control),
             deadline,
@@ -114,24 +94,28 @@ impl Engine {
                 return Ok(Report::failed(Outcome::Failed, message, Usage::default()));
             }
         };
-        let mut store = self.store(metering, guest, limits.fuel)?;
-        let cpu = Arc::new(AtomicU64::new(0));
+        let mut store = self.store(metering, guest, &limits)?;
+        let polled = Arc::new(Polled::default());
         let invocation = invocation(request);
         let call = CpuMeter::new(
             async {
                 let instance = pre.instantiate_async(&mut store).await?;
                 instance.campanile_job_guest().call_run(&mut store, &invocation).await
             },
-            Arc::clone(&cpu),
+            Arc::clone(&polled),
         );
-        let call = Gate::new(call, control.lease());
-        let end = until_the_end(call, limits.timeout, control).await;
+        let call = Hold::new(call, control.lease());
+        let end = until_the_end(call, &limits, control).await;
+        let wall = started.elapsed();
+        let guest = store.data();
         let usage = Usage {
-            wall_ms: millis(started.elapsed()),
-            cpu_ms: cpu.load(Ordering::Relaxed) / 1_000_000,
+            wall_ms: millis(wall),
+            cpu_ms: millis(polled.cpu()),
+            waited_ms: millis(wall.saturating_sub(polled.wall())),
             fuel: fuel_used(&store, metering, limits.fuel),
-            peak_memory_bytes: store.data().memory.peak_bytes(),
-            host_calls: store.data().host_calls,
+            peak_memory_bytes: guest.limiter.peak_bytes(),
+            host_calls: guest.meter.calls(),
+            io: guest.meter.uses(),
         };
         judge(end, &store, &limits, usage, control.log())
     }
@@ -142,32 +126,27 @@ impl Engine {
     pub(super) async fn call_describe(
         &self,
         pre: &JobPre<Guest>,
-        timeout: Duration,
-        memory: u64,
+        limits: &Limits,
     ) -> Result<Vec<Handler>, String> {
-        let log = Log::new(16 * 1024, Arc::clone(&self.settings.clock));
+        let log = Log::new(limits.log, Arc::clone(&self.settings.clock));
         let control = Arc::new(Control::new(log));
-        let guest = Guest::new(
-            &Capabilities::default(),
-            memory,
-            Arc::new(BTreeMap::new()),
-            Arc::clone(&control),
-            None,
-        )?;
-        let store = self.store(Metering::Off, guest, None);
+        let nothing = Capabilities::default();
+        let config = Arc::new(BTreeMap::new());
+        let guest = Guest::new(&nothing, limits, config, Arc::clone(&control), None)?;
+        let store = self.store(Metering::Off, guest, limits);
         let mut store = store.map_err(|error| format!("could not be called: {error:#}"))?;
         let call = async {
             let instance = pre.instantiate_async(&mut store).await?;
             instance.campanile_job_guest().call_describe(&mut store).await
         };
-        match tokio::time::timeout(timeout, call).await {
+        match tokio::time::timeout(limits.timeout, call).await {
             Ok(Ok(handlers)) => Ok(handlers),
             Ok(Err(error)) => {
                 let said = control.log().last_stderr();
                 let said = said.map(|line| format!(" ({line})")).unwrap_or_default();
                 Err(format!("trapped: {}{said}", cause(&error)))
             }
-            Err(_) => Err(format!("took longer than {timeout:?}")),
+            Err(_) => Err(format!("took longer than {:?}", limits.timeout)),
         }
     }
 
@@ -175,115 +154,63 @@ impl Engine {
         &self,
         metering: Metering,
         guest: Guest,
-        fuel: Option<u64>,
+        limits: &Limits,
     ) -> anyhow::Result<Store<Guest>> {
         let lease = Arc::clone(guest.control.lease());
         let mut store = Store::new(&self.variant(metering)?.engine, guest);
-        gate::guard(&mut store, &lease);
-        store.limiter(|guest| &mut guest.memory);
+        hold::guard(&mut store, &lease);
+        store.limiter(|guest| &mut guest.limiter);
+        // A result is handed to the host like any argument, so it must fit.
+        let largest = limits.bounds[Bound::CallBytes].max(limits.result.saturating_add(CALL_SLACK));
+        store.set_hostcall_fuel(usize::try_from(largest).unwrap_or(usize::MAX));
+        let handles = limits.bounds[Bound::Handles];
+        store.set_max_component_handles(usize::try_from(handles).unwrap_or(usize::MAX));
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
         if metering == Metering::On {
-            store.set_fuel(fuel.unwrap_or(u64::MAX))?;
+            store.set_fuel(limits.fuel.unwrap_or(u64::MAX))?;
         }
         Ok(store)
     }
 }
 
-impl Report {
-    fn failed(outcome: Outcome, message: String, usage: Usage) -> Self {
-        let error = Some(RunError { message, retryable: false });
-        Self { outcome, result: None, error, usage }
-    }
-}
-
 /// Polls the call until it ends, its time is up, or somebody wants it stopped. Dropping the call
-/// ends the guest wherever it is: it yields at each epoch tick.
+/// ends the guest wherever it is: it yields at each epoch tick. A guest with a grace is asked first:
+/// `cancelled` is true from then on.
 async fn until_the_end(
     call: impl Future<Output = wasmtime::Result<Result<String, Failure>>>,
-    timeout: Duration,
+    limits: &Limits,
     control: &Control,
 ) -> End {
-    tokio::select! {
+    let mut call = std::pin::pin!(call);
+    let asked = tokio::select! {
         biased;
-        why = control.wait_cancelled() => End::Cancelled(why),
-        () = control.lease().over() => End::HandedOn,
-        ended = tokio::time::timeout(timeout, call) => match ended {
-            Ok(Ok(returned)) => End::Returned(returned),
-            Ok(Err(error)) => End::Broke(error),
-            Err(_) => End::TimedOut,
+        why = control.wait_cancelled() => Some(why),
+        () = control.lease().over() => return End::HandedOn,
+        ended = tokio::time::timeout(limits.timeout, call.as_mut()) => match ended {
+            Ok(Ok(returned)) => return End::Returned(returned),
+            Ok(Err(error)) => return End::Broke(error),
+            Err(_) => None,
         },
-    }
-}
-
-fn judge(
-    end: End,
-    store: &Store<Guest>,
-    limits: &Limits,
-    usage: Usage,
-    log: &Log,
-) -> anyhow::Result<Report> {
-    let refused = store.data().memory.refused();
-    let failed = |outcome, message| Ok(Report::failed(outcome, message, usage));
-    match end {
-        End::Cancelled(why) => failed(Outcome::Cancelled, why),
-        End::HandedOn => failed(Outcome::Abandoned, "another host has taken it over".to_owned()),
-        End::TimedOut => failed(
-            Outcome::TimedOut,
-            format!("it ran past its limit of {:?}; `limits.timeout` raises it", limits.timeout),
-        ),
-        End::Returned(Ok(result)) => {
-            if result.len() as u64 > limits.result {
-                let message = over_limit("result", result.len() as u64, limits.result, "result");
-                return failed(Outcome::LimitExceeded, message);
-            }
-            match serde_json::from_str(&result) {
-                Ok(result) => {
-                    Ok(Report { outcome: Outcome::Succeeded, result, error: None, usage })
-                }
-                Err(error) => failed(
-                    Outcome::Failed,
-                    format!("its result is not JSON ({error}); return JSON text, or `null`"),
-                ),
-            }
+    };
+    let own = if limits.grace.is_zero() {
+        false
+    } else {
+        control.ask_to_end();
+        tokio::select! {
+            biased;
+            () = control.lease().over() => return End::HandedOn,
+            () = control.wait_forced() => false,
+            ended = tokio::time::timeout(limits.grace, call) => match ended {
+                Ok(Ok(_)) => true,
+                Ok(Err(error)) if error.is::<Lapsed>() => return End::Broke(error),
+                Ok(Err(_)) | Err(_) => false,
+            },
         }
-        End::Returned(Err(failure)) => {
-            let (message, retryable) = match failure {
-                Failure::Retryable(message) => (message, true),
-                Failure::Permanent(message) => (message, false),
-            };
-            let message = bounded(message, limits.result);
-            if refused {
-                return failed(Outcome::OutOfMemory, out_of_memory(limits, &message));
-            }
-            let error = Some(RunError { message, retryable });
-            Ok(Report { outcome: Outcome::Failed, result: None, error, usage })
-        }
-        End::Broke(error) if error.is::<Lapsed>() => failed(Outcome::Abandoned, cause(&error)),
-        End::Broke(error) if error.is::<wasmtime::PoolConcurrencyLimitError>() => {
-            Err(anyhow::anyhow!("no instance is free: {error:#}"))
-        }
-        End::Broke(error) => {
-            let said = log.last_stderr();
-            let said = said.map(|line| format!(" ({line})")).unwrap_or_default();
-            if let Some(Trap::OutOfFuel) = error.downcast_ref::<Trap>() {
-                let fuel = limits.fuel.unwrap_or(u64::MAX);
-                return failed(
-                    Outcome::OutOfFuel,
-                    format!("it used up its fuel of {fuel}; `limits.fuel` raises it"),
-                );
-            }
-            if refused {
-                return failed(Outcome::OutOfMemory, out_of_memory(limits, &cause(&error)));
-            }
-            if error.is::<I32Exit>() {
-                return failed(
-                    Outcome::Failed,
-                    "it called `exit` instead of returning from `run`".to_owned(),
-                );
-            }
-            failed(Outcome::Trapped, format!("{}{said}", cause(&error)))
-        }
+    };
+    match asked {
+        Some(why) => End::Cancelled(why),
+        None => End::TimedOut { own },
     }
 }
 
@@ -316,30 +243,6 @@ fn fuel_used(store: &Store<Guest>, metering: Metering, limit: Option<u64>) -> Op
             store.get_fuel().ok().map(|left| limit.unwrap_or(u64::MAX).saturating_sub(left))
         }
     }
-}
-
-/// The innermost error: what happened, without the path of frames that led to it.
-fn cause(error: &wasmtime::Error) -> String {
-    error.root_cause().to_string()
-}
-
-fn out_of_memory(limits: &Limits, then: &str) -> String {
-    format!(
-        "it wanted more than its {} of memory, then: {then}; `limits.memory` raises it",
-        bytesize::ByteSize::b(limits.memory).display().iec()
-    )
-}
-
-fn over_limit(what: &str, size: u64, limit: u64, key: &str) -> String {
-    format!("its {what} of {size} bytes is over the limit of {limit}; `limits.{key}` raises it")
-}
-
-fn bounded(mut text: String, limit: u64) -> String {
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    if text.len() > limit {
-        text.truncate(text.floor_char_boundary(limit));
-    }
-    text
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -22,6 +22,7 @@ use super::control::Control;
 use super::guest::Guest;
 use crate::job::tcp::{TcpGrant, TcpHost, is_inner};
 use crate::run::LogLevel;
+use crate::run::usage::Effect;
 
 /// Sockets that one run may have open.
 const MAX_OPEN: usize = 64;
@@ -154,7 +155,7 @@ impl network::HostNetwork for Guest {
 
 impl tcp_create_socket::Host for Guest {
     fn create_tcp_socket(&mut self, family: IpAddressFamily) -> SocketResult<Resource<TcpSocket>> {
-        self.host_calls += 1;
+        self.gate(Effect::Sockets).map_err(SocketError::trap)?;
         if self.reach.granted.is_empty() {
             self.reach.deny("a TCP socket", &needs("HOST:PORT"));
             return Err(ErrorCode::AccessDenied.into());
@@ -179,7 +180,7 @@ impl udp_create_socket::Host for Guest {
         &mut self,
         _family: IpAddressFamily,
     ) -> SocketResult<Resource<UdpSocket>> {
-        self.host_calls += 1;
+        self.gate(Effect::Sockets).map_err(SocketError::trap)?;
         self.reach.deny("a UDP socket", "`capabilities.tcp` is all there is for networks");
         Err(ErrorCode::AccessDenied.into())
     }
@@ -191,7 +192,7 @@ impl ip_name_lookup::Host for Guest {
         network: Resource<Network>,
         name: String,
     ) -> SocketResult<Resource<ResolveAddressStream>> {
-        self.host_calls += 1;
+        self.gate(Effect::Sockets).map_err(SocketError::trap)?;
         if !self.reach.may_look_up(&name) {
             return Err(ErrorCode::AccessDenied.into());
         }

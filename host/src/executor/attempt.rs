@@ -10,14 +10,16 @@ use tracing::{Instrument, debug, info, info_span, warn};
 
 use super::{Claimed, Executor, Stop};
 use crate::engine::control::Control;
+use crate::engine::ending::Report;
 use crate::engine::log::{Log, put_back, take_piece};
-use crate::engine::run::{Report, Request};
+use crate::engine::run::Request;
 use crate::job::{Delivery, Job};
 use crate::lease::cell::Held;
 use crate::record::step::{AttemptEnd, Claim, Finished};
 use crate::run::Run;
 use crate::run::id::Fence;
-use crate::run::outcome::{Outcome, RunError, Usage};
+use crate::run::outcome::{Outcome, RunError};
+use crate::run::usage::Usage;
 use crate::run::{LogLine, RunKey};
 use crate::schedule::retry::{Ended, next_attempt};
 use crate::store::error::StoreError;

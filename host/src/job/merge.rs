@@ -7,14 +7,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::LazyLock;
-use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Source;
+use super::limits::{Caps, Limits, amount};
 use crate::problem::join;
-use crate::table::{Entries, unit};
+use crate::table::Entries;
 
 /// The tables that are merged key by key; everything else is taken as a whole.
 pub const MERGED_BY_KEY: [&str; 4] = ["limits", "history", "retry", "config"];
@@ -74,18 +74,9 @@ impl fmt::Display for Origin {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Clamped {
     /// The key that sets the cap.
-    pub by: &'static str,
+    pub by: String,
     /// As it was written.
     pub was: Value,
-}
-
-/// The most that any job of this host gets.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Caps {
-    /// For `limits.timeout`.
-    pub timeout: Duration,
-    /// For `limits.memory`, in bytes.
-    pub memory: u64,
 }
 
 /// All layers in one.
@@ -102,9 +93,8 @@ static BUILT_IN: LazyLock<Entries> = LazyLock::new(built_in);
 
 /// What stands where nobody wrote anything.
 pub fn built_in() -> Entries {
-    let limits = json!({
-        "timeout": "5m", "grace": "0s", "memory": "64MiB", "fuel": "none", "meter": false,
-        "log": "64KiB", "result": "64KiB", "args": "1MiB",
+    let capabilities = json!({
+        "dirs": [], "http": [], "tcp": [], "env": [], "secrets": [], "kv": false, "jobs": false,
     });
     let retry = json!({
         "max_attempts": 1, "backoff": "30s", "factor": 2, "max_backoff": "10m", "jitter": true,
@@ -130,8 +120,8 @@ pub fn built_in() -> Entries {
         ("max_rescues", json!(3)),
         ("plugin_wait", json!("10m")),
         ("history", json!({"keep": 100, "max_age": "30d"})),
-        ("limits", limits),
-        ("capabilities", json!({"dirs": [], "tcp": []})),
+        ("limits", Limits::default().written()),
+        ("capabilities", capabilities),
     ];
     values.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
@@ -240,24 +230,18 @@ impl Merged {
         }
     }
 
-    /// Holds timeout and memory to what the host allows. What can't be read stays: that is a
+    /// Holds every limit to what the operator lets any job have. What can't be read stays: that is a
     /// problem of its own.
     pub fn clamp(&mut self, caps: &Caps) {
         let Some(Value::Object(limits)) = self.entries.get_mut("limits") else { return };
-        let over = |key: &str, is_over: &dyn Fn(&Value) -> bool| {
-            limits.get(key).filter(|value| is_over(value)).cloned()
-        };
-        let timeout =
-            over("timeout", &|value| unit::duration(value).is_ok_and(|it| it > caps.timeout));
-        let memory = over("memory", &|value| unit::size(value).is_ok_and(|it| it > caps.memory));
-        for (key, by, was, cap) in [
-            ("timeout", "executor.caps.timeout", timeout, unit::show_duration(caps.timeout)),
-            ("memory", "executor.caps.memory", memory, unit::show_size(caps.memory)),
-        ] {
-            let Some(was) = was else { continue };
-            limits.insert(key.to_owned(), json!(cap));
+        for (key, cap, most) in caps.iter() {
+            let Some(value) = limits.get_mut(key) else { continue };
+            if !amount(key, value).is_ok_and(|amount| amount > most) {
+                continue;
+            }
+            let was = std::mem::replace(value, cap.clone());
             if let Some(origin) = self.origins.get_mut(&join("limits", key)) {
-                origin.clamped = Some(Clamped { by, was });
+                origin.clamped = Some(Clamped { by: join(&caps.place, key), was });
             }
         }
     }
@@ -344,12 +328,18 @@ mod tests {
 
     #[test]
     fn caps_clamp_what_is_over_them_and_say_so() {
-        let caps = Caps { timeout: Duration::from_secs(3_600), memory: 1 << 30 };
+        let mut caps = Caps::none("executor.caps");
+        for (key, cap) in
+            [("timeout", json!("1h")), ("memory", json!("1GiB")), ("fuel", json!("5G"))]
+        {
+            caps.set(key, &cap).unwrap();
+        }
         let job = entries(json!({"limits": {"timeout": "90m", "memory": 2_147_483_648_u64}}));
         let mut merged = merge(&[(FILE, &job)]);
         merged.clamp(&caps);
         assert_eq!(merged.entries["limits"]["timeout"], "1h");
         assert_eq!(merged.entries["limits"]["memory"], "1GiB");
+        assert_eq!(merged.entries["limits"]["fuel"], "5G");
         let origin = &merged.origins["limits.timeout"];
         assert_eq!(origin.to_string(), "executor.caps.timeout (file wanted \"90m\")");
 

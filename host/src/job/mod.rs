@@ -3,6 +3,10 @@
 //! Everything here is checked; nothing here reads files, waits or decides. [`parse`] turns a merged
 //! definition into a [`Job`], [`merge`] lays definitions of several origins over each other.
 
+pub mod bound;
+pub mod capabilities;
+pub mod http;
+pub mod limits;
 pub mod merge;
 pub mod names;
 pub mod parse;
@@ -12,7 +16,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::ops::Deref;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,8 +24,9 @@ use serde_json::Value;
 
 use crate::time::Timestamp;
 use crate::trigger::Trigger;
+use capabilities::Capabilities;
+use limits::Limits;
 use names::{HandlerName, JobId, PluginName, QueueName, TenantId};
-use tcp::TcpGrant;
 
 /// A job's full name. No call inside the host names a job without its tenant.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -194,54 +198,6 @@ pub enum Delivery {
     AtLeastOnce,
     /// Not again: the run ends as abandoned.
     AtMostOnce,
-}
-
-/// What one attempt may use.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// From start to end, host calls included.
-    pub timeout: Duration,
-    /// Sum over all memories and tables of the instance, in bytes.
-    pub memory: u64,
-    /// Units of fuel, about one per instruction; `None`: not limited.
-    pub fuel: Option<u64>,
-    /// Count fuel even when it is not limited.
-    pub meter: bool,
-    /// Bytes of log kept, head and tail.
-    pub log: u64,
-    /// Bytes of result; a longer one fails the run.
-    pub result: u64,
-    /// Bytes of arguments as JSON text.
-    pub args: u64,
-}
-
-/// What a run may touch; whatever is not here is denied.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Capabilities {
-    /// Folders of the host, as the guest sees them.
-    pub dirs: Vec<DirGrant>,
-    /// Where it may connect to.
-    pub tcp: Vec<TcpGrant>,
-}
-
-/// One granted folder.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DirGrant {
-    /// On the host, absolute.
-    pub host: PathBuf,
-    /// In the guest, absolute: `/data`.
-    pub guest: String,
-    /// Whether it may be written.
-    pub mode: DirMode,
-}
-
-/// How a granted folder may be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DirMode {
-    /// Read only.
-    ReadOnly,
-    /// Read and written.
-    ReadWrite,
 }
 
 /// How much of a job's past is kept.

@@ -77,6 +77,10 @@ name!(
     HandlerName, "handler name", false
 );
 name!(
+    /// A secret's name, unique in its tenant.
+    SecretName, "secret name", false
+);
+name!(
     /// A tenant's name, in lower case.
     TenantId, "tenant name (lower case)", true
 );

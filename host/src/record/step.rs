@@ -9,7 +9,8 @@ use super::{Definition, HostInfo, Pause, Rules, Schedule, Session, TriggerState}
 use crate::job::names::{HandlerName, PluginName, QueueName};
 use crate::job::{Delivery, History, Job, JobKey, PluginKey, Source};
 use crate::run::id::{Fence, RunId, Uid};
-use crate::run::outcome::{Outcome, RunError, Usage};
+use crate::run::outcome::{Outcome, RunError};
+use crate::run::usage::Usage;
 use crate::run::{Cause, LogLine, Progress, Range, Reason, Run, RunKey, StartBy};
 use crate::time::Timestamp;
 

@@ -13,6 +13,7 @@
 pub mod id;
 pub mod json_text;
 pub mod outcome;
+pub mod usage;
 
 use std::fmt;
 
@@ -23,7 +24,8 @@ use crate::job::names::{HandlerName, JobId, PluginName, QueueName, TenantId};
 use crate::job::{Delivery, JobKey, PluginKey};
 use crate::time::Timestamp;
 use id::{Fence, RunId, SessionId, Uid};
-use outcome::{Outcome, RunError, Usage};
+use outcome::{Outcome, RunError};
+use usage::Usage;
 
 /// Attempts kept in a run's record; older ones are forgotten, their number is not.
 pub const MAX_ATTEMPTS_KEPT: usize = 10;

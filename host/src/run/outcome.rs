@@ -74,32 +74,3 @@ pub struct RunError {
     /// Whether the guest thinks that another try may help.
     pub retryable: bool,
 }
-
-/// What a run used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Usage {
-    /// From start to end, milliseconds.
-    pub wall_ms: u64,
-    /// On a processor, milliseconds.
-    pub cpu_ms: u64,
-    /// Units of fuel, when it was metered.
-    pub fuel: Option<u64>,
-    /// The largest sum of the instance's memories and tables, bytes.
-    pub peak_memory_bytes: u64,
-    /// Calls from the guest to the host that pass the gate.
-    pub host_calls: u64,
-}
-
-impl Usage {
-    /// Adds another attempt's use: sums, and the larger of the peaks.
-    pub fn add(&mut self, other: &Self) {
-        self.wall_ms += other.wall_ms;
-        self.cpu_ms += other.cpu_ms;
-        self.fuel = match (self.fuel, other.fuel) {
-            (None, fuel) | (fuel, None) => fuel,
-            (Some(mine), Some(theirs)) => Some(mine.saturating_add(theirs)),
-        };
-        self.peak_memory_bytes = self.peak_memory_bytes.max(other.peak_memory_bytes);
-        self.host_calls += other.host_calls;
-    }
-}

@@ -81,7 +81,7 @@ pub(super) fn settings(config: &Config, clock: &SharedClock) -> crate::engine::S
     let running = u32::try_from(config.executor.max_running).unwrap_or(u32::MAX / 2);
     crate::engine::Settings {
         max_instances: running.saturating_add(SPARE_INSTANCES),
-        max_memory: config.executor.caps.memory,
+        max_memory: config.executor.most_memory(),
         cache_dir: Some(config.cache_dir()),
         clock: Arc::clone(clock),
     }

@@ -22,7 +22,11 @@ fn job(keys: Value) -> Job {
     entries.insert("plugin".to_owned(), json!("p"));
     entries.extend(keys.as_object().unwrap().clone());
     let key = JobKey { tenant: "default".parse().unwrap(), job: "j".parse().unwrap() };
-    let place = Place { base_dir: std::path::Path::new("/"), zone: chrono_tz::Tz::UTC };
+    let place = Place {
+        base_dir: std::path::Path::new("/"),
+        zone: chrono_tz::Tz::UTC,
+        allow: crate::job::capabilities::Allow::nothing(),
+    };
     parse::job(key, &entries, "", place).unwrap()
 }
 

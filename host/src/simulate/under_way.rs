@@ -9,7 +9,8 @@ use crate::executor::slots::Slot;
 use crate::job::Job;
 use crate::record::step::{AttemptEnd, Claim};
 use crate::run::RunKey;
-use crate::run::outcome::{Outcome, Usage};
+use crate::run::outcome::Outcome;
+use crate::run::usage::Usage;
 use crate::schedule::retry::{Ended, next_attempt};
 use crate::time::Timestamp;
 

@@ -47,6 +47,11 @@ impl<'a> Table<'a> {
         table
     }
 
+    /// Starts to read `entries` that are named by people: no key is unknown.
+    pub fn within(path: &str, entries: &'a Entries) -> Self {
+        Self { path: path.to_owned(), entries, problems: Vec::new() }
+    }
+
     /// The value under `key` as it stands.
     pub fn raw(&self, key: &str) -> Option<&'a Value> {
         self.entries.get(key)

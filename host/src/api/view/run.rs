@@ -5,7 +5,8 @@ use serde_json::Value;
 
 use crate::job::names::{HandlerName, JobId, PluginName, TenantId};
 use crate::run::id::{Fence, RunId, SessionId};
-use crate::run::outcome::{Outcome, RunError, Usage};
+use crate::run::outcome::{Outcome, RunError};
+use crate::run::usage::Usage;
 use crate::run::{Attempt, Cause, Progress, Reason, Run, RunState, Verdict};
 use crate::time::Timestamp;
 
@@ -122,7 +123,7 @@ impl RunView {
             result: run.result.clone(),
             error: run.error.clone(),
             progress: run.progress.clone(),
-            usage: run.usage,
+            usage: run.usage.clone(),
             host: last.map(|attempt| attempt.host.clone()),
             fence: last.map(|attempt| attempt.fence),
         }
@@ -141,7 +142,7 @@ impl AttemptView {
             finished_at: attempt.finished_at,
             outcome: attempt.outcome,
             error: attempt.error.clone(),
-            usage: attempt.usage,
+            usage: attempt.usage.clone(),
         }
     }
 }

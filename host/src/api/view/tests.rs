@@ -24,7 +24,8 @@ use crate::record::{
     Definition, HostInfo, HostRecord, LastRun, Pause, Role, Schedule, Session, TriggerState,
 };
 use crate::run::id::Id128;
-use crate::run::outcome::{Outcome, RunError, Usage};
+use crate::run::outcome::{Outcome, RunError};
+use crate::run::usage::{Effect, IoUse, Usage};
 use crate::run::{Attempt, Cause, LogLevel, LogLine, LogStream, Progress, Run, RunState, Verdict};
 use crate::time::Timestamp;
 
@@ -145,8 +146,10 @@ fn rescued_run() -> Run {
         fuel: Some(5_000_000),
         peak_memory_bytes: 2_097_152,
         host_calls: 12,
+        waited_ms: 300,
+        io: [(Effect::Http, IoUse { calls: 3, bytes_in: 2_048, bytes_out: 96 })].into(),
     };
-    let mut sum = lost;
+    let mut sum = lost.clone();
     sum.add(&used);
     let first = ("2026-12-01T02:00:00.000500Z", "2026-12-01T02:00:10Z");
     let second = ("2026-12-01T02:00:10.002000Z", "2026-12-01T02:00:11.252000Z");

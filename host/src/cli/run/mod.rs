@@ -22,12 +22,14 @@ use crate::api::view::log::LogView;
 use crate::clock::{Clock, SystemClock};
 use crate::engine::Engine;
 use crate::engine::control::Control;
+use crate::engine::ending::Report;
 use crate::engine::log::Log;
 use crate::engine::plugin::Plugin;
-use crate::engine::run::{Report, Request};
+use crate::engine::run::Request;
 use crate::job::Job;
 use crate::run::id::RunId;
-use crate::run::outcome::{Outcome, RunError, Usage};
+use crate::run::outcome::{Outcome, RunError};
+use crate::run::usage::Usage;
 use crate::run::{Cause, LogLine};
 
 /// How often new lines of the log are shown.
@@ -77,7 +79,7 @@ struct Ended<'a> {
     outcome: Outcome,
     result: &'a Option<Value>,
     error: &'a Option<RunError>,
-    usage: Usage,
+    usage: &'a Usage,
 }
 
 /// Runs the plugin.
@@ -110,7 +112,7 @@ async fn run_once(args: &Run, common: &Common) -> Result<Exit, Failure> {
             outcome: report.outcome,
             result: &report.result,
             error: &report.error,
-            usage: report.usage,
+            usage: &report.usage,
         })?;
     } else if report.outcome == Outcome::Succeeded {
         print(report.result.as_ref().unwrap_or(&Value::Null))?;

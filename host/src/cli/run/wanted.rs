@@ -53,7 +53,8 @@ pub fn choose_handler<'a>(
 /// All that is wrong with the flags.
 pub fn job(args: &Run, handler: &Handler) -> Result<Job, Failure> {
     let cwd = cwd()?;
-    let place = Place { base_dir: &cwd, zone: Tz::UTC };
+    let place =
+        Place { base_dir: &cwd, zone: Tz::UTC, allow: crate::job::capabilities::Allow::nothing() };
     let name = name(&args.file);
     let flags = flags(args, handler, &name)?;
     let empty = Entries::new();
@@ -124,7 +125,7 @@ mod tests {
 
     use super::*;
     use crate::cli::args::{Cli, Command};
-    use crate::job::DirMode;
+    use crate::job::capabilities::DirMode;
 
     fn handler(name: &str, defaults: Option<Value>) -> Handler {
         Handler { name: name.parse().unwrap(), description: String::new(), defaults }

@@ -3,9 +3,10 @@
 use chrono_tz::Tz;
 use serde_json::{Value, json};
 
-use super::super::{Coalesce, Delivery, DirMode, Job, Overlap, Retry};
+use super::super::{Coalesce, Delivery, Job, Overlap, Retry};
+use super::capabilities;
 use crate::table::Entries;
-use crate::table::unit::{show_duration, show_fuel, show_size};
+use crate::table::unit::show_duration;
 
 /// Writes `job` with all its keys. `trigger` is the trigger as it was written; it is written out
 /// with its zone, so that it means the same on every host.
@@ -48,8 +49,8 @@ pub fn effective(job: &Job, trigger: &Value, zone: Tz) -> Value {
             "keep": job.history.keep,
             "max_age": show_duration(job.history.max_age),
         },
-        "limits": limits(job),
-        "capabilities": { "dirs": dirs(job), "tcp": tcp(job) },
+        "limits": job.limits.written(),
+        "capabilities": capabilities::written(&job.capabilities),
     })
 }
 
@@ -71,33 +72,6 @@ fn number(value: f64) -> Value {
 
 fn or_none(value: Option<impl serde::Serialize>) -> Value {
     value.map_or_else(|| json!("none"), |value| json!(value))
-}
-
-fn limits(job: &Job) -> Value {
-    let limits = &job.limits;
-    json!({
-        "timeout": show_duration(limits.timeout),
-        "grace": "0s",
-        "memory": show_size(limits.memory),
-        "fuel": limits.fuel.map_or_else(|| "none".to_owned(), show_fuel),
-        "meter": limits.meter,
-        "log": show_size(limits.log),
-        "result": show_size(limits.result),
-        "args": show_size(limits.args),
-    })
-}
-
-fn dirs(job: &Job) -> Vec<Value> {
-    let mode = |mode| match mode {
-        DirMode::ReadOnly => "ro",
-        DirMode::ReadWrite => "rw",
-    };
-    let dirs = job.capabilities.dirs.iter();
-    dirs.map(|dir| json!({"host": dir.host, "guest": dir.guest, "mode": mode(dir.mode)})).collect()
-}
-
-fn tcp(job: &Job) -> Vec<String> {
-    job.capabilities.tcp.iter().map(ToString::to_string).collect()
 }
 
 /// A trigger that says which zone its wall times are in; of a combination, each member does. Texts

@@ -4,6 +4,7 @@
 //! test holds the two together.
 
 use super::super::Source;
+use super::super::limits::CAP_KEYS;
 use super::super::merge::Layer;
 use crate::table::Keys;
 
@@ -44,11 +45,16 @@ pub const HISTORY: Keys =
     Keys { built: &["keep", "max_age"], planned: &[], reserved: &[], refused: &[] };
 
 /// The keys of `limits`.
-pub const LIMITS: Keys = Keys {
-    built: &["timeout", "memory", "fuel", "meter", "log", "result", "args"],
-    planned: &[("grace", r#""0s""#)],
-    reserved: &[],
-    refused: &[],
+pub const LIMITS: Keys = Keys { built: &LIMIT_KEYS, planned: &[], reserved: &[], refused: &[] };
+
+const LIMIT_KEYS: [&str; CAP_KEYS.len() + 1] = {
+    let mut keys = ["meter"; CAP_KEYS.len() + 1];
+    let mut index = 0;
+    while index < CAP_KEYS.len() {
+        keys[index] = CAP_KEYS[index];
+        index += 1;
+    }
+    keys
 };
 
 /// The keys of `retry`.
@@ -61,17 +67,14 @@ pub const RETRY: Keys = Keys {
 
 /// The keys of `capabilities`.
 pub const CAPABILITIES: Keys = Keys {
-    built: &["dirs", "tcp"],
-    planned: &[
-        ("http", "[]"),
-        ("secrets", "[]"),
-        ("env", "[]"),
-        ("kv", "false"),
-        ("jobs", "false"),
-    ],
+    built: &["dirs", "http", "tcp", "env", "secrets", "kv", "jobs"],
+    planned: &[],
     reserved: &[],
     refused: &[],
 };
+
+/// The keys of a tenant's `allow`: the same, since it bounds them.
+pub const ALLOW: Keys = CAPABILITIES;
 
 /// The keys of one granted folder.
 pub const DIR: Keys =
@@ -107,7 +110,7 @@ pub fn of_layer(layer: Layer) -> Keys {
     Keys { refused, ..JOB }
 }
 
-/// Whether `layer` may grant capabilities: whoever writes `host.toml` owns the machine.
+/// Whether `layer` may grant any capability: whoever writes `host.toml` owns the machine.
 pub fn may_grant(layer: Layer) -> bool {
     match layer {
         Layer::BuiltIn | Layer::Job(Source::File) => true,

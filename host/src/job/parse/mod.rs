@@ -5,9 +5,13 @@
 //! whole, so that [`Job::from_effective`] reads the same job on any host without its
 //! configuration. Nothing here reads files: a granted folder need not exist.
 
+mod capabilities;
 pub mod effective;
 pub mod keys;
+mod limits;
 mod parts;
+
+pub use capabilities::allow;
 
 #[cfg(test)]
 mod tests;
@@ -21,9 +25,10 @@ use std::time::Duration;
 use chrono_tz::Tz;
 use serde_json::Value;
 
+use super::capabilities::{Allow, Capabilities};
 use super::merge::{self, Layer};
 use super::names::{HandlerName, PluginName, QueueName};
-use super::{Capabilities, Coalesce, Delivery, Job, JobKey, JobSpec, Overlap, Policy};
+use super::{Coalesce, Delivery, Job, JobKey, JobSpec, Overlap, Policy};
 use crate::problem::Problem;
 use crate::table::value::{choice, list, name, shown, texts, whole};
 use crate::table::{Entries, Table, unit};
@@ -45,16 +50,14 @@ pub const MAX_FACTOR: f64 = 100.0;
 pub const MAX_FAILURES: u32 = 1_000_000;
 /// `priority` at most.
 pub const MAX_PRIORITY: u64 = 9;
-/// `limits.memory` at least: one page of WebAssembly, in bytes.
-pub const MIN_MEMORY: u64 = 64 << 10;
 /// `limits.log`, `limits.result` and `limits.args` at most, in bytes: they are kept with each run.
 pub const MAX_TEXT: u64 = 64 << 20;
 /// `history.keep` at most.
 pub const MAX_KEEP: u64 = 100_000;
 /// Granted folders of one job at most.
 pub const MAX_DIRS: usize = 64;
-/// Granted places to connect to of one job at most.
-pub const MAX_TCP: usize = 64;
+/// Grants of each other kind of one job at most.
+pub const MAX_GRANTS: usize = 64;
 /// Tags of one job at most.
 pub const MAX_TAGS: usize = 32;
 /// Bytes of one tag at most.
@@ -70,12 +73,14 @@ pub struct Place<'a> {
     pub base_dir: &'a Path,
     /// The zone of wall times that name none.
     pub zone: Tz,
+    /// What those may grant who do not own the machine.
+    pub allow: &'a Allow,
 }
 
 /// Where a job stands that is written out whole: it has no relative paths, and its trigger names
 /// its zone.
 fn anywhere() -> Place<'static> {
-    Place { base_dir: Path::new("/"), zone: Tz::UTC }
+    Place { base_dir: Path::new("/"), zone: Tz::UTC, allow: Allow::nothing() }
 }
 
 /// Finds all that is wrong with one layer, without what the other layers say.
@@ -180,7 +185,7 @@ struct Draft {
     delivery: Option<Delivery>,
     max_rescues: Option<u32>,
     plugin_wait: Option<Duration>,
-    limits: parts::LimitsDraft,
+    limits: limits::LimitsDraft,
     history: parts::HistoryDraft,
     capabilities: Option<Capabilities>,
 }
@@ -217,9 +222,9 @@ fn read(entries: &Entries, layer: Layer, path: &str, place: Place<'_>) -> (Draft
         delivery: table.read("delivery", choice(&delivery)),
         max_rescues: table.read("max_rescues", |value| narrow(value, 0, MAX_RESCUES.into())),
         plugin_wait: table.read("plugin_wait", unit::duration),
-        limits: parts::limits(&mut table),
+        limits: limits::limits(&mut table),
         history: parts::history(&mut table),
-        capabilities: parts::capabilities(&mut table, layer, place.base_dir),
+        capabilities: capabilities::capabilities(&mut table, layer, place),
     };
     (draft, table.finish())
 }

@@ -1,14 +1,21 @@
 use serde_json::json;
 
-use super::super::merge::{Caps, merge};
-use super::super::{DirMode, Source};
+use super::super::Source;
+use super::super::capabilities::Allow;
+use super::super::capabilities::DirMode;
+use super::super::limits::Caps;
+use super::super::merge::merge;
 use super::*;
 use crate::job::merge::difference;
 
 const FILE: Layer = Layer::Job(Source::File);
 
 fn place() -> Place<'static> {
-    Place { base_dir: Path::new("/srv/app"), zone: "Europe/Berlin".parse().unwrap() }
+    Place {
+        base_dir: Path::new("/srv/app"),
+        zone: "Europe/Berlin".parse().unwrap(),
+        allow: Allow::nothing(),
+    }
 }
 
 fn key() -> JobKey {
@@ -165,8 +172,12 @@ fn every_wrong_value_is_named_with_what_would_be_right() {
             "retry.max_attempts: must be a whole number from 1 to 1000, not `0`",
         ),
         (
-            json!({"limits": {"grace": "5s"}}),
-            "limits.grace: `grace` is not built yet; leave it out",
+            json!({"limits": {"grace": "5"}}),
+            "limits.grace: must be a duration like `250ms`, `30s`, `5m`, `2h` or `1d`, not `5`",
+        ),
+        (
+            json!({"limits": {"open_files": "many"}}),
+            "limits.open_files: must be a whole number from 0 to 10000, not `many`",
         ),
         (
             json!({"limits": {"memory": "64MB"}}),
@@ -198,8 +209,9 @@ fn every_wrong_value_is_named_with_what_would_be_right() {
             "id: `id` stands in REST bodies only; here the table's name is the id",
         ),
         (
-            json!({"capabilities": {"http": ["https://x"]}}),
-            "capabilities.http: `http` is not built yet; leave it out",
+            json!({"capabilities": {"http": ["x"]}}),
+            "capabilities.http: must be an origin like `https://api.example.com` or \
+             `http://10.0.0.5:8080`, without a path, not `x`",
         ),
         (
             json!({"capabilities": {"tcp": ["db"]}}),
@@ -269,8 +281,35 @@ fn only_host_toml_grants_and_each_layer_has_its_own_keys() {
         let problems = problems_of(layer, value.clone());
         assert_eq!(problems.is_empty(), accepted, "{layer:?} {value} {problems:?}");
     }
-    let problems = problems_of(Layer::Job(Source::Sidecar), json!({"capabilities": {"dirs": [1]}}));
+    let problems = problems_of(Layer::Job(Source::Sidecar), json!({"capabilities": {"kv": true}}));
     assert!(problems[0].contains("only `host.toml` grants"), "{problems:?}");
+    assert!(problems[0].ends_with("`[tenants.default] allow = { kv = true }`"), "{problems:?}");
+}
+
+#[test]
+fn what_the_tenant_allows_others_may_grant_too() {
+    let allow = Allow {
+        dirs: vec!["/srv/shared".into()],
+        http: vec!["https://a.example.com".parse().unwrap()],
+        kv: true,
+        ..Allow::default()
+    };
+    let place = Place { allow: &allow, ..place() };
+    for (value, beyond) in [
+        (json!({"dirs": [{"host": "/srv/shared/x", "guest": "/x", "mode": "rw"}], "kv": true}), 0),
+        (json!({"http": ["https://a.example.com:443"]}), 0),
+        (json!({"http": ["http://a.example.com"], "jobs": true}), 2),
+        (json!({"dirs": [{"host": "/srv", "guest": "/x"}]}), 1),
+        (json!({"secrets": ["TOKEN"], "env": ["HOME", "A=b"]}), 2),
+    ] {
+        let problems = check(
+            &entries(json!({"plugin": "p", "capabilities": value})),
+            Layer::Job(Source::Api),
+            "",
+            place,
+        );
+        assert_eq!(problems.len(), beyond, "{value} {problems:?}");
+    }
 }
 
 #[test]
@@ -316,7 +355,10 @@ fn arguments_longer_than_their_limit_and_a_missing_plugin_are_refused() {
 fn what_was_clamped_is_what_the_job_gets() {
     let own = entries(json!({"plugin": "p", "limits": {"timeout": "9h"}}));
     let mut merged = merge(&[(FILE, &own)]);
-    merged.clamp(&Caps { timeout: Duration::from_secs(60), memory: 1 << 20 });
+    let mut caps = Caps::none("executor.caps");
+    caps.set("timeout", &json!("1m")).unwrap();
+    caps.set("memory", &json!("1MiB")).unwrap();
+    merged.clamp(&caps);
     let job = job(key(), &merged.entries, "", place()).unwrap();
     assert_eq!(job.limits.timeout, Duration::from_secs(60));
     assert_eq!(job.limits.memory, 1 << 20);

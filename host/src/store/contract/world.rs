@@ -18,7 +18,8 @@ use crate::record::step::{
 };
 use crate::record::{Definition, Durability, HostInfo, Rules, Schedule, Session, TriggerState};
 use crate::run::id::{RunId, Uid};
-use crate::run::outcome::{Outcome, Usage};
+use crate::run::outcome::Outcome;
+use crate::run::usage::Usage;
 use crate::run::{Cause, LogLevel, LogLine, LogStream, Range, Run, RunKey, Verdict, reason};
 use crate::store::embedded::EmbeddedStore;
 use crate::store::error::StoreError;

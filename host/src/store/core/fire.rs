@@ -12,7 +12,7 @@ use crate::record::step::{
     Change, Disposition, FireIntent, Fired, MAX_FIRES_PER_INTENT, PlannedFire,
 };
 use crate::run::id::{RunId, SessionId, Uid};
-use crate::run::outcome::Usage;
+use crate::run::usage::Usage;
 use crate::run::{Cause, Range, Run, RunKey, RunState, Verdict, reason};
 use crate::store::error::StoreError;
 use crate::store::{Result, run_id_of_fire};

@@ -9,7 +9,8 @@ use crate::job::JobKey;
 use crate::record::step::{Change, Claim};
 use crate::record::{LastRun, Pause, Schedule};
 use crate::run::id::{SessionId, Uid};
-use crate::run::outcome::{Outcome, Usage};
+use crate::run::outcome::Outcome;
+use crate::run::usage::Usage;
 use crate::run::{
     Attempt, MAX_ATTEMPTS_KEPT, Reason, Run, RunKey, RunState, StartBy, Verdict, reason,
 };

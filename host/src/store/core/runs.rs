@@ -10,7 +10,8 @@ use crate::record::step::{
     Acquire, AttemptEnd, CancelReply, Claim, Finished, MAX_ACQUIRE, NewRun, Started,
 };
 use crate::run::id::{Fence, SessionId};
-use crate::run::outcome::{Outcome, Usage};
+use crate::run::outcome::Outcome;
+use crate::run::usage::Usage;
 use crate::run::{Cause, LogLine, Reason, Run, RunKey, RunState, Verdict, reason};
 use crate::store::Result;
 use crate::store::error::StoreError;
@@ -127,7 +128,7 @@ impl Core {
             attempt.finished_at = Some(now);
             attempt.outcome = Some(end.outcome);
             attempt.error.clone_from(&end.error);
-            attempt.usage = end.usage;
+            attempt.usage = end.usage.clone();
         }
         run.usage.add(&end.usage);
         run.progress = end.progress.or(run.progress);

@@ -24,10 +24,17 @@ local attempt = run.attempts[#run.attempts]
 attempt.digest, attempt.finished_at, attempt.outcome = A.digest, NOW, A.outcome
 attempt.error, attempt.usage = A.error, A.usage
 local total = run.usage
-for _, field in ipairs({ 'wall_ms', 'cpu_ms', 'host_calls' }) do
-  total[field] = total[field] + A.usage[field]
+for _, field in ipairs({ 'wall_ms', 'cpu_ms', 'waited_ms', 'host_calls' }) do
+  total[field] = (total[field] or 0) + A.usage[field]
 end
 total.peak_memory_bytes = math.max(total.peak_memory_bytes, A.usage.peak_memory_bytes)
+for effect, use in pairs(A.usage.io or {}) do
+  -- An empty table would be written as a list, so there is none before the first call.
+  total.io = total.io or {}
+  local sum = total.io[effect] or { calls = 0, bytes_in = 0, bytes_out = 0 }
+  for field, amount in pairs(use) do sum[field] = sum[field] + amount end
+  total.io[effect] = sum
+end
 if A.usage.fuel then total.fuel = (total.fuel or 0) + A.usage.fuel end
 run.progress, run.error = A.progress or run.progress, A.error
 if A.retry_at and not run.cancel then

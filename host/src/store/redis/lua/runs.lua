@@ -296,7 +296,7 @@ local function begin_attempt(run)
   if #run.attempts >= MAX_ATTEMPTS_KEPT then table.remove(run.attempts, 1) end
   run.attempts[#run.attempts + 1] = {
     attempt = run.attempt, fence = fence, session = A.session, host = A.host, started_at = NOW,
-    usage = { wall_ms = 0, cpu_ms = 0, peak_memory_bytes = 0, host_calls = 0 },
+    usage = { wall_ms = 0, cpu_ms = 0, waited_ms = 0, peak_memory_bytes = 0, host_calls = 0 },
   }
 end
 

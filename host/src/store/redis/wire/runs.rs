@@ -8,7 +8,8 @@ use crate::job::names::{JobId, TenantId};
 use crate::record::TriggerState;
 use crate::record::step::FireIntent;
 use crate::run::id::{Fence, RunId, Uid};
-use crate::run::outcome::{Outcome, RunError, Usage};
+use crate::run::outcome::{Outcome, RunError};
+use crate::run::usage::Usage;
 use crate::run::{Progress, Range, Run, RunKey};
 use crate::time::Timestamp;
 

@@ -1,0 +1,79 @@
+//! The `[tenants.X]` tables: what jobs of a tenant may be given by those who do not own the machine,
+//! and the most that any of them gets.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::keys;
+use crate::job::capabilities::Allow;
+use crate::job::limits::Caps;
+use crate::job::names::TenantId;
+use crate::job::parse;
+use crate::problem::join;
+use crate::table::value::shown;
+use crate::table::{Table, not_built};
+
+/// What is configured of one tenant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tenant {
+    /// What its sidecars, plugins, REST and guests may grant.
+    pub allow: Allow,
+    /// The most that any of its jobs gets.
+    pub caps: Caps,
+}
+
+impl Tenant {
+    /// A tenant that the file does not name.
+    pub fn unnamed(tenant: &TenantId) -> Self {
+        Self { allow: Allow::default(), caps: Caps::none(&caps_place(tenant)) }
+    }
+}
+
+/// Reads `tenants` of `top`; relative folders start at `base`. There is always one of the name
+/// `default`.
+pub fn tenants(top: &mut Table<'_>, base: &Path) -> BTreeMap<TenantId, Tenant> {
+    let default = TenantId::default_tenant();
+    let mut tenants = BTreeMap::from([(default.clone(), Tenant::unnamed(&default))]);
+    let written = match top.raw("tenants") {
+        None => return tenants,
+        Some(Value::Object(written)) => written,
+        Some(other) => {
+            top.problem("tenants", format!("must be tables `[tenants.X]`, not {}", shown(other)));
+            return tenants;
+        }
+    };
+    for (name, value) in written {
+        let path = join("tenants", name);
+        if *name != default.to_string() {
+            top.problem(&path, not_built(&path));
+            continue;
+        }
+        let Value::Object(entries) = value else {
+            top.problem(&path, format!("must be a table, not {}", shown(value)));
+            continue;
+        };
+        let mut table = Table::new(&path, entries, &keys::TENANT);
+        let allow = parse::allow(&mut table, base);
+        let caps = caps(&mut table, Caps::none(&caps_place(&default)));
+        top.absorb(table.finish());
+        tenants.insert(default.clone(), Tenant { allow, caps });
+    }
+    tenants
+}
+
+/// Reads `caps` of `table` over those of `caps`.
+pub fn caps(table: &mut Table<'_>, mut caps: Caps) -> Caps {
+    if let Some(mut written) = table.table("caps", &keys::CAPS) {
+        for key in keys::CAPS.built {
+            written.read(key, |value| caps.set(key, value));
+        }
+        table.absorb(written.finish());
+    }
+    caps
+}
+
+fn caps_place(tenant: &TenantId) -> String {
+    format!("tenants.{tenant}.caps")
+}

@@ -1,0 +1,200 @@
+//! How a call ended, judged: the outcome, and a message that says what would help.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use wasmtime::component::ResourceTableError;
+use wasmtime::{Store, Trap};
+use wasmtime_wasi::I32Exit;
+
+use super::bindings::exports::campanile::job::guest::Failure;
+use super::guest::Guest;
+use super::log::Log;
+use crate::job::bound::{Bound, Exceeded};
+use crate::job::limits::Limits;
+use crate::lease::Lapsed;
+use crate::run::outcome::{Outcome, RunError};
+use crate::run::usage::Usage;
+use crate::table::unit::{show_duration, show_size};
+
+/// How an attempt ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// In a word.
+    pub outcome: Outcome,
+    /// What it returned.
+    pub result: Option<Value>,
+    /// What went wrong.
+    pub error: Option<RunError>,
+    /// What it used.
+    pub usage: Usage,
+}
+
+/// Why a call ended.
+pub(super) enum End {
+    /// By itself.
+    Returned(Result<String, Failure>),
+    /// It trapped, or the host could not go on with it.
+    Broke(wasmtime::Error),
+    /// Its time was up; `own`: it then ended by itself within its grace.
+    TimedOut { own: bool },
+    /// Somebody wanted it to end.
+    Cancelled(String),
+    /// Its host's session is over.
+    HandedOn,
+}
+
+impl Report {
+    /// An attempt that came to nothing, for the guest's part.
+    pub(super) fn failed(outcome: Outcome, message: String, usage: Usage) -> Self {
+        let error = Some(RunError { message, retryable: false });
+        Self { outcome, result: None, error, usage }
+    }
+
+    /// An attempt with more arguments than it may have.
+    pub(super) fn too_many_args(size: usize, limits: &Limits) -> Self {
+        let message = over_limit("arguments", size as u64, limits.args, "args");
+        Self::failed(Outcome::LimitExceeded, message, Usage::default())
+    }
+}
+
+/// Judges how a call ended.
+///
+/// # Errors
+///
+/// The guest is not to blame: the host could not run it.
+pub(super) fn judge(
+    end: End,
+    store: &Store<Guest>,
+    limits: &Limits,
+    usage: Usage,
+    log: &Log,
+) -> anyhow::Result<Report> {
+    let guest = store.data();
+    let failed = |outcome, message| Ok(Report::failed(outcome, message, usage.clone()));
+    match end {
+        End::Cancelled(why) => failed(Outcome::Cancelled, why),
+        End::HandedOn => failed(Outcome::Abandoned, "another host has taken it over".to_owned()),
+        End::TimedOut { own } => failed(Outcome::TimedOut, timed_out(limits, own)),
+        End::Returned(Ok(result)) => returned(&result, limits, usage),
+        End::Returned(Err(failure)) => {
+            let (message, retryable) = match failure {
+                Failure::Retryable(message) => (message, true),
+                Failure::Permanent(message) => (message, false),
+            };
+            let message = bounded(message, limits.result);
+            if let Some((outcome, limit)) = hit(guest, limits) {
+                return failed(outcome, format!("{limit}; then: {message}"));
+            }
+            let error = Some(RunError { message, retryable });
+            Ok(Report { outcome: Outcome::Failed, result: None, error, usage })
+        }
+        End::Broke(error) if error.is::<Lapsed>() => failed(Outcome::Abandoned, cause(&error)),
+        End::Broke(error) if error.is::<wasmtime::PoolConcurrencyLimitError>() => {
+            Err(anyhow::anyhow!("no instance is free: {error:#}"))
+        }
+        End::Broke(error) => {
+            if let Some(Trap::OutOfFuel) = error.downcast_ref::<Trap>() {
+                let fuel = limits.fuel.unwrap_or(u64::MAX);
+                return failed(
+                    Outcome::OutOfFuel,
+                    format!("it used up its fuel of {fuel}; `limits.fuel` raises it"),
+                );
+            }
+            if let Some(exceeded) = exceeded(&error, limits) {
+                return failed(Outcome::LimitExceeded, exceeded.to_string());
+            }
+            if let Some((outcome, limit)) = hit(guest, limits) {
+                return failed(outcome, format!("{limit}; then: {}", cause(&error)));
+            }
+            if error.is::<I32Exit>() {
+                return failed(
+                    Outcome::Failed,
+                    "it called `exit` instead of returning from `run`".to_owned(),
+                );
+            }
+            let said = log.last_stderr();
+            let said = said.map(|line| format!(" ({line})")).unwrap_or_default();
+            failed(Outcome::Trapped, format!("{}{said}", cause(&error)))
+        }
+    }
+}
+
+/// A result that the guest is content with.
+fn returned(result: &str, limits: &Limits, usage: Usage) -> anyhow::Result<Report> {
+    if result.len() as u64 > limits.result {
+        let message = over_limit("result", result.len() as u64, limits.result, "result");
+        return Ok(Report::failed(Outcome::LimitExceeded, message, usage));
+    }
+    match serde_json::from_str(result) {
+        Ok(result) => Ok(Report { outcome: Outcome::Succeeded, result, error: None, usage }),
+        Err(error) => {
+            let message = format!("its result is not JSON ({error}); return JSON text, or `null`");
+            Ok(Report::failed(Outcome::Failed, message, usage))
+        }
+    }
+}
+
+/// The limit that an error is about, if it is about one.
+fn exceeded(error: &wasmtime::Error, limits: &Limits) -> Option<Exceeded> {
+    if let Some(exceeded) = error.downcast_ref::<Exceeded>() {
+        return Some(*exceeded);
+    }
+    let over = |bound: Bound| {
+        let limit = limits.bounds[bound];
+        Some(Exceeded { bound, wanted: limit.saturating_add(1), limit })
+    };
+    if let Some(ResourceTableError::Full) = error.downcast_ref::<ResourceTableError>() {
+        return over(Bound::Resources);
+    }
+    // wasmtime has no types for these.
+    let text = error.root_cause().to_string();
+    let bounds = [
+        ("resource limit exceeded: instance", Bound::CoreInstances),
+        ("store handle limit exceeded", Bound::Handles),
+        ("too much data", Bound::CallBytes),
+    ];
+    bounds.into_iter().find(|(words, _)| text.contains(words)).and_then(|(_, bound)| over(bound))
+}
+
+/// A limit that the guest hit before it failed: likely why it did.
+fn hit(guest: &Guest, limits: &Limits) -> Option<(Outcome, String)> {
+    if guest.limiter.out_of_memory() {
+        let memory = show_size(limits.memory);
+        let message =
+            format!("it wanted more than its {memory} of memory; `limits.memory` raises it");
+        return Some((Outcome::OutOfMemory, message));
+    }
+    let exceeded = guest.limiter.exceeded().or_else(|| guest.meter.exceeded())?;
+    Some((Outcome::LimitExceeded, exceeded.to_string()))
+}
+
+fn timed_out(limits: &Limits, own: bool) -> String {
+    let timeout = show_duration(limits.timeout);
+    let ended = if own { "it then ended by itself" } else { "it was ended" };
+    match limits.grace {
+        Duration::ZERO => format!("it ran past its limit of {timeout}; `limits.timeout` raises it"),
+        grace => format!(
+            "it ran past its limit of {timeout}; {ended} within its grace of {}; `limits.timeout` \
+             raises it",
+            show_duration(grace)
+        ),
+    }
+}
+
+/// The innermost error: what happened, without the path of frames that led to it.
+pub(super) fn cause(error: &wasmtime::Error) -> String {
+    error.root_cause().to_string()
+}
+
+fn over_limit(what: &str, size: u64, limit: u64, key: &str) -> String {
+    format!("its {what} of {size} bytes is over the limit of {limit}; `limits.{key}` raises it")
+}
+
+fn bounded(mut text: String, limit: u64) -> String {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    if text.len() > limit {
+        text.truncate(text.floor_char_boundary(limit));
+    }
+    text
+}
