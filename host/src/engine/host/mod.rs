@@ -1,4 +1,7 @@
-//! The interfaces that every run may use: its context, its log, its configuration.
+//! What guests may call: one file for each interface, as `Host` implementations on [`Guest`].
+//!
+//! Every function with an effect begins with [`Guest::gate`]; what wasmtime-wasi serves is then left
+//! to it. Here: the interfaces that every run may use, its context, its log, its configuration.
 
 use std::time::Instant;
 
