@@ -14,7 +14,7 @@ use super::runtime;
 use super::screen::{print, print_json};
 use super::table::{Cell, pairs, table};
 use crate::clock::SystemClock;
-use crate::engine::load::MAX_PLUGIN_BYTES;
+use crate::engine::form::MAX_PLUGIN_BYTES;
 use crate::engine::plugin::Plugin;
 use crate::engine::{Engine, Settings};
 use crate::job::parse::keys::CAPABILITIES;

@@ -32,9 +32,7 @@ impl Engine {
         let guest = Guest::bare(wasmtime_wasi::WasiCtx::builder().build(), Arc::clone(control));
         let mut store = Store::new(&self.variant(Metering::Off)?.engine, guest);
         store.set_epoch_deadline(NEVER);
-        let instance = plugin.pre.instantiate_async(&mut store).await?;
-        let guest = instance.campanile_job_guest();
-        match guest.call_run(&mut store, &invocation(request)).await? {
+        match plugin.entry.call(&mut store, &invocation(request)).await? {
             Ok(result) => Ok(result),
             Err(Failure::Retryable(message) | Failure::Permanent(message)) => {
                 Err(anyhow::anyhow!(message))

@@ -9,7 +9,6 @@ use wasmtime_wasi::I32Exit;
 
 use super::bindings::exports::campanile::job::guest::Failure;
 use super::guest::Guest;
-use super::log::Log;
 use crate::job::bound::{Bound, Exceeded};
 use crate::job::limits::Limits;
 use crate::lease::Lapsed;
@@ -59,23 +58,14 @@ impl Report {
 }
 
 /// Judges how a call ended.
-///
-/// # Errors
-///
-/// The guest is not to blame: the host could not run it.
-pub(super) fn judge(
-    end: End,
-    store: &Store<Guest>,
-    limits: &Limits,
-    usage: Usage,
-    log: &Log,
-) -> anyhow::Result<Report> {
-    let guest = store.data();
-    let failed = |outcome, message| Ok(Report::failed(outcome, message, usage.clone()));
+pub(super) fn judge(end: End, guest: &Guest, limits: &Limits, usage: Usage) -> Report {
     match end {
-        End::Cancelled(why) => failed(Outcome::Cancelled, why),
-        End::HandedOn => failed(Outcome::Abandoned, "another host has taken it over".to_owned()),
-        End::TimedOut { own } => failed(Outcome::TimedOut, timed_out(limits, own)),
+        End::Cancelled(why) => Report::failed(Outcome::Cancelled, why, usage),
+        End::HandedOn => {
+            let message = "another host has taken it over".to_owned();
+            Report::failed(Outcome::Abandoned, message, usage)
+        }
+        End::TimedOut { own } => Report::failed(Outcome::TimedOut, timed_out(limits, own), usage),
         End::Returned(Ok(result)) => returned(&result, limits, usage),
         End::Returned(Err(failure)) => {
             let (message, retryable) = match failure {
@@ -84,53 +74,62 @@ pub(super) fn judge(
             };
             let message = bounded(message, limits.result);
             if let Some((outcome, limit)) = hit(guest, limits) {
-                return failed(outcome, format!("{limit}; then: {message}"));
+                return Report::failed(outcome, format!("{limit}; then: {message}"), usage);
             }
             let error = Some(RunError { message, retryable });
-            Ok(Report { outcome: Outcome::Failed, result: None, error, usage })
-        }
-        End::Broke(error) if error.is::<Lapsed>() => failed(Outcome::Abandoned, cause(&error)),
-        End::Broke(error) if error.is::<wasmtime::PoolConcurrencyLimitError>() => {
-            Err(anyhow::anyhow!("no instance is free: {error:#}"))
+            Report { outcome: Outcome::Failed, result: None, error, usage }
         }
         End::Broke(error) => {
-            if let Some(Trap::OutOfFuel) = error.downcast_ref::<Trap>() {
-                let fuel = limits.fuel.unwrap_or(u64::MAX);
-                return failed(
-                    Outcome::OutOfFuel,
-                    format!("it used up its fuel of {fuel}; `limits.fuel` raises it"),
-                );
-            }
-            if let Some(exceeded) = exceeded(&error, limits) {
-                return failed(Outcome::LimitExceeded, exceeded.to_string());
-            }
-            if let Some((outcome, limit)) = hit(guest, limits) {
-                return failed(outcome, format!("{limit}; then: {}", cause(&error)));
-            }
-            if error.is::<I32Exit>() {
-                return failed(
-                    Outcome::Failed,
-                    "it called `exit` instead of returning from `run`".to_owned(),
-                );
-            }
-            let said = log.last_stderr();
-            let said = said.map(|line| format!(" ({line})")).unwrap_or_default();
-            failed(Outcome::Trapped, format!("{}{said}", cause(&error)))
+            let (outcome, message) = broke(&error, guest, limits);
+            Report::failed(outcome, message, usage)
         }
     }
 }
 
+/// Why `describe` broke off, as the rest of a sentence.
+pub(super) fn broken(error: &wasmtime::Error, store: &Store<Guest>, limits: &Limits) -> String {
+    match broke(error, store.data(), limits) {
+        (Outcome::Trapped, message) => format!("trapped: {message}"),
+        (_, message) => format!("failed: {message}"),
+    }
+}
+
+/// What it means that a call broke off.
+fn broke(error: &wasmtime::Error, guest: &Guest, limits: &Limits) -> (Outcome, String) {
+    if error.is::<Lapsed>() {
+        return (Outcome::Abandoned, cause(error));
+    }
+    if let Some(Trap::OutOfFuel) = error.downcast_ref::<Trap>() {
+        let fuel = limits.fuel.unwrap_or(u64::MAX);
+        let message = format!("it used up its fuel of {fuel}; `limits.fuel` raises it");
+        return (Outcome::OutOfFuel, message);
+    }
+    if let Some(exceeded) = exceeded(error, limits) {
+        return (Outcome::LimitExceeded, exceeded.to_string());
+    }
+    if let Some((outcome, limit)) = hit(guest, limits) {
+        return (outcome, format!("{limit}; then: {}", cause(error)));
+    }
+    if error.is::<I32Exit>() {
+        let message = "it called `exit` instead of returning from `run`".to_owned();
+        return (Outcome::Failed, message);
+    }
+    let said = guest.control.log().last_stderr();
+    let said = said.map(|line| format!(" ({line})")).unwrap_or_default();
+    (Outcome::Trapped, format!("{}{said}", cause(error)))
+}
+
 /// A result that the guest is content with.
-fn returned(result: &str, limits: &Limits, usage: Usage) -> anyhow::Result<Report> {
+fn returned(result: &str, limits: &Limits, usage: Usage) -> Report {
     if result.len() as u64 > limits.result {
         let message = over_limit("result", result.len() as u64, limits.result, "result");
-        return Ok(Report::failed(Outcome::LimitExceeded, message, usage));
+        return Report::failed(Outcome::LimitExceeded, message, usage);
     }
     match serde_json::from_str(result) {
-        Ok(result) => Ok(Report { outcome: Outcome::Succeeded, result, error: None, usage }),
+        Ok(result) => Report { outcome: Outcome::Succeeded, result, error: None, usage },
         Err(error) => {
             let message = format!("its result is not JSON ({error}); return JSON text, or `null`");
-            Ok(Report::failed(Outcome::Failed, message, usage))
+            Report::failed(Outcome::Failed, message, usage)
         }
     }
 }
@@ -183,7 +182,7 @@ fn timed_out(limits: &Limits, own: bool) -> String {
 }
 
 /// The innermost error: what happened, without the path of frames that led to it.
-pub(super) fn cause(error: &wasmtime::Error) -> String {
+fn cause(error: &wasmtime::Error) -> String {
     error.root_cause().to_string()
 }
 

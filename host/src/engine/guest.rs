@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use wasmtime::component::ResourceTable;
+use wasmtime_wasi::p2::pipe::MemoryInputPipe;
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
+use super::call::Start;
 use super::control::Control;
 use super::gate::Rate;
 use super::limiter::Limiter;
@@ -37,6 +39,20 @@ pub(super) struct Guest {
     pub(super) deadline: Option<Instant>,
 }
 
+/// What surrounds a fresh instance.
+pub(super) struct Surroundings<'a> {
+    /// What it may touch.
+    pub(super) granted: &'a Capabilities,
+    /// What it may use.
+    pub(super) limits: &'a Limits,
+    /// What `wasi:config` answers.
+    pub(super) config: Arc<BTreeMap<String, String>>,
+    /// What a program is started with.
+    pub(super) start: Option<&'a Start>,
+    /// When its time is up.
+    pub(super) deadline: Option<Instant>,
+}
+
 impl Guest {
     /// The state of an instance with nothing around it.
     pub(super) fn bare(wasi: WasiCtx, control: Arc<Control>) -> Self {
@@ -61,18 +77,16 @@ impl Guest {
     /// # Errors
     ///
     /// A granted folder that can't be opened, as a message for the operator.
-    pub(super) fn new(
-        granted: &Capabilities,
-        limits: &Limits,
-        config: Arc<BTreeMap<String, String>>,
-        control: Arc<Control>,
-        deadline: Option<Instant>,
-    ) -> Result<Self, String> {
+    pub(super) fn new(around: Surroundings<'_>, control: Arc<Control>) -> Result<Self, String> {
+        let Surroundings { granted, limits, config, start, deadline } = around;
         let mut builder = WasiCtx::builder();
         builder
             .stdout(Output::stdout(control.log()))
             .stderr(Output::stderr(control.log()))
             .max_random_size(MAX_RANDOM_BYTES);
+        if let Some(Start { argv, stdin, env }) = start {
+            builder.args(argv).envs(env).stdin(MemoryInputPipe::new(stdin.clone()));
+        }
         for dir in &granted.dirs {
             let perms = match dir.mode {
                 DirMode::ReadOnly => FsPerms::ReadOnly,

@@ -1,13 +1,15 @@
 //! From a file's bytes to a plugin, or to one message that says why it is none and what would help.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use wasmparser::{Payload, Validator, WasmFeatures};
+use tokio::sync::OnceCell;
 use wasmtime::component::Component;
 
 use super::bindings::JobPre;
+use super::call::Entry;
+use super::form::formed;
 use super::guest::Guest;
 use super::link::SERVED;
 use super::plugin::{Digest, Plugin};
@@ -16,8 +18,6 @@ use crate::job::limits::Limits;
 use crate::job::names::HandlerName;
 use crate::plugin::{About, Handler};
 
-/// A larger file is refused.
-pub const MAX_PLUGIN_BYTES: u64 = 64 << 20;
 /// How long a plugin may take to list its handlers.
 const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(5);
 /// What it may use for that, in bytes.
@@ -30,15 +30,25 @@ const MAX_HANDLERS: usize = 256;
 const MAX_HANDLER_BYTES: usize = 64 * 1024;
 /// The export that makes a component a job plugin, without its version.
 const GUEST: &str = "campanile:job/guest";
+/// The export that makes a component a program.
+const PROGRAM: &str = "wasi:cli/run";
+/// Exports and imports that a message names at most.
+const MAX_SHOWN: usize = 20;
 /// The compatibility track that this host serves.
 const TRACK: &str = "0.1";
 /// What to write instead.
-const BUILD_HINT: &str = "build it with campanile-sdk for the target wasm32-wasip2";
+pub(super) const BUILD_HINT: &str = "build it with campanile-sdk for the target wasm32-wasip2";
 
 /// Why a file is no plugin: the reason and what would help.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Refusal(pub String);
+
+/// What a component exports and imports.
+struct World {
+    program: bool,
+    imports: Vec<String>,
+}
 
 impl Engine {
     /// Compiles a plugin and asks it for its handlers. Takes milliseconds to seconds: call it off
@@ -48,92 +58,122 @@ impl Engine {
     ///
     /// Why it is refused.
     pub async fn load(&self, bytes: Arc<[u8]>) -> Result<Arc<Plugin>, Refusal> {
-        check_form(&bytes)?;
         let digest = Digest::of(&bytes);
-        let component = self
-            .cache
-            .component(&self.plain.engine, &bytes, &digest)
-            .map_err(|error| Refusal(format!("it does not compile: {error:#}")))?;
-        let imports = self.check_world(&component)?;
-        let pre = self.link(Metering::Off, &component).map_err(Refusal)?;
-        let handlers = self.describe(&pre).await?;
+        let component = self.component(Metering::Off, &bytes, digest).await?;
+        let World { program, imports } = self.check_world(&component)?;
+        let entry = self.link(Metering::Off, &component, program).map_err(Refusal)?;
+        let handlers = match &entry {
+            Entry::Job(pre) => self.describe(pre).await?,
+            Entry::Program(_) => vec![program_handler()],
+        };
         let about = About {
-            kind: "component".to_owned(),
+            kind: kind(&bytes, program).to_owned(),
             digest: digest.to_string(),
             size: bytes.len() as u64,
             handlers,
             imports,
         };
-        Ok(Arc::new(Plugin { about, bytes, digest, pre, metered: OnceLock::new() }))
+        Ok(Arc::new(Plugin { about, bytes, digest, entry, metered: OnceCell::new() }))
+    }
+
+    /// The component of a file, from the cache or compiled now.
+    async fn component(
+        &self,
+        metering: Metering,
+        bytes: &Arc<[u8]>,
+        digest: Digest,
+    ) -> Result<Component, Refusal> {
+        let variant = self.variant(metering).map_err(|error| Refusal(format!("{error:#}")))?;
+        let engine = variant.engine.clone();
+        // What is in the cache was checked before it was compiled.
+        if let Some(component) = self.cache.read(&engine, &digest) {
+            return Ok(component);
+        }
+        let (cache, bytes) = (Arc::clone(&self.cache), Arc::clone(bytes));
+        let compiled = self.compiler.run(move || {
+            let formed = formed(&bytes)?;
+            let compiled = cache.compile(&engine, &formed, &digest);
+            compiled.map_err(|error| Refusal(format!("it does not compile: {error:#}")))
+        });
+        compiled.await.unwrap_or_else(|why| Err(Refusal(format!("it {why}"))))
     }
 
     /// The plugin compiled with or without fuel.
-    pub(super) fn prepared<'a>(
+    pub(super) async fn prepared<'a>(
         &self,
         plugin: &'a Plugin,
         metering: Metering,
-    ) -> anyhow::Result<&'a JobPre<Guest>> {
+    ) -> anyhow::Result<&'a Entry> {
         match metering {
-            Metering::Off => Ok(&plugin.pre),
+            Metering::Off => Ok(&plugin.entry),
             Metering::On => {
-                let made = plugin.metered.get_or_init(|| {
-                    let variant = self.variant(metering).map_err(|error| format!("{error:#}"))?;
-                    let component =
-                        self.cache.component(&variant.engine, &plugin.bytes, &plugin.digest);
-                    self.link(metering, &component.map_err(|error| format!("{error:#}"))?)
+                let made = plugin.metered.get_or_init(|| async {
+                    let program = matches!(plugin.entry, Entry::Program(_));
+                    let component = self.component(metering, &plugin.bytes, plugin.digest).await;
+                    let component = component.map_err(|Refusal(why)| why)?;
+                    self.link(metering, &component, program)
                 });
-                made.as_ref().map_err(|error| anyhow::anyhow!("can't meter the plugin: {error}"))
+                let made = made.await.as_ref();
+                made.map_err(|error| anyhow::anyhow!("can't meter the plugin: {error}"))
             }
         }
     }
 
-    fn link(&self, metering: Metering, component: &Component) -> Result<JobPre<Guest>, String> {
+    fn link(
+        &self,
+        metering: Metering,
+        component: &Component,
+        program: bool,
+    ) -> Result<Entry, String> {
         let variant = self.variant(metering).map_err(|error| format!("{error:#}"))?;
         let pre = variant.linker.instantiate_pre(component).map_err(|error| {
             format!("its imports do not fit this host: {error:#}; {BUILD_HINT} again")
         })?;
-        JobPre::new(pre).map_err(|error| {
-            format!("its `{GUEST}` does not fit track {TRACK}: {error:#}; {BUILD_HINT} again")
+        Entry::new(pre, program).map_err(|error| {
+            let name = if program { PROGRAM } else { GUEST };
+            format!("its `{name}` does not fit this host: {error:#}; {BUILD_HINT} again")
         })
     }
 
-    /// The interfaces that it imports, if it is of our world and wants nothing else.
-    fn check_world(&self, component: &Component) -> Result<Vec<String>, Refusal> {
+    /// What it exports and imports, if it is of a world that is served and wants nothing else.
+    fn check_world(&self, component: &Component) -> Result<World, Refusal> {
         let shape = component.component_type();
-        let exports: Vec<_> =
-            shape.exports(&self.plain.engine).map(|(name, _)| name.to_owned()).collect();
-        match exports.iter().find(|name| unversioned(name) == GUEST) {
-            Some(name) if is_track(name) => (),
+        let names = |names: &mut dyn Iterator<Item = &str>| -> Vec<String> {
+            names.map(str::to_owned).collect()
+        };
+        let exports = names(&mut shape.exports(&self.plain.engine).map(|(name, _)| name));
+        let exports_program = exports.iter().any(|name| unversioned(name) == PROGRAM);
+        let program = match exports.iter().find(|name| unversioned(name) == GUEST) {
+            Some(name) if is_track(name) => false,
             Some(name) => {
                 return Err(Refusal(format!(
                     "it exports `{name}`, but this host serves track {TRACK} of `{GUEST}`; build \
                      it against the contract in `wit/{TRACK}`"
                 )));
             }
-            None if exports.iter().any(|name| unversioned(name) == "wasi:cli/run") => {
-                return Err(Refusal(format!(
-                    "it is a `wasi:cli/run` program, which this version can't run yet; {BUILD_HINT}"
-                )));
-            }
+            None if exports_program => true,
             None => {
-                let what = if exports.is_empty() { "nothing".to_owned() } else { quote(&exports) };
+                let what = match exports.len() {
+                    0 => "nothing".to_owned(),
+                    many if many > MAX_SHOWN => format!("{many} things"),
+                    _ => quote(&exports),
+                };
                 return Err(Refusal(format!(
-                    "it is of another world: it exports {what}, not `{GUEST}`; {BUILD_HINT}"
+                    "it is of another world: it exports {what}, not `{GUEST}` or `{PROGRAM}`; \
+                     {BUILD_HINT}"
                 )));
             }
-        }
-        let imports: Vec<_> =
-            shape.imports(&self.plain.engine).map(|(name, _)| name.to_owned()).collect();
-        let foreign: Vec<_> =
-            imports.iter().filter(|name| !SERVED.contains(&unversioned(name))).cloned().collect();
+        };
+        let imports = names(&mut shape.imports(&self.plain.engine).map(|(name, _)| name));
+        let is_foreign = |name: &&String| !SERVED.contains(&unversioned(name));
+        let foreign: Vec<_> = imports.iter().filter(is_foreign).take(MAX_SHOWN).cloned().collect();
         if foreign.is_empty() {
-            Ok(imports)
-        } else {
-            Err(Refusal(format!(
-                "it imports {}, which this host does not give; build it without what needs that",
-                quote(&foreign)
-            )))
+            return Ok(World { program, imports });
         }
+        Err(Refusal(format!(
+            "it imports {}, which this host does not give; build it without what needs that",
+            quote(&foreign)
+        )))
     }
 
     async fn describe(&self, pre: &JobPre<Guest>) -> Result<Vec<Handler>, Refusal> {
@@ -191,39 +231,20 @@ fn check_handler(
     Ok(Handler { name, description: handler.description.clone(), defaults })
 }
 
-/// Whether the bytes are a whole component, as far as can be told without compiling.
-fn check_form(bytes: &[u8]) -> Result<(), Refusal> {
-    if bytes.is_empty() {
-        return Err(Refusal("it is empty; copy it again".into()));
+/// What a file is, in the words that people are told.
+fn kind(bytes: &[u8], program: bool) -> &'static str {
+    match (wasmparser::Parser::is_component(bytes), program) {
+        (true, false) => "component",
+        (true, true) => "program",
+        (false, false) => "module",
+        (false, true) => "module program",
     }
-    if !bytes.starts_with(b"\0asm") {
-        return Err(Refusal(format!("it is not WebAssembly; {BUILD_HINT}")));
-    }
-    if wasmparser::Parser::is_core_wasm(bytes) {
-        return Err(Refusal(format!(
-            "it is a core module, which this version can't run yet; {BUILD_HINT}"
-        )));
-    }
-    if let Some(error) = parse_error(bytes) {
-        return Err(Refusal(if error.contains("unexpected end") {
-            format!("it is truncated ({error}); copy it again, under another name, then rename it")
-        } else {
-            format!("it is damaged or uses what this host does not allow: {error}; {BUILD_HINT}")
-        }));
-    }
-    Ok(())
 }
 
-/// The first thing that a full validation finds wrong.
-fn parse_error(bytes: &[u8]) -> Option<String> {
-    for payload in wasmparser::Parser::new(0).parse_all(bytes) {
-        match payload {
-            Ok(Payload::End(_)) | Ok(_) => (),
-            Err(error) => return Some(error.to_string()),
-        }
-    }
-    let features = WasmFeatures::default() - WasmFeatures::MEMORY64;
-    Validator::new_with_features(features).validate_all(bytes).err().map(|error| error.to_string())
+/// The one handler of a program.
+fn program_handler() -> Handler {
+    let description = "Runs the program".to_owned();
+    Handler { name: HandlerName::run(), description, defaults: None }
 }
 
 /// What a plugin may use to list its handlers.

@@ -7,10 +7,13 @@
 mod baseline;
 mod bindings;
 mod cache;
+mod call;
+mod compile;
 pub mod control;
 mod cpu;
 mod deny;
 pub mod ending;
+pub mod form;
 mod gate;
 mod guest;
 mod hold;
@@ -20,6 +23,7 @@ pub mod link;
 pub mod load;
 pub mod log;
 mod meter;
+pub mod nice;
 pub mod plugin;
 pub mod run;
 mod sockets;
@@ -28,11 +32,15 @@ mod ticker;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
+use tokio::sync::Notify;
 use wasmtime::component::Linker;
-use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{
+    Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, WasmFeatures,
+};
 
 use crate::clock::SharedClock;
 use cache::{Cache, Keeping};
+use compile::Compiler;
 use guest::Guest;
 use ticker::Ticker;
 
@@ -46,10 +54,12 @@ const ASYNC_STACK_BYTES: usize = 2 << 20;
 const MEMORY_KEEP_RESIDENT_BYTES: usize = 64 * 1024;
 /// The same for its tables.
 const TABLE_KEEP_RESIDENT_BYTES: usize = 16 * 1024;
-/// Core instances, memories and tables that one component may have.
+/// Core instances that one component may have: what `limits.core_instances` can be set to.
+const MAX_CORE_INSTANCES: u32 = 256;
+/// Memories and tables that one component may have.
 const MAX_PARTS_PER_COMPONENT: u32 = 20;
-/// Elements that one table may have.
-const MAX_TABLE_ELEMENTS: usize = 100_000;
+/// Elements that one table may have: what `limits.table_elements` can be set to.
+const MAX_TABLE_ELEMENTS: usize = 1_000_000;
 
 /// How an engine is set up.
 #[derive(Clone)]
@@ -70,7 +80,10 @@ pub struct Engine {
     /// Made on first need: fuel makes code two to four times slower.
     metered: OnceLock<Result<Variant, String>>,
     settings: Settings,
-    cache: Cache,
+    cache: Arc<Cache>,
+    compiler: Compiler,
+    /// Told whenever a run gives its instance back.
+    freed: Notify,
     pooled: bool,
     /// Ends with the engine.
     ticker: Ticker,
@@ -121,8 +134,17 @@ impl Engine {
         };
         let ticker = Ticker::start(TICK);
         ticker.add(&plain.engine);
-        let cache = Cache::new(settings.cache_dir.clone(), keeping);
-        Ok(Arc::new(Self { plain, metered: OnceLock::new(), settings, cache, pooled, ticker }))
+        let cache = Arc::new(Cache::new(settings.cache_dir.clone(), keeping));
+        Ok(Arc::new(Self {
+            plain,
+            metered: OnceLock::new(),
+            settings,
+            cache,
+            compiler: Compiler::new(),
+            freed: Notify::new(),
+            pooled,
+            ticker,
+        }))
     }
 
     /// The engine whose guests' fuel is counted, or not.
@@ -157,7 +179,8 @@ fn config(settings: &Settings, metering: Metering, pooled: bool) -> Config {
         .consume_fuel(metering == Metering::On)
         .max_wasm_stack(MAX_WASM_STACK_BYTES)
         .async_stack_size(ASYNC_STACK_BYTES)
-        .wasm_memory64(false)
+        .wasm_features(WasmFeatures::all() - form::features(), false)
+        .wasm_features(form::features(), true)
         .memory_init_cow(true);
     if pooled {
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(settings)));
@@ -167,14 +190,15 @@ fn config(settings: &Settings, metering: Metering, pooled: bool) -> Config {
 
 fn pool(settings: &Settings) -> PoolingAllocationConfig {
     let instances = settings.max_instances;
-    let parts = instances.saturating_mul(4);
+    // One component of the largest kind fits, so that whoever waits for room gets it some time.
+    let parts = instances.saturating_mul(4).max(MAX_PARTS_PER_COMPONENT);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
-        .total_core_instances(instances.saturating_mul(8))
+        .total_core_instances(instances.saturating_mul(8).max(MAX_CORE_INSTANCES))
         .total_memories(parts)
         .total_tables(parts)
         .total_stacks(instances)
-        .max_core_instances_per_component(MAX_PARTS_PER_COMPONENT)
+        .max_core_instances_per_component(MAX_CORE_INSTANCES)
         .max_memories_per_component(MAX_PARTS_PER_COMPONENT)
         .max_tables_per_component(MAX_PARTS_PER_COMPONENT)
         .max_memory_size(usize::try_from(settings.max_memory).unwrap_or(usize::MAX).min(4 << 30))

@@ -1,12 +1,12 @@
 //! A compiled plugin, ready to be instantiated.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
+use tokio::sync::OnceCell;
 
-use super::bindings::JobPre;
-use super::guest::Guest;
+use super::call::Entry;
 use crate::plugin::About;
 
 /// The SHA-256 of a plugin's file.
@@ -48,9 +48,9 @@ pub struct Plugin {
     pub about: About,
     pub(super) bytes: Arc<[u8]>,
     pub(super) digest: Digest,
-    pub(super) pre: JobPre<Guest>,
+    pub(super) entry: Entry,
     /// The same, compiled with fuel, on first need.
-    pub(super) metered: OnceLock<Result<JobPre<Guest>, String>>,
+    pub(super) metered: OnceCell<Result<Entry, String>>,
 }
 
 impl Plugin {

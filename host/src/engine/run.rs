@@ -10,8 +10,8 @@ use super::bindings::JobPre;
 use super::bindings::exports::campanile::job::guest::{Cause, Failure, Handler, Invocation};
 use super::control::Control;
 use super::cpu::{CpuMeter, Polled};
-use super::ending::{End, Report, cause, judge};
-use super::guest::Guest;
+use super::ending::{End, Report, broken, judge};
+use super::guest::{Guest, Surroundings};
 use super::hold::{self, Hold};
 use super::log::Log;
 use super::plugin::Plugin;
@@ -26,6 +26,9 @@ use crate::time::Timestamp;
 
 /// What a call may hand over beside a result of the largest size: names, lists, messages.
 const CALL_SLACK: u64 = 64 * 1024;
+
+/// How long a run waits at most for word that an instance is free, before it looks by itself.
+const ROOM_POLL: Duration = Duration::from_millis(100);
 
 /// What a run hands to its guest and may use.
 #[derive(Clone, Debug)]
@@ -69,7 +72,7 @@ impl Engine {
     pub async fn run(
         &self,
         plugin: &Plugin,
-        request: Request,
+        mut request: Request,
         control: &Arc<Control>,
     ) -> anyhow::Result<Report> {
         let limits = request.limits.clone();
@@ -78,46 +81,60 @@ impl Engine {
         }
         let metering =
             if limits.fuel.is_some() || limits.meter { Metering::On } else { Metering::Off };
-        let pre = self.prepared(plugin, metering)?;
-        let started = Instant::now();
-        let deadline = started.checked_add(limits.timeout);
-        let guest = Guest::new(
-            &request.capabilities,
-            &limits,
-            Arc::clone(&request.config),
-            Arc::clone(control),
-            deadline,
-        );
-        let guest = match guest {
-            Ok(guest) => guest,
-            Err(message) => {
-                return Ok(Report::failed(Outcome::Failed, message, Usage::default()));
-            }
-        };
-        let mut store = self.store(metering, guest, &limits)?;
-        let polled = Arc::new(Polled::default());
+        let entry = self.prepared(plugin, metering).await?;
+        let start = entry.start(&request);
+        let capabilities = std::mem::take(&mut request.capabilities);
+        let config = Arc::clone(&request.config);
         let invocation = invocation(request);
-        let call = CpuMeter::new(
-            async {
-                let instance = pre.instantiate_async(&mut store).await?;
-                instance.campanile_job_guest().call_run(&mut store, &invocation).await
-            },
-            Arc::clone(&polled),
-        );
-        let call = Hold::new(call, control.lease());
-        let end = until_the_end(call, &limits, control).await;
-        let wall = started.elapsed();
-        let guest = store.data();
-        let usage = Usage {
-            wall_ms: millis(wall),
-            cpu_ms: millis(polled.cpu()),
-            waited_ms: millis(wall.saturating_sub(polled.wall())),
-            fuel: fuel_used(&store, metering, limits.fuel),
-            peak_memory_bytes: guest.limiter.peak_bytes(),
-            host_calls: guest.meter.calls(),
-            io: guest.meter.uses(),
-        };
-        judge(end, &store, &limits, usage, control.log())
+        loop {
+            let started = Instant::now();
+            let deadline = started.checked_add(limits.timeout);
+            let surroundings = Surroundings {
+                granted: &capabilities,
+                limits: &limits,
+                config: Arc::clone(&config),
+                start: start.as_ref(),
+                deadline,
+            };
+            let guest = match Guest::new(surroundings, Arc::clone(control)) {
+                Ok(guest) => guest,
+                Err(message) => {
+                    return Ok(Report::failed(Outcome::Failed, message, Usage::default()));
+                }
+            };
+            let mut store = self.store(metering, guest, &limits)?;
+            let polled = Arc::new(Polled::default());
+            let call = CpuMeter::new(entry.call(&mut store, &invocation), Arc::clone(&polled));
+            let call = Hold::new(call, control.lease());
+            let end = until_the_end(call, &limits, control).await;
+            if matches!(&end, End::Broke(error) if no_room(error)) {
+                drop(store);
+                self.wait_for_room().await;
+                continue;
+            }
+            let wall = started.elapsed();
+            let guest = store.data();
+            let usage = Usage {
+                wall_ms: millis(wall),
+                cpu_ms: millis(polled.cpu()),
+                waited_ms: millis(wall.saturating_sub(polled.wall())),
+                fuel: fuel_used(&store, metering, limits.fuel),
+                peak_memory_bytes: guest.limiter.peak_bytes(),
+                host_calls: guest.meter.calls(),
+                io: guest.meter.uses(),
+            };
+            let report = judge(end, guest, &limits, usage);
+            drop(store);
+            self.freed.notify_one();
+            return Ok(report);
+        }
+    }
+
+    /// Waits until an instance may be free: the pool is full of others' parts, which is no guest's
+    /// fault.
+    async fn wait_for_room(&self) {
+        // A look now and then, in case that word was given to somebody who did not need it.
+        let _ = tokio::time::timeout(ROOM_POLL, self.freed.notified()).await;
     }
 
     /// Asks a plugin for its handlers, in an instance that may use nothing.
@@ -131,22 +148,30 @@ impl Engine {
         let log = Log::new(limits.log, Arc::clone(&self.settings.clock));
         let control = Arc::new(Control::new(log));
         let nothing = Capabilities::default();
-        let config = Arc::new(BTreeMap::new());
-        let guest = Guest::new(&nothing, limits, config, Arc::clone(&control), None)?;
-        let store = self.store(Metering::Off, guest, limits);
-        let mut store = store.map_err(|error| format!("could not be called: {error:#}"))?;
-        let call = async {
-            let instance = pre.instantiate_async(&mut store).await?;
-            instance.campanile_job_guest().call_describe(&mut store).await
-        };
-        match tokio::time::timeout(limits.timeout, call).await {
-            Ok(Ok(handlers)) => Ok(handlers),
-            Ok(Err(error)) => {
-                let said = control.log().last_stderr();
-                let said = said.map(|line| format!(" ({line})")).unwrap_or_default();
-                Err(format!("trapped: {}{said}", cause(&error)))
+        loop {
+            let surroundings = Surroundings {
+                granted: &nothing,
+                limits,
+                config: Arc::new(BTreeMap::new()),
+                start: None,
+                deadline: None,
+            };
+            let guest = Guest::new(surroundings, Arc::clone(&control))?;
+            let store = self.store(Metering::Off, guest, limits);
+            let mut store = store.map_err(|error| format!("could not be called: {error:#}"))?;
+            let call = async {
+                let instance = pre.instantiate_async(&mut store).await?;
+                instance.campanile_job_guest().call_describe(&mut store).await
+            };
+            match tokio::time::timeout(limits.timeout, call).await {
+                Ok(Ok(handlers)) => return Ok(handlers),
+                Ok(Err(error)) if no_room(&error) => {
+                    drop(store);
+                    self.wait_for_room().await;
+                }
+                Ok(Err(error)) => return Err(broken(&error, &store, limits)),
+                Err(_) => return Err(format!("took longer than {:?}", limits.timeout)),
             }
-            Err(_) => Err(format!("took longer than {:?}", limits.timeout)),
         }
     }
 
@@ -172,6 +197,11 @@ impl Engine {
         }
         Ok(store)
     }
+}
+
+/// Whether an instance could not be made because the pool has no room.
+fn no_room(error: &wasmtime::Error) -> bool {
+    error.is::<wasmtime::PoolConcurrencyLimitError>()
 }
 
 /// Polls the call until it ends, its time is up, or somebody wants it stopped. Dropping the call

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::catalog::{Entry, FoundIn, State};
 use crate::engine::Engine;
-use crate::engine::load::MAX_PLUGIN_BYTES;
+use crate::engine::form::MAX_PLUGIN_BYTES;
 use crate::job::PluginKey;
 use crate::job::names::{PluginName, TenantId};
 use crate::time::Timestamp;

@@ -59,6 +59,18 @@ pub enum Cause {
     Backfill,
 }
 
+impl Cause {
+    /// The word that the files, REST and the store use.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Schedule => "schedule",
+            Self::Manual => "manual",
+            Self::Enqueued => "enqueued",
+            Self::Backfill => "backfill",
+        }
+    }
+}
+
 /// Where a run stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
