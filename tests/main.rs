@@ -25,6 +25,8 @@ mod fleet;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod kinds;
+#[cfg(test)]
 mod lease;
 #[cfg(test)]
 mod lifecycle;

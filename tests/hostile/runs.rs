@@ -206,13 +206,7 @@ pub const TEXTS: &[Row] = &[
         "trapped",
         "unreachable",
     ),
-    text(
-        "result-nowhere",
-        Module::run("(i32.const -4)"),
-        "",
-        "trapped",
-        "pointer",
-    ),
+    text("result-nowhere", Module::run("(i32.const -4)"), "", "trapped", "pointer"),
     text(
         "result-of-no-kind",
         Module::run("(i32.store8 (i32.const 64) (i32.const 7)) (i32.const 64)"),
@@ -245,15 +239,14 @@ pub const TEXTS: &[Row] = &[
         "`limits.result` raises it",
     ),
     text(
-        "result-of-a-gibibyte",
+        "result-of-nearly-a-gibibyte",
         Module::run(
-            "(drop (memory.grow (i32.const 16384)))
-             (i32.store (i32.const 72) (i32.const 0x40000000)) (i32.const 64)",
-        )
-        .memory(r#"(memory (export "memory") 1)"#),
-        "memory = '1GiB', call_bytes = '1MiB'",
-        "trapped",
-        "pointer",
+            "(drop (memory.grow (i32.const 16300)))
+             (i32.store (i32.const 72) (i32.const 0x3f000000)) (i32.const 64)",
+        ),
+        "memory = '1GiB'",
+        "limit_exceeded",
+        "`limits.call_bytes` raises it",
     ),
     text(
         "hundred-megabytes-in-one-call",
@@ -306,7 +299,8 @@ pub const TEXTS: &[Row] = &[
         "log-flood",
         Module::run(
             "(loop $again
-                (call $log (i32.const 2) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 60000))
+                (call $log (i32.const 2) (i32.const 0) (i32.const 0)
+                    (i32.const 4096) (i32.const 60000))
                 (br $again)) (unreachable)",
         )
         .importing(LOG),

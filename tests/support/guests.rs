@@ -14,6 +14,13 @@ pub fn path(name: &str) -> PathBuf {
     file
 }
 
+/// The bytes of a guest that is built as a core module without WASI too.
+pub fn core_bytes(name: &str) -> Vec<u8> {
+    let file = root().join(format!("target/guests/wasm32-unknown-unknown/release/{name}.wasm"));
+    assert!(file.exists(), "{} is missing; run `cargo xtask plugins --guests`", file.display());
+    std::fs::read(file).unwrap()
+}
+
 /// Its bytes.
 pub fn bytes(name: &str) -> Vec<u8> {
     std::fs::read(path(name)).unwrap()

@@ -16,7 +16,7 @@ use crate::tools::{self, Need};
 ///
 /// A tool is missing, something does not build, a test fails.
 pub fn test(house: &House, progress: &Progress, args: &[String]) -> Result<()> {
-    tools::ensure(progress, &[Need::Guests, Need::Host, Need::Fleet])?;
+    tools::ensure(progress, &[Need::Guests, Need::CoreGuests, Need::Host, Need::Fleet])?;
     tests(house, progress, args)?;
     progress.finish(if args.is_empty() { "all tests passed" } else { "the chosen tests passed" });
     Ok(())
@@ -28,7 +28,10 @@ pub fn test(house: &House, progress: &Progress, args: &[String]) -> Result<()> {
 ///
 /// As [`test`], or the format or a lint is not as it should be.
 pub fn ci(house: &House, progress: &Progress) -> Result<()> {
-    tools::ensure(progress, &[Need::Lints, Need::Guests, Need::Host, Need::Fleet])?;
+    tools::ensure(
+        progress,
+        &[Need::Lints, Need::Guests, Need::CoreGuests, Need::Host, Need::Fleet],
+    )?;
     progress.step("format", || format(house))?;
     progress.step("lints", || {
         let mut clippy = cargo::cargo(house.root(), ["clippy", "--workspace", "--all-targets"]);

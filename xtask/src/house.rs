@@ -8,6 +8,9 @@ use anyhow::{Context, Result};
 /// The Rust target that plugins are built for.
 pub const GUEST_TARGET: &str = "wasm32-wasip2";
 
+/// The Rust target of core modules without WASI, which some test guests are built for too.
+pub const CORE_TARGET: &str = "wasm32-unknown-unknown";
+
 /// The folders of one checkout.
 #[derive(Clone, Debug)]
 pub struct House {

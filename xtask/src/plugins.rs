@@ -6,9 +6,12 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use crate::cargo;
-use crate::house::{self, GUEST_TARGET, House};
+use crate::house::{self, CORE_TARGET, GUEST_TARGET, House};
 use crate::progress::Progress;
 use crate::tools::{self, Need};
+
+/// The test guests that are built as core modules too.
+const CORE_GUESTS: [&str; 2] = ["--package", "noop"];
 
 /// Which workspaces of guests to build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,10 +28,15 @@ pub enum Wanted {
 ///
 /// A tool is missing, a package does not build, a file can't be written.
 pub fn build(house: &House, progress: &Progress, wanted: Wanted) -> Result<()> {
-    tools::ensure(progress, &[Need::Guests])?;
+    match wanted {
+        Wanted::Examples => tools::ensure(progress, &[Need::Guests])?,
+        Wanted::ExamplesAndGuests => {
+            tools::ensure(progress, &[Need::Guests, Need::CoreGuests])?;
+        }
+    }
     progress.step("plugins", || {
         let folder = house.plugins();
-        compile(house, &folder)?;
+        compile(house, &folder, GUEST_TARGET, &[])?;
         for package in house::packages(&folder)? {
             let installed = folder.join(house::wasm_file(&package));
             let change = install(&house.built_guest(&package), &installed)?;
@@ -39,14 +47,20 @@ pub fn build(house: &House, progress: &Progress, wanted: Wanted) -> Result<()> {
     match wanted {
         Wanted::Examples => Ok(()),
         Wanted::ExamplesAndGuests => {
-            progress.step("test guests", || compile(house, &house.guests()))
+            let guests = house.guests();
+            progress.step("test guests", || compile(house, &guests, GUEST_TARGET, &[]))?;
+            progress.step("test guests without WASI", || {
+                compile(house, &guests, CORE_TARGET, &CORE_GUESTS)
+            })
         }
     }
 }
 
-fn compile(house: &House, workspace: &Path) -> Result<()> {
+/// Builds the packages of a workspace, or those of them that `choice` names to cargo.
+fn compile(house: &House, workspace: &Path, target: &str, choice: &[&str]) -> Result<()> {
     let mut build = cargo::cargo(workspace, ["build", "--release", "--locked"]);
-    build.args(["--target", GUEST_TARGET, "--target-dir"]).arg(house.guest_builds());
+    build.args(choice);
+    build.args(["--target", target, "--target-dir"]).arg(house.guest_builds());
     cargo::run(&mut build)
 }
 

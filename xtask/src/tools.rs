@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Result, bail};
 
 use crate::cargo;
-use crate::house::GUEST_TARGET;
+use crate::house::{CORE_TARGET, GUEST_TARGET};
 use crate::progress::Progress;
 
 /// A task's reason to need tools.
@@ -18,6 +18,8 @@ pub enum Need {
     Guests,
     /// The host is built.
     Host,
+    /// Core modules are built, which only tests run.
+    CoreGuests,
     /// Hosts that share a store are tested.
     Fleet,
     /// Format and lints are looked at.
@@ -67,13 +69,20 @@ const VENV: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/venv");
 /// The Python that knows them.
 const VENV_PYTHON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/venv/bin/python");
 
-const TOOLS: [Tool; 7] = [
+const TOOLS: [Tool; 8] = [
     Tool {
         name: "the Rust target `wasm32-wasip2`",
         why: "to build plugins",
         need: Need::Guests,
         found: Found::Target(GUEST_TARGET),
         source: Source::Rustup(&["target", "add", GUEST_TARGET]),
+    },
+    Tool {
+        name: "the Rust target `wasm32-unknown-unknown`",
+        why: "to build a core module that the tests run",
+        need: Need::CoreGuests,
+        found: Found::Target(CORE_TARGET),
+        source: Source::Rustup(&["target", "add", CORE_TARGET]),
     },
     Tool {
         name: "a C compiler",
@@ -304,7 +313,7 @@ mod tests {
 
     /// The tools whose names contain one of `names`.
     fn lacking(names: &[&str]) -> Vec<&'static Tool> {
-        static ALL: [Tool; 7] = TOOLS;
+        static ALL: [Tool; 8] = TOOLS;
         ALL.iter().filter(|tool| names.iter().any(|name| tool.name.contains(name))).collect()
     }
 
@@ -319,19 +328,19 @@ mod tests {
     fn rustup_may_install_everywhere_and_apt_as_root_alone() {
         let target = vec!["rustup", "target", "add", "wasm32-wasip2"];
         for machine in [SERVER, DESK, OTHER] {
-            let plan = plan(&lacking(&["wasm32"]), machine);
+            let plan = plan(&lacking(&["wasip2"]), machine);
             assert_eq!(plan, Plan::Install(vec![target.clone()]), "{machine:?}");
         }
         let update = vec!["apt-get", "update"];
         let get = "apt-get install -y --no-install-recommends gcc libc6-dev";
         let get: Vec<&str> = get.split(' ').collect();
-        let both = plan(&lacking(&["wasm32", "C compiler"]), SERVER);
+        let both = plan(&lacking(&["wasip2", "C compiler"]), SERVER);
         assert_eq!(both, Plan::Install(vec![target, update, get]));
     }
 
     #[test]
     fn without_root_the_one_line_is_told() {
-        let message = told(&["wasm32", "C compiler"], DESK);
+        let message = told(&["wasip2", "C compiler"], DESK);
         let line = "run: rustup target add wasm32-wasip2 && sudo apt-get update && \
                     sudo apt-get install -y --no-install-recommends gcc libc6-dev";
         assert!(message.ends_with(line), "{message}");

@@ -139,10 +139,7 @@ fn exceeded(error: &wasmtime::Error, limits: &Limits) -> Option<Exceeded> {
     if let Some(exceeded) = error.downcast_ref::<Exceeded>() {
         return Some(*exceeded);
     }
-    let over = |bound: Bound| {
-        let limit = limits.bounds[bound];
-        Some(Exceeded { bound, wanted: limit.saturating_add(1), limit })
-    };
+    let over = |bound: Bound| Some(Exceeded { bound, wanted: None, limit: limits.bounds[bound] });
     if let Some(ResourceTableError::Full) = error.downcast_ref::<ResourceTableError>() {
         return over(Bound::Resources);
     }

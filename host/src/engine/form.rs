@@ -35,7 +35,8 @@ enum Form {
 /// exceptions, stack switching, 64-bit memories and asynchronous components: nothing of this
 /// version needs them.
 pub(super) fn features() -> WasmFeatures {
-    WasmFeatures::WASM2
+    // References to collected objects are a part of garbage collection here.
+    (WasmFeatures::WASM2 - WasmFeatures::GC_TYPES)
         | WasmFeatures::TAIL_CALL
         | WasmFeatures::EXTENDED_CONST
         | WasmFeatures::MULTI_MEMORY

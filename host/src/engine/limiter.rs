@@ -91,7 +91,7 @@ impl ResourceLimiter for Limiter {
     ) -> wasmtime::Result<bool> {
         let elements = self.used_elements.saturating_add(desired.saturating_sub(current));
         if elements > self.elements {
-            let (wanted, limit) = (elements as u64, self.elements as u64);
+            let (wanted, limit) = (Some(elements as u64), self.elements as u64);
             self.exceeded.get_or_insert(Exceeded { bound: Bound::TableElements, wanted, limit });
             return Ok(false);
         }
@@ -130,7 +130,7 @@ mod tests {
         assert!(limiter.table_growing(0, 4, None).unwrap());
         assert!(!limiter.table_growing(4, 5, None).unwrap());
         assert!(!limiter.out_of_memory());
-        let over = Exceeded { bound: Bound::TableElements, wanted: 11, limit: 10 };
+        let over = Exceeded { bound: Bound::TableElements, wanted: Some(11), limit: 10 };
         assert_eq!(limiter.exceeded(), Some(over));
     }
 }

@@ -63,7 +63,7 @@ impl Meter {
         if wanted <= limit {
             return Ok(());
         }
-        Err(self.note(Exceeded { bound, wanted, limit }))
+        Err(self.note(Exceeded { bound, wanted: Some(wanted), limit }))
     }
 
     /// Adds to what the run has used of a limit altogether, unless that would go over it.
@@ -74,7 +74,8 @@ impl Meter {
         match total.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend) {
             Ok(_) => Ok(()),
             Err(spent) => {
-                Err(self.note(Exceeded { bound, wanted: spent.saturating_add(more), limit }))
+                let wanted = Some(spent.saturating_add(more));
+                Err(self.note(Exceeded { bound, wanted, limit }))
             }
         }
     }
@@ -132,7 +133,7 @@ mod tests {
         assert_eq!(meter.spend(Bound::OpenFiles, 1), Ok(()));
         assert_eq!(meter.spend(Bound::OpenFiles, 1), Ok(()));
         assert_eq!(meter.exceeded(), None);
-        let over = Exceeded { bound: Bound::OpenFiles, wanted: 3, limit: 2 };
+        let over = Exceeded { bound: Bound::OpenFiles, wanted: Some(3), limit: 2 };
         assert_eq!(meter.spend(Bound::OpenFiles, 1), Err(over));
         meter.give_back(Bound::OpenFiles, 1);
         assert_eq!(meter.spend(Bound::OpenFiles, 1), Ok(()));

@@ -58,6 +58,8 @@ const TABLE_KEEP_RESIDENT_BYTES: usize = 16 * 1024;
 const MAX_CORE_INSTANCES: u32 = 256;
 /// Memories and tables that one component may have.
 const MAX_PARTS_PER_COMPONENT: u32 = 20;
+/// Memories and tables that one of its core modules may have.
+const MAX_PARTS_PER_MODULE: u32 = 8;
 /// Elements that one table may have: what `limits.table_elements` can be set to.
 const MAX_TABLE_ELEMENTS: usize = 1_000_000;
 
@@ -180,7 +182,6 @@ fn config(settings: &Settings, metering: Metering, pooled: bool) -> Config {
         .max_wasm_stack(MAX_WASM_STACK_BYTES)
         .async_stack_size(ASYNC_STACK_BYTES)
         .wasm_features(WasmFeatures::all() - form::features(), false)
-        .wasm_features(form::features(), true)
         .memory_init_cow(true);
     if pooled {
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(settings)));
@@ -201,6 +202,8 @@ fn pool(settings: &Settings) -> PoolingAllocationConfig {
         .max_core_instances_per_component(MAX_CORE_INSTANCES)
         .max_memories_per_component(MAX_PARTS_PER_COMPONENT)
         .max_tables_per_component(MAX_PARTS_PER_COMPONENT)
+        .max_memories_per_module(MAX_PARTS_PER_MODULE)
+        .max_tables_per_module(MAX_PARTS_PER_MODULE)
         .max_memory_size(usize::try_from(settings.max_memory).unwrap_or(usize::MAX).min(4 << 30))
         .table_elements(MAX_TABLE_ELEMENTS)
         .max_unused_warm_slots(instances)

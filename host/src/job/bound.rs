@@ -250,8 +250,8 @@ impl Index<Bound> for Bounds {
 pub struct Exceeded {
     /// Which limit.
     pub bound: Bound,
-    /// What was wanted.
-    pub wanted: u64,
+    /// What was wanted; `None`: more than there is, nobody says how much.
+    pub wanted: Option<u64>,
     /// What there is.
     pub limit: u64,
 }
@@ -259,7 +259,8 @@ pub struct Exceeded {
 impl fmt::Display for Exceeded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Spec { key, what, .. } = self.bound.spec();
-        let (wanted, limit) = (self.bound.text(self.wanted), self.bound.text(self.limit));
+        let wanted = self.wanted.map_or_else(|| "more".to_owned(), |it| self.bound.text(it));
+        let limit = self.bound.text(self.limit);
         write!(
             f,
             "it wanted {wanted} ({what}), over its limit of {limit}; `limits.{key}` raises it"
@@ -298,7 +299,7 @@ mod tests {
 
     #[test]
     fn what_was_gone_over_is_told_with_its_key() {
-        let exceeded = Exceeded { bound: Bound::OpenFiles, wanted: 65, limit: 64 };
+        let exceeded = Exceeded { bound: Bound::OpenFiles, wanted: Some(65), limit: 64 };
         assert_eq!(
             exceeded.to_string(),
             "it wanted 65 (open files and folders), over its limit of 64; `limits.open_files` \
