@@ -5,6 +5,7 @@ pub mod guests;
 pub mod hooked;
 pub mod host;
 pub mod line;
+pub mod mutants;
 pub mod ports;
 pub mod proxy;
 pub mod redis;
