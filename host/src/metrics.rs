@@ -1,7 +1,8 @@
 //! What a host counts, and how that is written for Prometheus.
 //!
 //! Everything here counts from the start of the host and is of this host alone. Names begin with
-//! `campanile_` and end with their unit; a label has a fixed set of values, never the name of a job.
+//! `campanile_` and end with their unit; a label has a fixed set of values or names a tenant, of which
+//! there are as many as the configuration declares; it never is the name of a job.
 //! `docs/metrics.md` lists them.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -16,8 +17,10 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::job::names::TenantId;
 use crate::run::Verdict;
 use crate::run::outcome::Outcome;
+use crate::run::usage::Usage;
 use crate::time::Timestamp;
 
 /// What the text is, for an answer's head.
@@ -60,11 +63,63 @@ struct OfCall {
     result: Word,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfTenant {
+    tenant: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfEffect {
+    tenant: String,
+    kind: Word,
+}
+
+/// What the runs of each tenant used.
+#[derive(Default)]
+struct Used {
+    wall_millis: Family<OfTenant, Counter>,
+    cpu_millis: Family<OfTenant, Counter>,
+    fuel: Family<OfTenant, Counter>,
+    calls: Family<OfEffect, Counter>,
+    bytes_in: Family<OfEffect, Counter>,
+    bytes_out: Family<OfEffect, Counter>,
+}
+
+impl Used {
+    fn add(&self, tenant: &TenantId, usage: &Usage) {
+        let of = OfTenant { tenant: tenant.to_string() };
+        self.wall_millis.get_or_create(&of).inc_by(usage.wall_ms);
+        self.cpu_millis.get_or_create(&of).inc_by(usage.cpu_ms);
+        self.fuel.get_or_create(&of).inc_by(usage.fuel.unwrap_or(0));
+        for (effect, io) in &usage.io {
+            let of = OfEffect { tenant: tenant.to_string(), kind: Word(effect.as_str()) };
+            self.calls.get_or_create(&of).inc_by(io.calls);
+            self.bytes_in.get_or_create(&of).inc_by(io.bytes_in);
+            self.bytes_out.get_or_create(&of).inc_by(io.bytes_out);
+        }
+    }
+
+    fn register(&self, all: &mut Registry) {
+        let help = "Time that runs of the tenant took, milliseconds";
+        all.register("tenant_wall_milliseconds", help, self.wall_millis.clone());
+        let help = "Processor time that runs of the tenant took, milliseconds";
+        all.register("tenant_cpu_milliseconds", help, self.cpu_millis.clone());
+        all.register("tenant_fuel", "Fuel that runs of the tenant used", self.fuel.clone());
+        let help = "Calls to the host by runs of the tenant";
+        all.register("tenant_host_calls", help, self.calls.clone());
+        let help = "Bytes that runs of the tenant got from the host";
+        all.register("tenant_bytes_in", help, self.bytes_in.clone());
+        let help = "Bytes that runs of the tenant gave to the host";
+        all.register("tenant_bytes_out", help, self.bytes_out.clone());
+    }
+}
+
 /// What is counted as it happens. Cheap to count from any thread.
 pub struct Metrics {
     fires: Family<OfVerdict, Counter>,
     runs: Family<OfOutcome, Counter>,
     lateness: Histogram,
+    used: Used,
     calls: Family<OfCall, Counter>,
     call_seconds: Family<OfMethod, Histogram, fn() -> Histogram>,
     store_up: AtomicBool,
@@ -95,6 +150,7 @@ impl Default for Metrics {
             fires: Family::default(),
             runs: Family::default(),
             lateness: Histogram::new(LATENESS_BUCKETS),
+            used: Used::default(),
             calls: Family::default(),
             call_seconds: Family::new_with_constructor(|| Histogram::new(CALL_BUCKETS)),
             store_up: AtomicBool::new(true),
@@ -120,6 +176,11 @@ impl Metrics {
     /// So many runs ended like this.
     pub fn runs(&self, outcome: Outcome, count: u64) {
         self.runs.get_or_create(&OfOutcome { outcome: Word(outcome.as_str()) }).inc_by(count);
+    }
+
+    /// An attempt of a run of this tenant used so much.
+    pub fn used(&self, tenant: &TenantId, usage: &Usage) {
+        self.used.add(tenant, usage);
     }
 
     /// A run started so long after it was due.
@@ -168,6 +229,7 @@ impl Metrics {
             let help = "Runs of the store that wait for a plugin that no host serves";
             all.register("runs_unserved", help, gauge(unserved));
         }
+        self.used.register(&mut all);
         all.register("store_calls", "Calls of the store", self.calls.clone());
         all.register_with_unit(
             "store_call",

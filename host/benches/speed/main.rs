@@ -23,6 +23,7 @@ mod planning;
 mod redis;
 mod rig;
 mod sample;
+mod sandbox;
 mod throughput;
 mod triggers;
 
@@ -37,8 +38,9 @@ struct Section {
     measure: fn(&Rig, &mut Findings),
 }
 
-const SECTIONS: [Section; 7] = [
+const SECTIONS: [Section; 8] = [
     Section { name: "run", measure: one_run::measure },
+    Section { name: "sandbox", measure: sandbox::measure },
     Section { name: "throughput", measure: throughput::measure },
     Section { name: "redis", measure: redis::measure },
     Section { name: "triggers", measure: |_, findings| triggers::measure(findings) },

@@ -40,12 +40,12 @@ pub enum Cycle {
     Ours,
     /// All that under a lease, as in a fleet.
     Leased,
+    /// Ours with fuel counted.
+    Metered,
 }
 
 pub fn measure(rig: &Rig, findings: &mut Findings) {
-    let parts = (Arc::clone(&rig.engine), Arc::clone(&rig.noop), Arc::clone(&rig.clock));
-    let compared = rig.runtime.block_on(async { tokio::spawn(in_turns(parts)).await });
-    let [bare, ours, leased] = compared.expect("the comparison").map(|sample| sample.median());
+    let [bare, ours, leased] = compared(rig, [Cycle::Bare, Cycle::Ours, Cycle::Leased]);
     findings.figure("wasmtime alone: store, WASI context, instance, call", micros(bare), "us");
     findings.figure("our whole run: limits, log, outcome, usage as well", micros(ours), "us");
     findings.figure("the same under a lease, as in a fleet", micros(leased), "us");
@@ -56,6 +56,13 @@ pub fn measure(rig: &Rig, findings: &mut Findings) {
     let threads = rig.threads();
     findings.figure(&format!("wasmtime alone on {threads} threads"), bare, "a second");
     findings.figure(&format!("our whole run on {threads} threads"), ours, "a second");
+}
+
+/// The medians of cycles of three kinds, which take turns.
+pub fn compared(rig: &Rig, kinds: [Cycle; 3]) -> [Duration; 3] {
+    let parts = (Arc::clone(&rig.engine), Arc::clone(&rig.noop), Arc::clone(&rig.clock));
+    let compared = rig.runtime.block_on(async { tokio::spawn(in_turns(parts, kinds)).await });
+    compared.expect("the comparison").map(|sample| sample.median())
 }
 
 /// Cycles a second when every thread of the runtime is busy with `cycles` for each task.
@@ -82,8 +89,10 @@ pub fn on_all_threads(rig: &Rig, cycle: Cycle, cycles: usize) -> f64 {
 }
 
 /// Cycles of each kind in turns.
-async fn in_turns((engine, plugin, clock): (Arc<Engine>, Arc<Plugin>, SharedClock)) -> [Sample; 3] {
-    let kinds = [Cycle::Bare, Cycle::Ours, Cycle::Leased];
+async fn in_turns(
+    (engine, plugin, clock): (Arc<Engine>, Arc<Plugin>, SharedClock),
+    kinds: [Cycle; 3],
+) -> [Sample; 3] {
     let mut taken = kinds.map(|_| Vec::with_capacity(CYCLES));
     for cycle in 0..WARM_UP + CYCLES {
         for (kind, taken) in kinds.into_iter().zip(&mut taken) {
@@ -100,7 +109,7 @@ async fn in_turns((engine, plugin, clock): (Arc<Engine>, Arc<Plugin>, SharedCloc
 async fn once(engine: &Engine, plugin: &Plugin, clock: &SharedClock, cycle: Cycle) {
     let log = Log::new(64 * 1024, Arc::clone(clock));
     let control = Arc::new(match cycle {
-        Cycle::Bare | Cycle::Ours => Control::new(log),
+        Cycle::Bare | Cycle::Ours | Cycle::Metered => Control::new(log),
         Cycle::Leased => {
             let until = Term::of(LEASE).until(boot::now());
             Control::under(Arc::new(Lease::new(until)), log)
@@ -108,13 +117,15 @@ async fn once(engine: &Engine, plugin: &Plugin, clock: &SharedClock, cycle: Cycl
     });
     match cycle {
         Cycle::Bare => drop(engine.bare_cycle(plugin, request(), &control).await.expect("a cycle")),
-        Cycle::Ours | Cycle::Leased => {
-            drop(engine.run(plugin, request(), &control).await.expect("a run"))
+        Cycle::Ours | Cycle::Leased | Cycle::Metered => {
+            let mut request = request();
+            request.limits.meter = cycle == Cycle::Metered;
+            drop(engine.run(plugin, request, &control).await.expect("a run"))
         }
     }
 }
 
-fn request() -> Request {
+pub fn request() -> Request {
     Request {
         tenant: "default".into(),
         job: "bench".into(),

@@ -52,6 +52,26 @@ impl Effect {
     ];
 }
 
+impl Effect {
+    /// The word that REST, the store and the metrics use.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Context => "context",
+            Self::Config => "config",
+            Self::Log => "log",
+            Self::Stdio => "stdio",
+            Self::Random => "random",
+            Self::Filesystem => "filesystem",
+            Self::Keyvalue => "keyvalue",
+            Self::Jobs => "jobs",
+            Self::Http => "http",
+            Self::Sockets => "sockets",
+            Self::Streams => "streams",
+            Self::Poll => "poll",
+        }
+    }
+}
+
 /// Calls of one kind, and the bytes that they moved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IoUse {

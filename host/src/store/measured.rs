@@ -154,8 +154,12 @@ store! {
             now: Timestamp,
         ) -> Result<Finished> {
             let last = end.retry_at.is_none().then_some(end.outcome);
+            let usage = end.usage.clone();
             let call = self.inner.finish(session, run, fence, end, now);
             let finished = self.measure("finish", call).await?;
+            if let Finished::Done = finished {
+                self.metrics.used(&run.tenant, &usage);
+            }
             match (&finished, last) {
                 // Noted before: its answer was lost then.
                 (Finished::Done | Finished::Already, Some(outcome)) => {

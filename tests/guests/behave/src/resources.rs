@@ -118,3 +118,22 @@ fn big_result(args: BigResult) -> String {
 fn ten() -> usize {
     10
 }
+
+#[derive(Deserialize)]
+struct Calls {
+    calls: u64,
+    #[serde(default)]
+    gated: bool,
+}
+
+/// Makes `{calls}` calls to the host: asks for the time, or with `{gated}` whether it is cancelled.
+#[job]
+fn calls(ctx: &Context, args: Calls) {
+    for _ in 0..args.calls {
+        if args.gated {
+            black_box(ctx.cancelled());
+        } else {
+            black_box(std::time::Instant::now());
+        }
+    }
+}
