@@ -1,16 +1,14 @@
 //! Of answers that a Redis server gave and nobody got.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::losing::Losing;
 use super::world::{at, attach, ended, job, new_run, new_schedule, run_key, want};
 use crate::job::PluginKey;
-use crate::lease::observer::Observer;
-use crate::lease::term::Term;
 use crate::record::query::{Page, RunFilter};
 use crate::record::step::{Claim, Conflict, Finished, LiveRuns, Patch, Pulse, Put};
 use crate::record::{HostInfo, Session};
+use crate::run::id::SessionId;
 use crate::run::outcome::Outcome;
 use crate::run::{RunKey, RunState};
 use crate::store::Store;
@@ -18,8 +16,28 @@ use crate::store::error::StoreError;
 use crate::store::redis::RedisStore;
 use crate::store::redis::settings::{ScriptClock, Settings};
 
+/// How many seconds a session may be silent.
+const TTL: u64 = 10;
 /// More runs than two calls take from a session that is over.
 const MANY: u128 = 600;
+
+/// What one host sees of the others: whose counter stands where, and since when.
+#[derive(Default)]
+struct Watch(BTreeMap<SessionId, (u64, u64)>);
+
+impl Watch {
+    /// Those that stood still for a whole time to live.
+    fn look(&mut self, second: u64, peers: Vec<(Session, u64)>) -> Vec<(Session, u64)> {
+        let before = std::mem::take(&mut self.0);
+        let since = |id, counter: u64| match before.get(&id) {
+            Some((stood, since)) if *stood == counter => *since,
+            Some(_) | None => second,
+        };
+        self.0 = peers.iter().map(|(peer, at)| (peer.id, (*at, since(peer.id, *at)))).collect();
+        let dead = |(peer, _): &(Session, u64)| self.0[&peer.id].1 + TTL <= second;
+        peers.into_iter().filter(dead).collect()
+    }
+}
 
 async fn open(losing: &Losing) -> RedisStore {
     RedisStore::open(losing.settings().clone()).await.unwrap()
@@ -125,17 +143,16 @@ async fn who_comes_next_ends_what_a_dead_one_began_to_end() {
     store.detach(&first, at(2)).await.unwrap_err();
 
     let session = store.attach(HostInfo::named("other"), at(3)).await.unwrap().session;
-    let term = Term::of(Duration::from_secs(10));
-    let mut observer = Observer::new(term);
+    let mut watch = Watch::default();
     let mut ended_at = None;
     for second in 0..30 {
         let beat = store.beat(&session, Pulse::default(), at(3)).await.unwrap();
-        for dead in observer.look(Duration::from_secs(second), &beat.peers) {
-            store.reap(&session, &dead.session, dead.counter, at(3)).await.unwrap();
+        for (dead, counter) in watch.look(second, beat.peers) {
+            store.reap(&session, &dead, counter, at(3)).await.unwrap();
             ended_at.get_or_insert(second);
         }
     }
-    assert_eq!(ended_at, Some(10), "one time to live after it was seen first");
+    assert_eq!(ended_at, Some(TTL), "one time to live after it was seen first");
     all_is_given_back(&store, &claims).await;
     assert_eq!(store.hosts().await.unwrap().len(), 1);
 }
@@ -154,22 +171,22 @@ async fn a_session_that_nobody_heard_of_is_gone_after_its_time_to_live() {
         assert_eq!(store.hosts().await.unwrap().len(), 2);
         store.put(new_schedule("a", 1), Conflict::Fail, at(0)).await.unwrap();
 
-        let mut observer = Observer::new(Term::of(Duration::from_secs(10)));
+        let mut watch = Watch::default();
         let mut gone = None;
         for second in 0..=12 {
             let beat = store.beat(&session, Pulse::default(), at(0)).await.unwrap();
             if beat.peers.is_empty() {
                 gone.get_or_insert(second);
             }
-            for dead in observer.look(Duration::from_secs(second), &beat.peers) {
-                let reaped = store.reap(&session, &dead.session, dead.counter, at(0)).await;
+            for (dead, counter) in watch.look(second, beat.peers) {
+                let reaped = store.reap(&session, &dead, counter, at(0)).await;
                 assert_eq!(reaped, Ok(crate::record::step::Reaped::default()));
             }
             // The ghost may go first meanwhile; that holds nothing up for longer than a blink.
             let due = store.due(&session, at(1), 9).await.unwrap();
             assert_eq!(due.schedules.len(), 1, "round {round}, second {second}");
         }
-        assert_eq!(gone, Some(11), "round {round}: one beat after its time to live");
+        assert_eq!(gone, Some(TTL + 1), "round {round}: one beat after its time to live");
         // Nobody goes before the one that lives: what is due now is told now.
         let due = store.due(&session, at(0), 9).await.unwrap();
         assert_eq!(due.schedules.len(), 1, "round {round}");
