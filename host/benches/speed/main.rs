@@ -5,6 +5,7 @@
 //! cargo xtask bench                     every section
 //! cargo xtask bench triggers burst      these
 //! cargo xtask bench --check             and fail when a figure misses its aim
+//! cargo xtask bench idle --full         and what takes minutes
 //! ```
 //!
 //! A figure has an aim, and what `--check` lets pass beyond it (`findings`): other programs take
@@ -15,6 +16,7 @@
 
 mod burst;
 mod findings;
+mod fleet;
 mod heap;
 mod jobs;
 mod lateness;
@@ -22,6 +24,7 @@ mod one_run;
 mod planning;
 mod redis;
 mod rig;
+mod rival;
 mod sample;
 mod throughput;
 mod triggers;
@@ -37,7 +40,7 @@ struct Section {
     measure: fn(&Rig, &mut Findings),
 }
 
-const SECTIONS: [Section; 7] = [
+const SECTIONS: [Section; 13] = [
     Section { name: "run", measure: one_run::measure },
     Section { name: "throughput", measure: throughput::measure },
     Section { name: "redis", measure: redis::measure },
@@ -45,6 +48,12 @@ const SECTIONS: [Section; 7] = [
     Section { name: "planning", measure: |_, findings| planning::measure(findings) },
     Section { name: "lateness", measure: lateness::measure },
     Section { name: "burst", measure: burst::measure },
+    Section { name: "rivals", measure: fleet::rivals::measure },
+    Section { name: "hosts", measure: fleet::hosts::measure },
+    Section { name: "far", measure: fleet::far::measure },
+    Section { name: "idle", measure: fleet::idle::measure },
+    Section { name: "fleet", measure: fleet::bells::measure },
+    Section { name: "restart", measure: fleet::restart::measure },
 ];
 
 fn main() -> ExitCode {
@@ -55,7 +64,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let rig = Rig::new();
+    let rig = Rig::new(asked.full);
     println!("{}", rig.machine());
     let mut findings = Findings::default();
     for section in SECTIONS.iter().filter(|section| asked.wants(section.name)) {
@@ -69,6 +78,7 @@ fn main() -> ExitCode {
 /// What the command line asks for.
 struct Asked {
     check: bool,
+    full: bool,
     /// All of them when it is empty.
     sections: Vec<String>,
 }
@@ -76,18 +86,19 @@ struct Asked {
 impl Asked {
     /// Reads the words. Cargo adds `--bench` by itself.
     fn read(words: impl Iterator<Item = String>) -> Result<Self, String> {
-        let mut asked = Self { check: false, sections: Vec::new() };
+        let mut asked = Self { check: false, full: false, sections: Vec::new() };
         for word in words {
             match word.as_str() {
                 "--bench" => (),
                 "--check" => asked.check = true,
+                "--full" => asked.full = true,
                 name if SECTIONS.iter().any(|section| section.name == name) => {
                     asked.sections.push(word);
                 }
                 other => {
                     let names = SECTIONS.map(|section| section.name).join(", ");
                     return Err(format!(
-                        "`{other}` is no section; there are {names}, and `--check`"
+                        "`{other}` is no section; there are {names}, and `--check`, `--full`"
                     ));
                 }
             }
