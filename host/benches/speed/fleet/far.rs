@@ -11,8 +11,9 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use super::server;
+use crate::burst;
 use crate::findings::{Aim, Findings, MACHINE_SLACK};
-use crate::redis::Server;
+use crate::redis::{self, Server};
 use crate::rig::Rig;
 use crate::throughput;
 
@@ -24,6 +25,10 @@ const CHUNK: usize = 64 << 10;
 const BACKLOG: (usize, usize) = (200, 200);
 /// Runs a second.
 const RATE: Aim = Aim::AtLeast(5_000.0);
+/// Jobs that a host has never heard of.
+const STRANGERS: usize = 1_000;
+/// Seconds until they have run: no more calls than there are batches.
+const MET: Aim = Aim::AtMost(1.0);
 
 pub fn measure(rig: &Rig, findings: &mut Findings) {
     let Some(server) = server(findings) else { return };
@@ -40,6 +45,10 @@ pub fn measure(rig: &Rig, findings: &mut Findings) {
             findings.aim(what, drained.rate(), "a second", RATE, MACHINE_SLACK);
         }
     }
+    redis::add(rig, &server.store(rig, "new"), &burst::overdue(rig).0, STRANGERS);
+    let drained = rig.drain(Server::store_at(rig, far, "new"), STRANGERS as u64);
+    let what = "  until 1,000 jobs have run that the host did not know";
+    findings.aim(what, drained.took.as_secs_f64(), "s", MET, MACHINE_SLACK);
 }
 
 /// Listens before the server, for as long as the runtime lives. Answers where.
