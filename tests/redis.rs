@@ -136,7 +136,11 @@ fn the_rights_that_the_manual_names_are_enough_and_needed() {
     let line = manual.lines().find(|line| line.starts_with("user campanile ")).unwrap();
     let rights = line.replace(">PASSWORD", ">hush");
     let redis = Redis::prepared(&["--aclfile", "{dir}/users.acl"], |dir| {
-        std::fs::write(dir.join("users.acl"), format!("user default off\n{rights}\n")).unwrap();
+        std::fs::write(
+            dir.join("users.acl"),
+            format!("user default off\nuser root on >root +@all\n{rights}\n"),
+        )
+        .unwrap();
     });
     let store =
         format!("{}, username = \"campanile\", password = {{ file = \"secret\" }}", url(&redis));
@@ -146,6 +150,11 @@ fn the_rights_that_the_manual_names_are_enough_and_needed() {
     runs_on(&host);
     let events = host.items("/v1/hosts");
     assert_eq!(events.len(), 1, "{events:?}");
+    // Each connection says whose it is.
+    let clients = redis.ask(&[&["AUTH", "root", "root"], &["CLIENT", "LIST"]]);
+    let own: Vec<&str> = clients.lines().filter(|line| line.contains("user=campanile")).collect();
+    let name = format!(" name=campanile/{}:", env!("CARGO_PKG_VERSION"));
+    assert!(3 <= own.len() && own.iter().all(|line| line.contains(&name)), "{clients}");
     assert!(host.terminate().0.success());
 
     // Another prefix is another fleet's.

@@ -7,30 +7,33 @@
 //! | C3 | what succeeded has happened |
 //! | C4 | what happened twice is explained by a fault, each by one |
 //! | C5 | no more runs of a job at once than allowed |
-//! | C6 | no effect after a newer attempt's, none of an attempt that the store does not know |
+//! | C6 | no effect after a newer attempt's, after its own was ended, or of one the store does not know |
 //! | C7 | nothing begins early |
 //! | C8 | acknowledged changes are there, whole |
+//! | C9 | whoever asks for a job sees it as it is at one instant between question and answer |
 //! | C10 | in the end nothing is under way, and nothing is left of what was |
+//! | C11 | whoever follows the feed, and looks at what it names, sees the last of everything |
 //!
 //! and `host`: no host panics, or ends without being told to.
 
+mod attempts;
+mod changes;
+mod feed;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
-use super::history::{Answer, Effect, History, Job, Micros, Phase, Run};
+use super::history::{Effect, History, Job, Micros, Phase, Run};
 
 /// A start may be so much before its fire time: clocks are read one after the other.
 const EARLY: Micros = 50_000;
-/// Attempts that a run remembers.
-const ATTEMPTS_KEPT: usize = 10;
 
 /// A broken promise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// `C1` to `C10`.
+    /// `C1` to `C11`.
     pub check: &'static str,
     pub job: String,
     pub fire: Option<Micros>,
@@ -56,8 +59,19 @@ impl fmt::Display for Finding {
 /// Everything in a history that breaks a promise.
 pub fn check(history: &History) -> Vec<Finding> {
     let view = View::of(history);
-    let checks: [fn(&View<'_>) -> Vec<Finding>; 10] = [
-        accounted, one_run, happened, explained, overlaps, fences, early, changes, over, accidents,
+    let checks: [fn(&View<'_>) -> Vec<Finding>; 12] = [
+        accounted,
+        one_run,
+        happened,
+        attempts::explained,
+        attempts::overlaps,
+        attempts::fences,
+        early,
+        changes::kept,
+        changes::in_order,
+        over,
+        feed::told,
+        accidents,
     ];
     checks.iter().flat_map(|check| check(&view)).collect()
 }
@@ -223,103 +237,6 @@ fn happened(view: &View<'_>) -> Vec<Finding> {
     unlike.collect()
 }
 
-/// C4.
-fn explained(view: &View<'_>) -> Vec<Finding> {
-    // How many disturbances there were up to an instant, by binary search.
-    let mut instants: Vec<Micros> =
-        view.history.disturbances.iter().map(|disturbance| disturbance.mono).collect();
-    instants.sort_unstable();
-    let until = |at: Micros| instants.partition_point(|instant| *instant <= at);
-    let mut findings = Vec::new();
-    for attempts in view.seen.values() {
-        let complete: Vec<&Seen<'_>> =
-            attempts.values().filter(|seen| seen.is_complete()).collect();
-        let [first, .., last] = complete.as_slice() else { continue };
-        let (Some(first), Some(last)) = (first.begin, last.end) else { continue };
-        // A fault that was there when it began may have come before.
-        let before =
-            view.history.disturbances.iter().filter(|disturbance| {
-                disturbance.mono < first.mono && disturbance.until >= first.mono
-            });
-        let faults = before.count() + until(last.mono) - until(first.mono);
-        if complete.len() - 1 > faults {
-            let told = &first.told;
-            findings.push(Finding {
-                check: "C4",
-                job: told.job.clone(),
-                fire: Some(told.fire_time_us),
-                run: Some(told.run.clone()),
-                what: format!("done {} times, with {faults} faults meanwhile", complete.len()),
-            });
-        }
-    }
-    findings
-}
-
-/// C5.
-fn overlaps(view: &View<'_>) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let mut live: HashMap<&str, Vec<(&str, u64)>> = HashMap::new();
-    for effect in &view.history.effects {
-        let told = &effect.told;
-        let Some(job) = view.jobs.get(told.job.as_str()) else { continue };
-        let live = live.entry(&told.job).or_default();
-        let attempt = (told.run.as_str(), told.fence);
-        if told.phase == Phase::End {
-            live.retain(|other| *other != attempt);
-            continue;
-        }
-        if live.len() >= job.max_instances {
-            let others: Vec<String> =
-                live.iter().map(|(run, fence)| format!("{run} with fence {fence}")).collect();
-            findings.push(Finding {
-                check: "C5",
-                job: told.job.clone(),
-                fire: Some(told.fire_time_us),
-                run: Some(told.run.clone()),
-                what: format!(
-                    "fence {} began while there went on: {}",
-                    told.fence,
-                    others.join(", ")
-                ),
-            });
-        }
-        // An attempt that nobody saw end was killed at some time: it only counts as it begins.
-        if view.seen[told.run.as_str()][&told.fence].is_complete() {
-            live.push(attempt);
-        }
-    }
-    findings
-}
-
-/// C6.
-fn fences(view: &View<'_>) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let mut highest: HashMap<&str, u64> = HashMap::new();
-    for effect in &view.history.effects {
-        let told = &effect.told;
-        let highest = highest.entry(&told.run).or_insert(told.fence);
-        let kept = view.runs.get(told.run.as_str()).map(|run| run.attempts.as_slice());
-        let unknown = kept.is_some_and(|kept| {
-            kept.len() < ATTEMPTS_KEPT && kept.iter().all(|attempt| attempt.fence != told.fence)
-        });
-        let what = if told.fence < *highest {
-            format!("{:?} with fence {} after one with {highest}", told.phase, told.fence)
-        } else if unknown {
-            format!(
-                "{:?} with fence {}, an attempt that the store does not know",
-                told.phase, told.fence
-            )
-        } else {
-            *highest = told.fence;
-            continue;
-        };
-        let (job, run) = (told.job.clone(), Some(told.run.clone()));
-        findings.push(Finding { check: "C6", job, fire: Some(told.fire_time_us), run, what });
-    }
-    findings
-}
-
 /// C7.
 fn early(view: &View<'_>) -> Vec<Finding> {
     let early = view.history.effects.iter().filter_map(|effect| {
@@ -334,38 +251,6 @@ fn early(view: &View<'_>) -> Vec<Finding> {
         })
     });
     early.collect()
-}
-
-/// C8.
-fn changes(view: &View<'_>) -> Vec<Finding> {
-    let mut allowed: BTreeMap<&str, (Option<u64>, HashSet<Option<u64>>)> = BTreeMap::new();
-    for change in &view.history.changes {
-        let (acknowledged, perhaps) = allowed.entry(&change.job).or_default();
-        match change.answer {
-            Answer::Done => *acknowledged = change.mark,
-            // A host that was frozen may do it much later.
-            Answer::Unknown => {
-                perhaps.insert(change.mark);
-            }
-            Answer::Refused => {}
-        }
-    }
-    let kept: HashMap<&str, &[u64]> =
-        view.history.definitions.iter().map(|kept| (kept.job.as_str(), &*kept.marks)).collect();
-    let mut findings = Vec::new();
-    for (job, (acknowledged, perhaps)) in allowed {
-        let marks = kept.get(job).copied().unwrap_or_default();
-        let is = marks.first().copied();
-        let what = if marks.iter().any(|mark| Some(*mark) != is) {
-            format!("it is made of several changes: {marks:?}")
-        } else if is != acknowledged && !perhaps.contains(&is) {
-            format!("it is {is:?}, acknowledged was {acknowledged:?}, unknown were {perhaps:?}")
-        } else {
-            continue;
-        };
-        findings.push(Finding { check: "C8", job: job.to_owned(), fire: None, run: None, what });
-    }
-    findings
 }
 
 /// C10.

@@ -29,7 +29,7 @@ pub enum StoreKind {
 /// The hosts of a run, and the store that they share.
 pub struct Fleet {
     members: Vec<Member>,
-    redis: Option<Redis>,
+    pub redis: Option<Redis>,
     /// Where logs are kept.
     evidence: PathBuf,
     /// What hosts did unasked.

@@ -125,6 +125,9 @@ pub struct Run {
     pub outcome: Option<String>,
     pub error: Option<String>,
     pub covers: u64,
+    /// By the store's clock.
+    #[serde(default)]
+    pub finished_at: Option<Micros>,
     pub attempts: Vec<Attempt>,
 }
 
@@ -135,6 +138,9 @@ pub struct Attempt {
     pub fence: u64,
     pub host: Option<String>,
     pub outcome: Option<String>,
+    /// By the store's clock: when its host said so, or it was taken from that.
+    #[serde(default)]
+    pub finished_at: Option<Micros>,
 }
 
 /// A verdict as a host tells it at the end.
@@ -161,6 +167,42 @@ pub struct Change {
     pub answer: Answer,
     /// When it was asked for, monotonic.
     pub asked: Micros,
+    /// When the answer was there, monotonic.
+    #[serde(default)]
+    pub answered: Micros,
+}
+
+/// What somebody saw of a job over REST.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Read {
+    /// The job.
+    pub job: String,
+    /// Its mark; `None`: there was no such job.
+    pub mark: Option<u64>,
+    /// When it was asked for, monotonic.
+    pub asked: Micros,
+    /// When the answer was there, monotonic.
+    pub answered: Micros,
+}
+
+/// What a shared store told of changes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Feed {
+    /// What it told before is no longer kept, by the store's clock.
+    pub since: Micros,
+    /// In its order.
+    pub news: Vec<News>,
+}
+
+/// One thing that it told.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct News {
+    /// By the store's clock.
+    pub at: Micros,
+    /// One word: `run`, `job`, `fired`, `cancel`, `queued`.
+    pub kind: String,
+    /// Of what; empty where all are meant.
+    pub name: String,
 }
 
 /// What came of a request.
@@ -208,9 +250,13 @@ pub struct History {
     pub disturbances: Vec<Disturbance>,
     /// In the order in which they were asked for, one at a time.
     pub changes: Vec<Change>,
+    /// Questions about the same jobs, asked meanwhile.
+    pub reads: Vec<Read>,
     pub runs: Vec<Run>,
     pub ledger: Vec<LedgerItem>,
     pub definitions: Vec<Definition>,
+    /// `None`: the store has none that outlives its host.
+    pub feed: Option<Feed>,
     /// What the store's server holds of live runs after all are over: key, type, entries.
     pub leftovers: Vec<String>,
     /// Which hosts ended in order because their store was away when they started.

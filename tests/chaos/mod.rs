@@ -3,7 +3,7 @@
 //! ```text
 //! nemesis (seeded) ── kills, freezes, cuts ──> hosts, Redis, the wires between
 //! hosts ── run ──> guest `effect` ── tells ──> collector        all of it ──> History ──> checker
-//! churn ── puts and removes over REST ──> hosts                                     └──> report
+//! churn ── puts, removes, looks over REST ──> hosts                                    └──> report
 //! ```
 //!
 //! `cargo xtask chaos` runs it for as long as one likes.
@@ -11,6 +11,7 @@
 mod checker;
 mod collector;
 mod failpoints;
+mod feed;
 mod fleet;
 mod history;
 mod nemesis;

@@ -69,6 +69,10 @@ pub fn time(value: &Value) -> Micros {
     chrono::DateTime::parse_from_rfc3339(text).unwrap().timestamp_micros()
 }
 
+fn instant(value: &Value) -> Option<Micros> {
+    value.is_string().then(|| time(value))
+}
+
 fn text(value: &Value) -> Option<String> {
     value.as_str().map(str::to_owned)
 }
@@ -80,6 +84,7 @@ pub fn run(value: &Value) -> Run {
         fence: attempt["fence"].as_u64().unwrap(),
         host: text(&attempt["host"]),
         outcome: text(&attempt["outcome"]),
+        finished_at: instant(&attempt["finished_at"]),
     });
     Run {
         id: text(&value["id"]).unwrap(),
@@ -91,6 +96,7 @@ pub fn run(value: &Value) -> Run {
         outcome: text(&value["outcome"]),
         error: text(&value["error"]["message"]),
         covers: value["covers"].as_u64().unwrap(),
+        finished_at: instant(&value["finished_at"]),
         attempts: attempts.collect(),
     }
 }

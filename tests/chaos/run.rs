@@ -9,8 +9,9 @@ use serde_json::Value;
 
 use super::checker::{Finding, check};
 use super::collector::{Collector, mono, wall};
+use super::feed;
 use super::fleet::{Fleet, StoreKind};
-use super::history::{Answer, Change, Disturbance, History, Micros, SECOND};
+use super::history::{Answer, Change, Disturbance, History, Micros, Read, SECOND};
 use super::nemesis::{Deed, Dice, Event, Reach, plan};
 use super::rest::{self, Client};
 use super::{report, workload};
@@ -27,6 +28,8 @@ const CHANGE_EVERY: Duration = Duration::from_millis(250);
 /// What a Redis store keeps of runs that are not over, by the ends of its keys' names: the runs, who
 /// has a slot, waits for one, may start, waits for a time, is given up, is held; and their indexes.
 const LIVE_KEYS: [&str; 9] = ["run", "sl", "bl", "q", "lt", "dl", "own", "lv", "lj"];
+/// The pause between two looks at what is changed.
+const READ_EVERY: Duration = Duration::from_millis(50);
 /// So many jobs are changed over and over.
 const CHANGED_JOBS: usize = 8;
 
@@ -95,12 +98,13 @@ pub fn run(settings: &Settings) -> Judged {
     let begin =
         Instant::now() + Duration::from_micros(u64::try_from(from - wall()).unwrap_or_default());
     let over = AtomicBool::new(false);
-    let (disturbances, changes) = thread::scope(|scope| {
+    let (disturbances, changes, reads) = thread::scope(|scope| {
         let changes = scope.spawn(|| change_jobs(&urls, settings.seed, &over));
+        let reads = scope.spawn(|| read_jobs(&urls, settings.seed, &over));
         let disturbances = disturb(&mut fleet, &events, begin);
         supervise_until(&mut fleet, begin + length, || false);
         over.store(true, Ordering::Relaxed);
-        (disturbances, changes.join().unwrap())
+        (disturbances, changes.join().unwrap(), reads.join().unwrap())
     });
     supervise_until(&mut fleet, Instant::now() + SETTLE, || is_over(&client, &urls, until));
     // One look more: what begins after all is over is a finding too.
@@ -109,9 +113,11 @@ pub fn run(settings: &Settings) -> Judged {
         jobs,
         disturbances,
         changes,
+        reads,
         ..History::default()
     };
     read(&client, &urls, &mut history);
+    history.feed = fleet.redis.as_ref().map(feed::read);
     let keys = fleet.redis_keys();
     std::fs::write(evidence.join("redis-keys.txt"), keys.join("\n")).unwrap();
     let is_live = |line: &String| {
@@ -199,10 +205,29 @@ fn change_jobs(urls: &[String], seed: u64, over: &AtomicBool) -> Vec<Change> {
             // A host that is killed has perhaps done it, and one that is frozen may do it yet.
             _ => Answer::Unknown,
         };
-        changes.push(Change { job, mark, answer, asked });
+        changes.push(Change { job, mark, answer, asked, answered: mono() });
         thread::sleep(CHANGE_EVERY);
     }
     changes
+}
+
+/// Looks at those jobs meanwhile, through one host or another.
+fn read_jobs(urls: &[String], seed: u64, over: &AtomicBool) -> Vec<Read> {
+    let (client, mut dice, mut reads) = (Client::new(), Dice(seed.rotate_left(32)), Vec::new());
+    while !over.load(Ordering::Relaxed) {
+        let job = format!("changed-{}", dice.below(CHANGED_JOBS));
+        let url = format!("{}/v1/jobs/{job}", urls[dice.below(urls.len())]);
+        let asked = mono();
+        let mark = match client.send("GET", &url, None) {
+            Some((200, job)) => rest::definition(&job).map(|seen| seen.marks.first().copied()),
+            Some((404, _)) => Some(None),
+            // Who got no answer has seen nothing.
+            Some(_) | None => None,
+        };
+        reads.extend(mark.map(|mark| Read { job, mark, asked, answered: mono() }));
+        thread::sleep(READ_EVERY);
+    }
+    reads
 }
 
 /// Whether every host works, every job is finished and no run is under way.

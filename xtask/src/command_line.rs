@@ -19,7 +19,7 @@ Commands:
   test [ARGS...]        build plugins and test guests, then run every test; ARGS
                         go to `cargo test --workspace`, and only that runs then
   ci                    format, lints, then all that `test` does
-  bench [ARGS...]       measure; ARGS go to the benchmark: --check, names of sections
+  bench [ARGS...]       measure; ARGS go to the benchmark: --check, --full, names of sections
   chaos [--minutes N] [--seed S] [--hosts H] [--store redis|sqlite] [--only KINDS]
                         kill, freeze and cut off H hosts (3) for N minutes (5) and
                         check that no promise was broken; a seed does the same again,
@@ -27,7 +27,7 @@ Commands:
 
 What is missing for a command (a Rust target, a C compiler, a Redis server) is installed when
 that can be done without asking: by rustup, and as root on Debian or Ubuntu by apt-get.
-Elsewhere the command to run is printed. What the benchmark compares with is put into target/venv by pip.
+Elsewhere the command to run is printed. What the benchmark compares with is put into target/venv by pip, and beside its script by npm.
 
 Examples:
   cargo xtask demo
@@ -36,6 +36,7 @@ Examples:
   cargo xtask test --test it -- --nocapture
   cargo xtask bench --check
   cargo xtask bench lateness burst
+  cargo xtask bench rivals hosts far idle fleet restart
   cargo xtask chaos --minutes 20 --seed 7
 ";
 

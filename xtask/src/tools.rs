@@ -62,6 +62,8 @@ enum Source {
     Apt { packages: &'static [&'static str], service: Option<&'static str>, hint: &'static str },
     /// From the Python Package Index, into [`VENV`].
     Pip(&'static str),
+    /// From the registry of npm, into this package's folder, as its lock file says.
+    Npm(&'static str),
 }
 
 /// Where Python packages go, in the checkout that this program was built in.
@@ -69,7 +71,13 @@ const VENV: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/venv");
 /// The Python that knows them.
 const VENV_PYTHON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/venv/bin/python");
 
-const TOOLS: [Tool; 8] = [
+/// The package that brings BullMQ.
+const BULLMQ: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../host/benches/bullmq");
+/// Where npm puts it.
+const BULLMQ_ITSELF: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../host/benches/bullmq/node_modules/bullmq");
+
+const TOOLS: [Tool; 12] = [
     Tool {
         name: "the Rust target `wasm32-wasip2`",
         why: "to build plugins",
@@ -143,6 +151,41 @@ const TOOLS: [Tool; 8] = [
         ),
         source: Source::Pip("apscheduler==3.11.*"),
     },
+    Tool {
+        name: "the Redis client for Python",
+        why: "for APScheduler's Redis store",
+        need: Need::Rivals,
+        found: Found::Answers(VENV_PYTHON, &["-c", "import redis"]),
+        source: Source::Pip("redis==8.*"),
+    },
+    Tool {
+        name: "Celery 5.7",
+        why: "to compare the benchmark with",
+        need: Need::Rivals,
+        found: Found::Answers(
+            VENV_PYTHON,
+            &["-c", "import celery; assert celery.__version__.startswith('5.7.')"],
+        ),
+        source: Source::Pip("celery==5.7.*"),
+    },
+    Tool {
+        name: "Node.js with npm",
+        why: "for BullMQ",
+        need: Need::Rivals,
+        found: Found::Program { name: "npm", variable: "NPM" },
+        source: Source::Apt {
+            packages: &["nodejs", "npm"],
+            service: None,
+            hint: "install Node.js 20 or later, whose programs are called `node` and `npm`",
+        },
+    },
+    Tool {
+        name: "BullMQ 6",
+        why: "to compare the benchmark with",
+        need: Need::Rivals,
+        found: Found::Answers("node", &["-e", "require(process.argv[1])", BULLMQ_ITSELF]),
+        source: Source::Npm(BULLMQ),
+    },
 ];
 
 /// Sees to it that all tools for these needs are there.
@@ -207,6 +250,7 @@ fn plan(lacking: &[&Tool], machine: Machine) -> Plan {
     let mut packages = Vec::new();
     let mut services = Vec::new();
     let mut wheels = Vec::new();
+    let mut modules = Vec::new();
     let mut by_hand = Vec::new();
     for tool in lacking {
         match &tool.source {
@@ -225,6 +269,7 @@ fn plan(lacking: &[&Tool], machine: Machine) -> Plan {
             }
             Source::Apt { hint, .. } => by_hand.push((*hint).to_owned()),
             Source::Pip(wheel) => wheels.push(*wheel),
+            Source::Npm(folder) => modules.push(*folder),
         }
     }
     if !packages.is_empty() {
@@ -240,6 +285,11 @@ fn plan(lacking: &[&Tool], machine: Machine) -> Plan {
         commands.push(vec!["python3", "-m", "venv", VENV]);
         let options = [VENV_PYTHON, "-m", "pip", "install", "--quiet"];
         commands.push([&options[..], &wheels].concat());
+    }
+    for folder in modules {
+        // What packages bring along to be run at once is not.
+        let options = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix"];
+        commands.push([&options[..], &[folder]].concat());
     }
     if by_hand.is_empty() {
         return Plan::Install(commands);
@@ -313,7 +363,7 @@ mod tests {
 
     /// The tools whose names contain one of `names`.
     fn lacking(names: &[&str]) -> Vec<&'static Tool> {
-        static ALL: [Tool; 8] = TOOLS;
+        static ALL: [Tool; 12] = TOOLS;
         ALL.iter().filter(|tool| names.iter().any(|name| tool.name.contains(name))).collect()
     }
 
@@ -363,14 +413,14 @@ mod tests {
 
     #[test]
     fn a_service_that_came_along_is_ended() {
-        let Plan::Install(commands) = plan(&lacking(&["Redis"]), SERVER) else {
+        let Plan::Install(commands) = plan(&lacking(&["Redis server"]), SERVER) else {
             panic!("as root on a server all can be installed");
         };
         let get = "apt-get install -y --no-install-recommends redis-server";
         let lines: Vec<String> = commands.iter().map(|words| words.join(" ")).collect();
         let ended = ["update-rc.d redis-server disable", "service redis-server stop"];
         assert_eq!(lines, ["apt-get update", get, ended[0], ended[1]]);
-        let message = told(&["Redis"], DESK);
+        let message = told(&["Redis server"], DESK);
         assert!(message.ends_with("sudo service redis-server stop"), "{message}");
     }
 
@@ -381,6 +431,17 @@ mod tests {
         };
         let programs: Vec<&str> = commands.iter().map(|words| words[0]).collect();
         assert_eq!(programs, ["apt-get", "apt-get", "python3", VENV_PYTHON]);
+    }
+
+    #[test]
+    fn a_node_package_comes_after_the_npm_that_gets_it() {
+        let Plan::Install(commands) = plan(&lacking(&["Node.js", "BullMQ"]), SERVER) else {
+            panic!("as root on a server all can be installed");
+        };
+        let programs: Vec<&str> = commands.iter().map(|words| words[0]).collect();
+        assert_eq!(programs, ["apt-get", "apt-get", "npm"]);
+        let message = told(&["Node.js", "BullMQ"], OTHER);
+        assert!(message.contains("npm ci --ignore-scripts"), "{message}");
     }
 
     #[test]

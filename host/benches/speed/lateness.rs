@@ -7,7 +7,7 @@
 //! of a file, which on a disk that others write to may take long.
 
 mod bare;
-mod host;
+pub mod host;
 
 use std::time::Duration;
 
@@ -88,9 +88,9 @@ pub fn measure(rig: &Rig, findings: &mut Findings) {
 /// How late the runs of one host were.
 pub struct Late {
     /// Percent of the fires that became runs and started.
-    ran: f64,
-    started: Sample,
-    over: Sample,
+    pub ran: f64,
+    pub started: Sample,
+    pub over: Sample,
 }
 
 fn show(findings: &Findings, what: &str, late: &Sample) {
@@ -111,7 +111,8 @@ fn started(store: &str) -> String {
     format!("ours, {store}: started")
 }
 
-fn line(what: &str, late: &Sample) -> String {
+/// A figure's words, with what else is to be known of the sample.
+pub fn line(what: &str, late: &Sample) -> String {
     let (p50, max) = (micros(late.median()), micros(late.max()));
     format!("{what:<25} {:>5} p50 {p50:>5.0} us max {max:>6.0} us p99", late.len())
 }

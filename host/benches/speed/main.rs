@@ -5,6 +5,7 @@
 //! cargo xtask bench                     every section
 //! cargo xtask bench triggers burst      these
 //! cargo xtask bench --check             and fail when a figure misses its aim
+//! cargo xtask bench idle --full         and what takes minutes
 //! ```
 //!
 //! A figure has an aim, and what `--check` lets pass beyond it (`findings`): other programs take
@@ -15,6 +16,7 @@
 
 mod burst;
 mod findings;
+mod fleet;
 mod heap;
 mod jobs;
 mod lateness;
@@ -22,6 +24,7 @@ mod one_run;
 mod planning;
 mod redis;
 mod rig;
+mod rival;
 mod sample;
 mod sandbox;
 mod throughput;
@@ -38,7 +41,7 @@ struct Section {
     measure: fn(&Rig, &mut Findings),
 }
 
-const SECTIONS: [Section; 8] = [
+const SECTIONS: [Section; 14] = [
     Section { name: "run", measure: one_run::measure },
     Section { name: "sandbox", measure: sandbox::measure },
     Section { name: "throughput", measure: throughput::measure },
@@ -47,6 +50,12 @@ const SECTIONS: [Section; 8] = [
     Section { name: "planning", measure: |_, findings| planning::measure(findings) },
     Section { name: "lateness", measure: lateness::measure },
     Section { name: "burst", measure: burst::measure },
+    Section { name: "rivals", measure: fleet::rivals::measure },
+    Section { name: "hosts", measure: fleet::hosts::measure },
+    Section { name: "far", measure: fleet::far::measure },
+    Section { name: "idle", measure: fleet::idle::measure },
+    Section { name: "fleet", measure: fleet::bells::measure },
+    Section { name: "restart", measure: fleet::restart::measure },
 ];
 
 fn main() -> ExitCode {
@@ -57,7 +66,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let rig = Rig::new();
+    let rig = Rig::new(asked.full);
     println!("{}", rig.machine());
     let mut findings = Findings::default();
     for section in SECTIONS.iter().filter(|section| asked.wants(section.name)) {
@@ -71,6 +80,7 @@ fn main() -> ExitCode {
 /// What the command line asks for.
 struct Asked {
     check: bool,
+    full: bool,
     /// All of them when it is empty.
     sections: Vec<String>,
 }
@@ -78,18 +88,19 @@ struct Asked {
 impl Asked {
     /// Reads the words. Cargo adds `--bench` by itself.
     fn read(words: impl Iterator<Item = String>) -> Result<Self, String> {
-        let mut asked = Self { check: false, sections: Vec::new() };
+        let mut asked = Self { check: false, full: false, sections: Vec::new() };
         for word in words {
             match word.as_str() {
                 "--bench" => (),
                 "--check" => asked.check = true,
+                "--full" => asked.full = true,
                 name if SECTIONS.iter().any(|section| section.name == name) => {
                     asked.sections.push(word);
                 }
                 other => {
                     let names = SECTIONS.map(|section| section.name).join(", ");
                     return Err(format!(
-                        "`{other}` is no section; there are {names}, and `--check`"
+                        "`{other}` is no section; there are {names}, and `--check`, `--full`"
                     ));
                 }
             }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use campanile::config::store::RedisAddress;
+use campanile::record::step::NewSchedule;
 use campanile::store::Store;
 use campanile::store::redis::RedisStore;
 use campanile::store::redis::settings::Settings;
@@ -63,7 +64,8 @@ pub fn measure(rig: &Rig, findings: &mut Findings) {
 
     let store = server.store(rig, "idle");
     let before = server.info();
-    let took = add(rig, &store);
+    let pattern = jobs::pattern("trigger = \"every 1d\"", rig.clock.now());
+    let took = add(rig, &store, &pattern, IDLE);
     let after = server.info();
     let rate = IDLE as f64 / took.as_secs_f64();
     findings.aim("jobs added", rate, "a second", ADDED, MACHINE_SLACK);
@@ -72,17 +74,16 @@ pub fn measure(rig: &Rig, findings: &mut Findings) {
     findings.aim("a job that is only kept, in the server", bytes, "bytes", BYTES, 1.0);
 }
 
-/// Adds jobs that are not due, many at once.
-fn add(rig: &Rig, store: &Arc<dyn Store>) -> Duration {
+/// Adds copies of a job, many at once.
+pub fn add(rig: &Rig, store: &Arc<dyn Store>, pattern: &NewSchedule, count: usize) -> Duration {
     let now = rig.clock.now();
-    let pattern = jobs::pattern("trigger = \"every 1d\"", now);
     let start = Instant::now();
     rig.runtime.block_on(async {
         let mut tasks = tokio::task::JoinSet::new();
         for first in 0..AT_ONCE {
             let (store, pattern) = (Arc::clone(store), pattern.clone());
             tasks.spawn(async move {
-                let mine = (first..IDLE).step_by(AT_ONCE);
+                let mine = (first..count).step_by(AT_ONCE);
                 let copies = mine.map(|number| jobs::copy(&pattern, number, Duration::ZERO));
                 jobs::put(store.as_ref(), copies, now).await;
             });
@@ -93,14 +94,14 @@ fn add(rig: &Rig, store: &Arc<dyn Store>) -> Duration {
 }
 
 /// A server; gone with its folder.
-struct Server {
+pub struct Server {
     child: Child,
-    port: u16,
+    pub port: u16,
     _dir: tempfile::TempDir,
 }
 
 impl Server {
-    fn start() -> std::io::Result<Self> {
+    pub fn start() -> std::io::Result<Self> {
         let dir = tempfile::tempdir()?;
         let free = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let port = free.to_string();
@@ -121,15 +122,20 @@ impl Server {
         Ok(server)
     }
 
-    fn store(&self, rig: &Rig, prefix: &str) -> Arc<dyn Store> {
-        let url = format!("redis://127.0.0.1:{}", self.port);
+    pub fn store(&self, rig: &Rig, prefix: &str) -> Arc<dyn Store> {
+        Self::store_at(rig, self.port, prefix)
+    }
+
+    /// The store on whatever listens there.
+    pub fn store_at(rig: &Rig, port: u16, prefix: &str) -> Arc<dyn Store> {
+        let url = format!("redis://127.0.0.1:{port}");
         let address = RedisAddress::parse(&url).expect("an address");
         let address = RedisAddress { prefix: prefix.to_owned(), ..address };
         let store = rig.runtime.block_on(RedisStore::open(Settings::new(address)));
         Arc::new(store.expect("a store"))
     }
 
-    fn info(&self) -> Info {
+    pub fn info(&self) -> Info {
         use std::io::{Read as _, Write as _};
         let mut stream = std::net::TcpStream::connect(("127.0.0.1", self.port)).expect("a server");
         stream.write_all(b"INFO everything\r\nQUIT\r\n").expect("a question");
@@ -148,10 +154,10 @@ impl Drop for Server {
 }
 
 /// What the server says of itself.
-struct Info(String);
+pub struct Info(String);
 
 impl Info {
-    fn number(&self, key: &str) -> f64 {
+    pub fn number(&self, key: &str) -> f64 {
         let found =
             self.0.lines().find_map(|line| line.trim_end().strip_prefix(key)?.strip_prefix(':'));
         found.and_then(|value| value.parse().ok()).unwrap_or(f64::NAN)

@@ -18,6 +18,7 @@ use campanile::job::names::QueueName;
 use campanile::job::names::TenantId;
 use campanile::lease::cell::SessionCell;
 use campanile::record::HostInfo;
+use campanile::record::step::Pulse;
 use campanile::scheduler::Scheduler;
 use campanile::scheduler::wake::Wake;
 use campanile::status::Status;
@@ -42,10 +43,12 @@ pub struct Rig {
     pub engine: Arc<Engine>,
     pub noop: Arc<Plugin>,
     pub clock: SharedClock,
+    /// Whether what takes minutes is measured too.
+    pub full: bool,
 }
 
 impl Rig {
-    pub fn new() -> Self {
+    pub fn new(full: bool) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime = runtime.expect("a runtime");
         let clock: SharedClock = Arc::new(SystemClock);
@@ -57,7 +60,7 @@ impl Rig {
         };
         let engine = Engine::new(settings).expect("an engine");
         let noop = runtime.block_on(engine.load(guest("noop").into())).expect("the no-op guest");
-        Self { runtime, engine, noop, clock }
+        Self { runtime, engine, noop, clock, full }
     }
 
     /// What figures depend on: processors, and what else they do.
@@ -75,19 +78,33 @@ impl Rig {
 
     /// What scheduler, `store` and executor take to run all `total` runs that are due.
     pub fn drain(&self, store: Arc<dyn Store>, total: u64) -> Drained {
-        let line = Line::new(self, Arc::clone(&store));
+        self.drain_together(&[store], total)
+    }
+
+    /// The same of several hosts, each with its own way to the one store.
+    pub fn drain_together(&self, stores: &[Arc<dyn Store>], total: u64) -> Drained {
+        let slots = SLOTS / stores.len();
+        let lines: Vec<Line> =
+            stores.iter().map(|store| Line::new(self, Arc::clone(store), slots)).collect();
+        // Each learns of the others.
+        for line in &lines {
+            let (held, now) = (line.scheduler.session.current(), self.clock.now());
+            let beat = line.scheduler.store.beat(&held.session, Pulse::default(), now);
+            self.runtime.block_on(beat).expect("a beat");
+        }
         let (start, processor) = (Instant::now(), processor_time());
-        let running = line.start(self);
+        let running: Vec<Running> = lines.into_iter().map(|line| line.start(self)).collect();
         // The store counts its runs to answer, and does nothing else meanwhile: it is asked last.
-        while running.is_busy() || self.done(store.as_ref()) < total {
+        while running.iter().any(Running::is_busy) || self.done(stores) < total {
             std::thread::sleep(LOOK_EVERY);
         }
         let (took, processor) = (start.elapsed(), processor_time().saturating_sub(processor));
-        running.stop(self);
+        running.into_iter().for_each(|running| running.stop(self));
         Drained { runs: total as f64, took, processor }
     }
 
-    fn done(&self, store: &dyn Store) -> u64 {
+    fn done(&self, stores: &[Arc<dyn Store>]) -> u64 {
+        let Some(store) = stores.first() else { return 0 };
         self.runtime.block_on(store.health()).expect("health").done_runs
     }
 }
@@ -133,7 +150,7 @@ struct Running {
 }
 
 impl Line {
-    fn new(rig: &Rig, store: Arc<dyn Store>) -> Self {
+    fn new(rig: &Rig, store: Arc<dyn Store>, slots: usize) -> Self {
         let hello = HostInfo::named("bench");
         let attached = rig.runtime.block_on(store.attach(hello, rig.clock.now()));
         let session = attached.expect("a session").session;
@@ -142,7 +159,7 @@ impl Line {
         let catalog = watch::channel(Arc::new(catalog(rig))).1;
         let (claims_sender, claims) = mpsc::channel(1_024);
         let (jobs, status) = (Arc::new(JobCache::default()), Arc::new(Status::default()));
-        let slots = Slots::new(SLOTS, MEMORY_BYTES);
+        let slots = Slots::new(slots, MEMORY_BYTES);
         let executor = Executor {
             store: Arc::clone(&store),
             session: Arc::clone(&session),

@@ -7,7 +7,6 @@ use campanile::store::Store;
 use campanile::store::embedded::EmbeddedStore;
 
 use crate::findings::{Aim, Findings, MACHINE_SLACK};
-use crate::jobs;
 use crate::one_run::{Cycle, on_all_threads};
 use crate::rig::{Drained, Rig};
 
@@ -35,15 +34,20 @@ pub fn measure(rig: &Rig, findings: &mut Findings) {
 }
 
 pub fn drained(rig: &Rig, store: Arc<dyn Store>) -> Drained {
-    let names: Vec<String> = (0..JOBS).map(|number| format!("j{number}")).collect();
+    let total = backlog(rig, store.as_ref(), JOBS, BACKLOG);
+    rig.drain(store, total)
+}
+
+/// Registers jobs that have missed so many fire times each. Answers how many runs that makes.
+pub fn backlog(rig: &Rig, store: &dyn Store, jobs: usize, missed: usize) -> u64 {
+    let names: Vec<String> = (0..jobs).map(|number| format!("j{number}")).collect();
     let keys = format!(
-        "trigger = \"every 1s\"\ncoalesce = \"all\"\nmax_catchup = {BACKLOG}\n\
-         max_instances = {BACKLOG}\nlimits = {{ memory = \"4MiB\" }}"
+        "trigger = \"every 1s\"\ncoalesce = \"all\"\nmax_catchup = {missed}\n\
+         max_instances = {missed}\nlimits = {{ memory = \"4MiB\" }}"
     );
     let now = rig.clock.now();
-    let registered = now.before(Duration::from_secs(BACKLOG as u64));
-    let schedules = jobs::read(&names, &keys, registered);
-    rig.runtime.block_on(jobs::put(store.as_ref(), schedules.into_iter(), now));
-    let total = (JOBS * BACKLOG) as u64;
-    rig.drain(store, total)
+    let registered = now.before(Duration::from_secs(missed as u64));
+    let schedules = crate::jobs::read(&names, &keys, registered);
+    rig.runtime.block_on(crate::jobs::put(store, schedules.into_iter(), now));
+    (jobs * missed) as u64
 }

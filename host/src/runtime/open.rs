@@ -33,7 +33,8 @@ pub(super) async fn store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
             Ok(Arc::new(opened.with_context(|| format!("can't open the store `{shown}`"))?))
         }
         StoreAddress::Redis(server) => {
-            let opened = RedisStore::open(Settings::new(server.clone())).await;
+            let opened =
+                RedisStore::open(Settings::new(server.clone()).of_host(&host_name())).await;
             let shown = server.shown();
             Ok(Arc::new(opened.with_context(|| format!("can't open the store `{shown}`"))?))
         }

@@ -48,8 +48,14 @@ pub type Result<T> = std::result::Result<T, StoreError>;
 /// Where schedules, runs and the ledger live. Each method is one atomic step: it takes effect whole
 /// at one instant between call and answer, or not at all; a batch is atomic per job.
 ///
-/// `now` is the host's wall clock. Every mutating call may be repeated after
-/// [`StoreError::Unknown`]: the repeat finds what was done and answers the same.
+/// `now` is the host's wall clock. After [`StoreError::Unknown`] a mutating call may be repeated with
+/// the very same arguments: what is kept is as if it had been made once, and the answer is the same
+/// or says that it was done (`Already`, `Exists`, `Kept`, `Lost`; `false` for what was removed). What
+/// the lost answer of [`Store::fire`] or [`Store::acquire`] handed out is held by the session, and its
+/// next beat says so; the session of an [`Store::attach`] whose answer was lost is nobody's, and dead
+/// after its time to live. Who names no version ([`Conflict::Replace`], a patch without `expect`)
+/// counts the version up again, and [`Store::log_append`] and [`Store::counter_add`] add again: these
+/// are not repeated.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// What this store is and survives.

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::chaos::history::{
-    Attempt, Change, Definition, Disturbance, Grid, LedgerItem, SECOND, Told,
+    Answer, Attempt, Change, Definition, Disturbance, Feed, Grid, LedgerItem, News, Read, SECOND,
+    Told,
 };
 
 const FIRES: Micros = 5;
@@ -32,7 +33,7 @@ fn clean() -> History {
 }
 
 fn change(mark: Option<u64>, answer: Answer) -> Change {
-    Change { job: "put".into(), mark, answer, asked: 0 }
+    Change { job: "put".into(), mark, answer, asked: 0, answered: 1 }
 }
 
 /// An effect so long after its fire time.
@@ -53,6 +54,7 @@ fn run(number: Micros, attempts: u32) -> Run {
         fence: fence(number, attempt),
         host: None,
         outcome: None,
+        finished_at: None,
     });
     Run {
         id: format!("run-{number}"),
@@ -64,6 +66,7 @@ fn run(number: Micros, attempts: u32) -> Run {
         outcome: Some("succeeded".into()),
         error: None,
         covers: 1,
+        finished_at: None,
         attempts: attempts.collect(),
     }
 }
@@ -212,6 +215,17 @@ fn an_effect_after_its_fence_was_passed_is_found() {
 }
 
 #[test]
+fn an_effect_of_an_attempt_that_was_ended_is_found() {
+    let mut history = clean();
+    // It was taken from its host, which goes on all the same.
+    history.runs[3].attempts[0].finished_at = Some(4 * SECOND + 20_000);
+    finds(&history, &[]);
+    let end = history.effects.remove(7);
+    history.effects.insert(7, Effect { wall: end.wall + 300_000, ..end });
+    finds(&history, &[("C6", 4, "End with fence 41, 390 ms after it was ended")]);
+}
+
+#[test]
 fn an_early_start_is_found() {
     let mut history = clean();
     history.effects[4] = effect(3, 1, Phase::Begin, -EARLY);
@@ -233,6 +247,96 @@ fn a_change_that_is_not_there_or_not_whole_is_found() {
     history.changes.push(change(Some(3), Answer::Refused));
     history.definitions = vec![Definition { job: "put".into(), marks: vec![3] }];
     finds(&history, &[("C8", 0, "it is Some(3), acknowledged was Some(2)")]);
+}
+
+/// Changes of the job `put` and questions about it, in seconds: `(mark, asked, answered)`.
+fn asked(
+    changes: &[(Option<u64>, Micros, Option<Micros>)],
+    reads: &[(Option<u64>, Micros, Micros)],
+) -> History {
+    let change = |&(mark, asked, answered): &(_, _, Option<Micros>)| {
+        let answer = answered.map_or(Answer::Unknown, |_| Answer::Done);
+        Change { asked, answered: answered.unwrap_or(asked + 1), ..change(mark, answer) }
+    };
+    let read = |&(mark, asked, answered): &_| Read { job: "put".into(), mark, asked, answered };
+    let (changes, reads) = (changes.iter().map(change).collect(), reads.iter().map(read).collect());
+    // What is there in the end is another check's.
+    let last: Vec<Change> = changes;
+    let mark = last.iter().rev().find(|change| change.answer == Answer::Done);
+    let marks = mark.and_then(|change| change.mark).into_iter().collect();
+    let definitions = vec![Definition { job: "put".into(), marks }];
+    History { changes: last, reads, definitions, ..clean() }
+}
+
+#[test]
+fn an_answer_that_fits_no_order_is_found() {
+    let one = (Some(1), 10, Some(20));
+    let two = (Some(2), 30, Some(40));
+    // During a change either may be seen, and afterwards only the new one.
+    let fits =
+        [(None, 0, 5), (None, 12, 14), (Some(1), 13, 18), (Some(1), 22, 35), (Some(2), 31, 50)];
+    finds(&asked(&[one, two], &fits), &[]);
+    let stale = asked(&[one, two], &[(Some(1), 41, 42)]);
+    finds(&stale, &[("C9", 0, "read as Some(1), which fits no order")]);
+    // Who has seen the new one can't see the old one again.
+    let back = asked(&[one, two], &[(Some(2), 31, 33), (Some(1), 34, 36)]);
+    finds(&back, &[("C9", 0, "read as Some(1)")]);
+    let before_it_was_asked = asked(&[one, two], &[(Some(2), 21, 25)]);
+    finds(&before_it_was_asked, &[("C9", 0, "read as Some(2)")]);
+    let gone = asked(&[one], &[(None, 25, 26)]);
+    finds(&gone, &[("C9", 0, "read as None")]);
+}
+
+#[test]
+fn a_change_that_nobody_knows_of_may_come_late_and_only_once() {
+    let (one, perhaps, three) =
+        ((Some(1), 10, Some(20)), (Some(2), 30, None), (Some(3), 50, Some(60)));
+    let late =
+        asked(&[one, perhaps, three], &[(Some(1), 40, 41), (Some(3), 61, 62), (Some(2), 70, 71)]);
+    finds(&late, &[]);
+    let twice = [(Some(2), 40, 41), (Some(3), 61, 62), (Some(2), 70, 71)];
+    finds(&asked(&[one, perhaps, three], &twice), &[("C9", 0, "read as Some(2)")]);
+    let never = asked(&[one, perhaps], &[(Some(1), 99, 100)]);
+    finds(&never, &[]);
+    // One of two that are under way may have come first, and was seen by nobody.
+    let removed = (None, 28, Some(45));
+    let both = [(None, 32, 33), (Some(2), 34, 35), (None, 46, 47)];
+    finds(&asked(&[one, perhaps, removed], &both), &[("C9", 0, "read as None")]);
+    finds(&asked(&[one, perhaps, removed], &[(Some(2), 34, 35), (None, 46, 47)]), &[]);
+}
+
+/// A history with a feed: each run's end is told, and the change.
+fn fed() -> History {
+    let mut history = clean();
+    history.changes[0] = Change { asked: 10, answered: 20, ..history.changes[0].clone() };
+    let mut feed = Feed { since: 0, news: vec![news("job", "put", 0)] };
+    for number in 1..=FIRES {
+        let end = number * SECOND + 120_400;
+        history.runs[usize::try_from(number).unwrap() - 1].finished_at = Some(end);
+        let run = format!("run-{number}");
+        feed.news.extend([news("run", &run, end - 110_000), news("run", &run, end - 400)]);
+    }
+    history.feed = Some(feed);
+    history
+}
+
+fn news(kind: &str, name: &str, at: Micros) -> News {
+    News { at, kind: kind.into(), name: name.into() }
+}
+
+#[test]
+fn a_change_that_the_feed_leaves_out_is_found() {
+    finds(&fed(), &[]);
+    let mut history = fed();
+    history.feed.as_mut().unwrap().news.retain(|news| news.at != 3 * SECOND + 120_000);
+    finds(&history, &[("C11", 3, "does not tell of its end")]);
+    // What it told before it is no longer kept says nothing.
+    history.feed.as_mut().unwrap().since = 4 * SECOND;
+    finds(&history, &[]);
+    let mut history = fed();
+    history.feed.as_mut().unwrap().news.remove(0);
+    history.feed.as_mut().unwrap().since = -SECOND;
+    finds(&history, &[("C11", 0, "that it was put with 1")]);
 }
 
 #[test]

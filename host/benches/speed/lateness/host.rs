@@ -22,6 +22,8 @@ use crate::sample::Sample;
 const AHEAD: Duration = Duration::from_secs(2);
 /// From the last fire to a look at the records.
 const AFTERWARDS: Duration = Duration::from_millis(500);
+/// Until hosts have heard of each other.
+const ACQUAINTED: Duration = Duration::from_secs(5);
 /// Guests that compute for ever take no longer to start.
 const PATIENCE: Duration = Duration::from_secs(60);
 const SPINNERS: u64 = 2;
@@ -31,6 +33,8 @@ const SPINNERS: u64 = 2;
 pub enum Store {
     Memory,
     Sqlite,
+    /// A Redis server on this machine, at this port.
+    Redis(u16),
 }
 
 /// What runs beside the bells.
@@ -78,8 +82,9 @@ impl Bells {
 
     fn config(&self, store: Store, others: Others) -> Config {
         let store = match store {
-            Store::Memory => "memory:",
-            Store::Sqlite => "sqlite:bench.db",
+            Store::Memory => "memory:".to_owned(),
+            Store::Sqlite => "sqlite:bench.db".to_owned(),
+            Store::Redis(port) => format!("redis://127.0.0.1:{port}/0"),
         };
         let mut text = format!(
             "store = \"{store}\"\nauto_schedule = false\n[api]\nlisten = \"127.0.0.1:0\"\n\
@@ -97,6 +102,22 @@ impl Bells {
         let base: &Path = self.folder.path();
         Config::parse(&text, &base.join("host.toml"), base, 0).expect("a configuration")
     }
+}
+
+/// Starts hosts that share a Redis server, one in each folder, and rings.
+pub fn together(rig: &Rig, folders: &[Bells], port: u16, load: Load) -> Late {
+    let start = |folder: &Bells| {
+        let config = folder.config(Store::Redis(port), Others::None);
+        rig.runtime.block_on(Host::start(config)).expect("a host")
+    };
+    let hosts: Vec<Host> = folders.iter().map(start).collect();
+    std::thread::sleep(ACQUAINTED);
+    let first = hosts.first().expect("a host");
+    let late = rig.runtime.block_on(ring(first.store(), rig.clock.now(), load));
+    for host in hosts {
+        rig.runtime.block_on(host.shutdown()).expect("a shutdown");
+    }
+    late
 }
 
 async fn spinning(store: &dyn store::Store) {

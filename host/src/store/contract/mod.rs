@@ -7,6 +7,8 @@ mod fires;
 mod forgetting;
 mod keeping;
 mod lockstep;
+mod losing;
+mod lost_answers;
 mod moving;
 mod papers;
 mod policies;

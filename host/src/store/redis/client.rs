@@ -1,12 +1,15 @@
 //! Makes clients: the address, and credentials read anew each time.
 
 use redis::io::tcp::TcpSettings;
+use std::time::Duration;
+
 use redis::{
-    Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo,
-    TlsCertificates,
+    Client, Cmd, Connection, ConnectionAddr, ConnectionInfo, IntoConnectionInfo,
+    RedisConnectionInfo, TlsCertificates,
 };
 
 use super::fault::connecting;
+use super::settings::Settings;
 use crate::config::secret::SecretRef;
 use crate::config::store::RedisAddress;
 use crate::store::Result;
@@ -16,11 +19,33 @@ use crate::store::error::StoreError;
 #[derive(Clone)]
 pub(super) struct Factory {
     address: RedisAddress,
+    name: String,
 }
 
 impl Factory {
-    pub(super) fn new(address: RedisAddress) -> Self {
-        Self { address }
+    pub(super) fn new(settings: &Settings) -> Self {
+        Self { address: settings.address.clone(), name: settings.name.clone() }
+    }
+
+    /// What each new connection begins with: who it is, for those who look at the server. One that
+    /// does not allow it does without.
+    pub(super) fn introduction(&self) -> Cmd {
+        let mut name = redis::cmd("CLIENT");
+        name.arg("SETNAME").arg(&self.name);
+        name
+    }
+
+    /// Connects, for callers that wait.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Factory::client`]; `Unavailable` and `Denied` when the server says so.
+    pub(super) fn connection(&self, timeout: Duration) -> Result<Connection> {
+        let connection = self.client()?.get_connection_with_timeout(timeout);
+        let mut connection = connection.map_err(|error| connecting(&error))?;
+        // A connection that is broken by then is found to be at its first use.
+        let _ = self.introduction().query::<()>(&mut connection);
+        Ok(connection)
     }
 
     /// A client for one more connection.

@@ -89,7 +89,7 @@ impl Link {
     pub(super) fn new(settings: Settings, runtime: tokio::runtime::Handle) -> Self {
         Self {
             keys: Keys::new(&settings.address.prefix),
-            client_for: client::Factory::new(settings.address.clone()),
+            client_for: client::Factory::new(&settings),
             settings,
             live: RwLock::new(None),
             connecting: tokio::sync::Mutex::default(),
@@ -207,16 +207,18 @@ impl Link {
 
     /// One attempt: a connection, what the server is, the scripts, the contents.
     async fn connect(&self, number: u64) -> Result<(Live, Durability)> {
-        let client = self.client_for.client()?;
+        let (client, name) = (self.client_for.client()?, self.client_for.introduction());
         let (keys, settings) = (self.keys.clone(), self.settings.clone());
-        let task =
-            self.runtime.spawn(async move { establish(&client, &keys, &settings, number).await });
+        let task = self
+            .runtime
+            .spawn(async move { establish(&client, &name, &keys, &settings, number).await });
         task.await.map_err(|_| StoreError::Unavailable("the host is shutting down".to_owned()))?
     }
 }
 
 async fn establish(
     client: &Client,
+    name: &Cmd,
     keys: &Keys,
     settings: &Settings,
     number: u64,
@@ -226,6 +228,8 @@ async fn establish(
         .set_response_timeout(Some(ANSWER_TIMEOUT));
     let connecting_to = client.get_multiplexed_async_connection_with_config(&config);
     let mut connection = connecting_to.await.map_err(|error| connecting(&error))?;
+    // A connection that is broken by then is found to be at the next question.
+    let _ = name.query_async::<()>(&mut connection).await;
     let info: String = redis::cmd("INFO")
         .query_async(&mut connection)
         .await

@@ -57,7 +57,7 @@ impl News {
     /// Listens to hints from now on.
     pub(super) fn start(settings: &Settings, keys: &Keys) -> Result<Self> {
         let source = Source {
-            factory: Factory::new(settings.address.clone()),
+            factory: Factory::new(settings),
             hints: keys.of("HINT").to_owned(),
             feed: keys.of("FEED").to_owned(),
             stop: Arc::new(AtomicBool::new(false)),
@@ -109,10 +109,9 @@ impl Source {
     }
 
     fn connect(&self) -> redis::RedisResult<Connection> {
-        let client = self.factory.client().map_err(|error| {
+        let connection = self.factory.connection(CONNECT_TIMEOUT).map_err(|error| {
             redis::RedisError::from((redis::ErrorKind::Client, "no client", error.to_string()))
         })?;
-        let connection = client.get_connection_with_timeout(CONNECT_TIMEOUT)?;
         connection.set_read_timeout(Some(LISTEN))?;
         connection.set_write_timeout(Some(CONNECT_TIMEOUT))?;
         Ok(connection)

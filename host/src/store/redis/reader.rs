@@ -52,7 +52,7 @@ pub(super) struct Readers {
 
 impl Readers {
     pub(super) fn new(settings: &Settings, keys: Keys, definitions: Arc<Definitions>) -> Self {
-        let factory = Factory::new(settings.address.clone());
+        let factory = Factory::new(settings);
         Self { factory, keys, definitions, idle: Mutex::default() }
     }
 
@@ -81,8 +81,7 @@ impl Readers {
     }
 
     fn connect(&self) -> Result<Connection> {
-        let connection = self.factory.client()?.get_connection_with_timeout(CONNECT_TIMEOUT);
-        let connection = connection.map_err(|error| connecting(&error))?;
+        let connection = self.factory.connection(CONNECT_TIMEOUT)?;
         let timeout = Some(ANSWER_TIMEOUT);
         connection.set_read_timeout(timeout).map_err(|error| connecting(&error))?;
         connection.set_write_timeout(timeout).map_err(|error| connecting(&error))?;

@@ -11,6 +11,8 @@ pub struct Settings {
     pub clock: ScriptClock,
     /// What may be done.
     pub access: Access,
+    /// What the server's list of clients calls the connections.
+    pub name: String,
 }
 
 /// Whose clock decides what has come due, and stamps records.
@@ -36,6 +38,14 @@ pub enum Access {
 impl Settings {
     /// For a host.
     pub fn new(address: RedisAddress) -> Self {
-        Self { address, clock: ScriptClock::Server, access: Access::Full }
+        let name = format!("campanile/{}", env!("CARGO_PKG_VERSION"));
+        Self { address, clock: ScriptClock::Server, access: Access::Full, name }
+    }
+
+    /// The same, with connections that tell which host they belong to.
+    pub fn of_host(self, host: &str) -> Self {
+        // The server takes no other characters in such a name.
+        let shown = host.chars().map(|c| if c.is_ascii_graphic() { c } else { '_' });
+        Self { name: format!("{}:{}", self.name, shown.collect::<String>()), ..self }
     }
 }

@@ -19,6 +19,8 @@ if not old then
     or check_ranges(A.ranges, nil, new.cursor, nil, true)
   if wrong then return refuse('INVALID', wrong) end
   new.version, new.def_version, new.created_at = 1, 1, NOW
+  -- By the caller's clock, which stands still between a call and its repeat.
+  new.asked_at = A.now
   new.accounted_from = new.cursor
   new.last_fire = nil
   for _, range in ipairs(A.ranges) do
@@ -35,7 +37,7 @@ end
 local head = old.uid .. number(old.def_version) .. '\n'
 local same = call('HGET', DEF, jk) == head .. ARGV[3] and old.source == new.source
 if A.on == 'fail' then
-  if old.version == 1 and old.created_at == NOW and same then return answer('created', old) end
+  if old.version == 1 and old.asked_at == A.now and same then return answer('created', old) end
   return refuse('CONFLICT', number(old.version))
 elseif A.on == 'keep' then
   return answer('kept', old)
