@@ -41,6 +41,8 @@ mod redis;
 #[cfg(test)]
 mod roles;
 #[cfg(test)]
+mod security;
+#[cfg(test)]
 mod simulate;
 #[cfg(test)]
 mod sockets;
