@@ -17,6 +17,9 @@ use crate::run::outcome::{Outcome, RunError};
 use crate::run::usage::Usage;
 use crate::table::unit::{show_duration, show_size};
 
+/// What is said of a run whose host lost it to another.
+pub(super) const HANDED_ON: &str = "another host has taken it over";
+
 /// How an attempt ended.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
@@ -74,7 +77,7 @@ pub(super) fn judge(
     let failed = |outcome, message| Ok(Report::failed(outcome, message, usage.clone()));
     match end {
         End::Cancelled(why) => failed(Outcome::Cancelled, why),
-        End::HandedOn => failed(Outcome::Abandoned, "another host has taken it over".to_owned()),
+        End::HandedOn => failed(Outcome::Abandoned, HANDED_ON.to_owned()),
         End::TimedOut { own } => failed(Outcome::TimedOut, timed_out(limits, own)),
         End::Returned(Ok(result)) => returned(&result, limits, usage),
         End::Returned(Err(failure)) => {

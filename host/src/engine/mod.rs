@@ -11,6 +11,7 @@ pub mod control;
 mod cpu;
 mod deny;
 pub mod ending;
+mod files;
 mod gate;
 mod guest;
 mod hold;

@@ -10,7 +10,9 @@ use super::bindings::JobPre;
 use super::bindings::exports::campanile::job::guest::{Cause, Failure, Handler, Invocation};
 use super::control::Control;
 use super::cpu::{CpuMeter, Polled};
-use super::ending::{End, Report, cause, judge};
+use super::ending::{End, HANDED_ON, Report, cause, judge};
+use super::files::blocking::Blocking;
+use super::files::{self, Folder};
 use super::guest::Guest;
 use super::hold::{self, Hold};
 use super::log::Log;
@@ -22,6 +24,7 @@ use crate::job::limits::Limits;
 use crate::lease::Lapsed;
 use crate::run::outcome::Outcome;
 use crate::run::usage::Usage;
+use crate::table::unit::show_duration;
 use crate::time::Timestamp;
 
 /// What a call may hand over beside a result of the largest size: names, lists, messages.
@@ -81,19 +84,20 @@ impl Engine {
         let pre = self.prepared(plugin, metering)?;
         let started = Instant::now();
         let deadline = started.checked_add(limits.timeout);
+        let folders = match granted_folders(&request.capabilities, &limits, control).await {
+            Ok(folders) => folders,
+            Err((outcome, message)) => {
+                return Ok(Report::failed(outcome, message, Usage::default()));
+            }
+        };
         let guest = Guest::new(
             &request.capabilities,
+            folders,
             &limits,
             Arc::clone(&request.config),
             Arc::clone(control),
             deadline,
         );
-        let guest = match guest {
-            Ok(guest) => guest,
-            Err(message) => {
-                return Ok(Report::failed(Outcome::Failed, message, Usage::default()));
-            }
-        };
         let mut store = self.store(metering, guest, &limits)?;
         let polled = Arc::new(Polled::default());
         let invocation = invocation(request);
@@ -132,7 +136,7 @@ impl Engine {
         let control = Arc::new(Control::new(log));
         let nothing = Capabilities::default();
         let config = Arc::new(BTreeMap::new());
-        let guest = Guest::new(&nothing, limits, config, Arc::clone(&control), None)?;
+        let guest = Guest::new(&nothing, Vec::new(), limits, config, Arc::clone(&control), None);
         let store = self.store(Metering::Off, guest, limits);
         let mut store = store.map_err(|error| format!("could not be called: {error:#}"))?;
         let call = async {
@@ -171,6 +175,36 @@ impl Engine {
             store.set_fuel(limits.fuel.unwrap_or(u64::MAX))?;
         }
         Ok(store)
+    }
+}
+
+/// Opens what was granted, on a thread that may wait: a disk may hang.
+async fn granted_folders(
+    granted: &Capabilities,
+    limits: &Limits,
+    control: &Control,
+) -> Result<Vec<Folder>, (Outcome, String)> {
+    if granted.dirs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let dirs = granted.dirs.clone();
+    let opened = Blocking::new().run(move || files::open_folders(&dirs));
+    tokio::select! {
+        biased;
+        why = control.wait_cancelled() => Err((Outcome::Cancelled, why)),
+        () = control.lease().over() => Err((Outcome::Abandoned, HANDED_ON.to_owned())),
+        opened = tokio::time::timeout(limits.timeout, opened) => match opened {
+            Ok(Ok(opened)) => opened.map_err(|message| (Outcome::Failed, message)),
+            Ok(Err(error)) => Err((Outcome::Failed, error.to_string())),
+            Err(_) => {
+                let message = format!(
+                    "its granted folders were not opened within its limit of {}; look at the \
+                     disks that `capabilities.dirs` leads to",
+                    show_duration(limits.timeout)
+                );
+                Err((Outcome::TimedOut, message))
+            }
+        },
     }
 }
 
