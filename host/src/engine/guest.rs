@@ -9,7 +9,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::control::Control;
-use super::files::{Files, Folder};
+use super::files::Files;
 use super::gate::Rate;
 use super::host::random::MAX_CALL_BYTES;
 use super::limiter::Limiter;
@@ -57,11 +57,11 @@ impl Guest {
         }
     }
 
-    /// The state of a fresh instance that may use what was granted and nothing else; `folders` are
-    /// those of `granted`, opened.
+    /// The state of a fresh instance that may use what was granted and nothing else; `files` are
+    /// the folders of `granted`, opened.
     pub(super) fn new(
         granted: &Capabilities,
-        folders: Vec<Folder>,
+        files: Files,
         limits: &Limits,
         config: Arc<BTreeMap<String, String>>,
         control: Arc<Control>,
@@ -81,7 +81,7 @@ impl Guest {
         Self {
             reach,
             limiter: Limiter::new(limits),
-            files: Files::new(folders),
+            files,
             meter,
             table,
             config,

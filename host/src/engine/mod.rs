@@ -34,6 +34,7 @@ use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationCon
 
 use crate::clock::SharedClock;
 use cache::{Cache, Keeping};
+use files::blocking::Lanes;
 use guest::Guest;
 use ticker::Ticker;
 
@@ -73,6 +74,8 @@ pub struct Engine {
     settings: Settings,
     cache: Cache,
     pooled: bool,
+    /// Where runs wait for the disks of their folders.
+    lanes: Lanes,
     /// Ends with the engine.
     ticker: Ticker,
 }
@@ -123,7 +126,8 @@ impl Engine {
         let ticker = Ticker::start(TICK);
         ticker.add(&plain.engine);
         let cache = Cache::new(settings.cache_dir.clone(), keeping);
-        Ok(Arc::new(Self { plain, metered: OnceLock::new(), settings, cache, pooled, ticker }))
+        let (metered, lanes) = (OnceLock::new(), Lanes::default());
+        Ok(Arc::new(Self { plain, metered, settings, cache, pooled, lanes, ticker }))
     }
 
     /// The engine whose guests' fuel is counted, or not.

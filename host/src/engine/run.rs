@@ -11,8 +11,7 @@ use super::bindings::exports::campanile::job::guest::{Cause, Failure, Handler, I
 use super::control::Control;
 use super::cpu::{CpuMeter, Polled};
 use super::ending::{End, HANDED_ON, Report, cause, judge};
-use super::files::blocking::Blocking;
-use super::files::{self, Folder};
+use super::files::{self, Files};
 use super::guest::Guest;
 use super::hold::{self, Hold};
 use super::log::Log;
@@ -84,15 +83,15 @@ impl Engine {
         let pre = self.prepared(plugin, metering)?;
         let started = Instant::now();
         let deadline = started.checked_add(limits.timeout);
-        let folders = match granted_folders(&request.capabilities, &limits, control).await {
-            Ok(folders) => folders,
+        let files = match self.granted_folders(&request.capabilities, &limits, control).await {
+            Ok(files) => files,
             Err((outcome, message)) => {
                 return Ok(Report::failed(outcome, message, Usage::default()));
             }
         };
         let guest = Guest::new(
             &request.capabilities,
-            folders,
+            files,
             &limits,
             Arc::clone(&request.config),
             Arc::clone(control),
@@ -136,7 +135,8 @@ impl Engine {
         let control = Arc::new(Control::new(log));
         let nothing = Capabilities::default();
         let config = Arc::new(BTreeMap::new());
-        let guest = Guest::new(&nothing, Vec::new(), limits, config, Arc::clone(&control), None);
+        let guest =
+            Guest::new(&nothing, Files::default(), limits, config, Arc::clone(&control), None);
         let store = self.store(Metering::Off, guest, limits);
         let mut store = store.map_err(|error| format!("could not be called: {error:#}"))?;
         let call = async {
@@ -152,6 +152,41 @@ impl Engine {
             }
             Err(_) => Err(format!("took longer than {:?}", limits.timeout)),
         }
+    }
+
+    /// Opens what was granted, on a thread that may wait: a disk may hang.
+    async fn granted_folders(
+        &self,
+        granted: &Capabilities,
+        limits: &Limits,
+        control: &Control,
+    ) -> Result<Files, (Outcome, String)> {
+        if granted.dirs.is_empty() {
+            return Ok(Files::default());
+        }
+        let dirs = granted.dirs.clone();
+        let lane = self.lanes.enter(dirs.iter().map(|dir| dir.host.clone()).collect());
+        let opened = lane.run(move || files::open_folders(&dirs));
+        tokio::select! {
+               biased;
+               why = control.wait_cancelled() => Err((Outcome::Cancelled, why)),
+               () = control.lease().over() => Err((Outcome::Abandoned, HANDED_ON.to_owned())),
+               opened = tokio::time::timeout(limits.timeout, opened) => match opened {
+                   Ok(Ok(opened)) => match opened {
+        Ok(folders) => Ok(Files::new(folders, lane)),
+        Err(message) => Err((Outcome::Failed, message)),
+        },
+                   Ok(Err(error)) => Err((Outcome::Failed, error.to_string())),
+                   Err(_) => {
+                       let message = format!(
+                           "its granted folders were not opened within its limit of {}; look at the \
+                            disks that `capabilities.dirs` leads to",
+                           show_duration(limits.timeout)
+                       );
+                       Err((Outcome::TimedOut, message))
+                   }
+               },
+           }
     }
 
     fn store(
@@ -175,36 +210,6 @@ impl Engine {
             store.set_fuel(limits.fuel.unwrap_or(u64::MAX))?;
         }
         Ok(store)
-    }
-}
-
-/// Opens what was granted, on a thread that may wait: a disk may hang.
-async fn granted_folders(
-    granted: &Capabilities,
-    limits: &Limits,
-    control: &Control,
-) -> Result<Vec<Folder>, (Outcome, String)> {
-    if granted.dirs.is_empty() {
-        return Ok(Vec::new());
-    }
-    let dirs = granted.dirs.clone();
-    let opened = Blocking::new().run(move || files::open_folders(&dirs));
-    tokio::select! {
-        biased;
-        why = control.wait_cancelled() => Err((Outcome::Cancelled, why)),
-        () = control.lease().over() => Err((Outcome::Abandoned, HANDED_ON.to_owned())),
-        opened = tokio::time::timeout(limits.timeout, opened) => match opened {
-            Ok(Ok(opened)) => opened.map_err(|message| (Outcome::Failed, message)),
-            Ok(Err(error)) => Err((Outcome::Failed, error.to_string())),
-            Err(_) => {
-                let message = format!(
-                    "its granted folders were not opened within its limit of {}; look at the \
-                     disks that `capabilities.dirs` leads to",
-                    show_duration(limits.timeout)
-                );
-                Err((Outcome::TimedOut, message))
-            }
-        },
     }
 }
 

@@ -1,11 +1,14 @@
 //! Calls that may wait in the kernel: each on a thread of its own, few at once for one run.
 //!
 //! Who awaits such a call may stop to do so; the thread then ends when the kernel lets it, and
-//! counts against its run until then. So a disk that hangs takes few threads from other runs, and
-//! delays the end of none.
+//! counts against its run until then, and against all runs that were granted the same folders. So a
+//! disk that hangs takes few threads from runs that have nothing to do with it, and delays the end
+//! of none.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -14,44 +17,76 @@ use tokio::task::JoinHandle;
 /// Threads that may wait in the kernel for one run at once.
 const MAX_THREADS: usize = 4;
 
+/// The same for all runs together that were granted the same folders, those that have ended
+/// included. The host has 512 such threads.
+const MAX_SHARED_THREADS: usize = 64;
+
+/// The threads that there are for each set of granted folders.
+#[derive(Default)]
+pub(in crate::engine) struct Lanes {
+    /// As long as a run or a thread is at work there.
+    used: Mutex<BTreeMap<Vec<PathBuf>, Weak<Semaphore>>>,
+}
+
+impl Lanes {
+    /// The threads of one run that was granted these folders.
+    pub(in crate::engine) fn enter(&self, folders: Vec<PathBuf>) -> Blocking {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let shared = used.get(&folders).and_then(Weak::upgrade).unwrap_or_else(|| {
+            used.retain(|_, shared| shared.strong_count() > 0);
+            let shared = Arc::new(Semaphore::new(MAX_SHARED_THREADS));
+            used.insert(folders, Arc::downgrade(&shared));
+            shared
+        });
+        Blocking { free: Arc::new(Semaphore::new(MAX_THREADS)), shared }
+    }
+}
+
 /// The threads of one run.
 #[derive(Clone)]
 pub(in crate::engine) struct Blocking {
     free: Arc<Semaphore>,
+    shared: Arc<Semaphore>,
 }
+
+/// What a call holds while it has a thread.
+type Permits = [OwnedSemaphorePermit; 2];
 
 /// A call that was begun, or waits for its turn. Dropped, it is not begun any more.
 pub(in crate::engine) type Task<R> = Pin<Box<dyn Future<Output = std::io::Result<R>> + Send>>;
 
 impl Blocking {
-    /// None is taken.
-    pub(in crate::engine) fn new() -> Self {
-        Self { free: Arc::new(Semaphore::new(MAX_THREADS)) }
-    }
-
     /// Begins a call, at once if a thread is free. It fails when the host is ending.
     pub(in crate::engine) fn run<R: Send + 'static>(
         &self,
         call: impl FnOnce() -> R + Send + 'static,
     ) -> Task<R> {
-        let free = Arc::clone(&self.free);
-        match Arc::clone(&free).try_acquire_owned() {
-            Ok(permit) => Box::pin(begin(permit, call)),
-            Err(_) => Box::pin(async move {
-                let permit = free.acquire_owned().await.map_err(std::io::Error::other)?;
-                begin(permit, call).await
-            }),
+        if let Some(permits) = self.permits() {
+            return Box::pin(begin(permits, call));
         }
+        let (free, shared) = (Arc::clone(&self.free), Arc::clone(&self.shared));
+        Box::pin(async move {
+            let own = free.acquire_owned().await.map_err(std::io::Error::other)?;
+            let shared = shared.acquire_owned().await.map_err(std::io::Error::other)?;
+            begin([own, shared], call).await
+        })
+    }
+
+    /// Those of a thread that is free now.
+    fn permits(&self) -> Option<Permits> {
+        let own = Arc::clone(&self.free).try_acquire_owned().ok()?;
+        let shared = Arc::clone(&self.shared).try_acquire_owned().ok()?;
+        Some([own, shared])
     }
 }
 
 fn begin<R: Send + 'static>(
-    permit: OwnedSemaphorePermit,
+    permits: Permits,
     call: impl FnOnce() -> R + Send + 'static,
 ) -> Begun<R> {
     Begun(tokio::task::spawn_blocking(move || {
         let result = call();
-        drop(permit);
+        drop(permits);
         result
     }))
 }
@@ -119,7 +154,8 @@ mod tests {
             .enable_time()
             .build()
             .unwrap();
-        let (hanging, other) = (Blocking::new(), Blocking::new());
+        let lanes = Lanes::default();
+        let (hanging, other) = (lanes.enter(Vec::new()), lanes.enter(Vec::new()));
         runtime.block_on(async {
             for _ in 0..3 * MAX_THREADS {
                 let call = hanging.run(hang(&path));
@@ -136,10 +172,34 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn runs_that_hang_one_after_another_take_so_many_threads_for_their_folders() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = pipe(&dir);
+        let lanes = Lanes::default();
+        let mut runs = Vec::new();
+        for _ in 0..2 * MAX_SHARED_THREADS {
+            let run = lanes.enter(vec!["/hangs".into()]);
+            assert!(timeout(Duration::from_millis(1), run.run(hang(&path))).await.is_err());
+            runs.push(run);
+        }
+        let begun = runs.iter().filter(|run| run.free.available_permits() < MAX_THREADS).count();
+        assert_eq!(begun, MAX_SHARED_THREADS);
+        let elsewhere = lanes.enter(vec!["/works".into()]);
+        timeout(PATIENCE, elsewhere.run(|| ())).await.unwrap().unwrap();
+        for run in &runs {
+            release(&path, run);
+        }
+        drop(runs);
+        drop(elsewhere);
+        lanes.enter(Vec::new());
+        assert_eq!(lanes.used.lock().unwrap().len(), 1, "nobody is at work on the others");
+    }
+
+    #[tokio::test]
     async fn a_call_that_waits_for_its_turn_is_made_in_the_end_and_a_dropped_one_is_not() {
         let dir = tempfile::tempdir().unwrap();
         let path = pipe(&dir);
-        let blocking = Blocking::new();
+        let blocking = Lanes::default().enter(Vec::new());
         let hanging = [(); MAX_THREADS].map(|()| blocking.run(hang(&path)));
         let made = Arc::new(std::sync::atomic::AtomicU32::new(0));
         let make = |many: u32| {

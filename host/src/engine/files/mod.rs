@@ -46,18 +46,19 @@ pub(super) struct Files {
     pub(super) streams: BTreeSet<u32>,
     /// The limits of which the log tells that they were gone over.
     pub(super) told: BTreeSet<Bound>,
+    /// Who was granted nothing has nothing to wait for.
     blocking: Option<Blocking>,
 }
 
 impl Files {
     /// Nothing is open but what was granted.
-    pub(super) fn new(folders: Vec<Folder>) -> Self {
-        Self { folders, ..Self::default() }
+    pub(super) fn new(folders: Vec<Folder>, blocking: Blocking) -> Self {
+        Self { folders, blocking: Some(blocking), ..Self::default() }
     }
 
-    /// Where its calls wait for disks.
-    pub(super) fn blocking(&mut self) -> Blocking {
-        self.blocking.get_or_insert_with(Blocking::new).clone()
+    /// Where its calls wait for disks; it has none to wait for if nothing was granted.
+    pub(super) fn blocking(&self) -> Result<Blocking, ErrorCode> {
+        self.blocking.clone().ok_or(ErrorCode::BadDescriptor)
     }
 }
 

@@ -292,3 +292,89 @@ mod beneath {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::job::bound::Bounds;
+
+    type Opens = fn(&Dir, &Want, &Meter) -> Result<Descriptor, Refused>;
+
+    /// Both ways, whichever the kernel allows.
+    const WAYS: [(&str, Opens); 2] = [("the kernel's", open), ("step by step", checked)];
+
+    fn granted(path: &Path) -> Dir {
+        let mode = OpenMode::READ | OpenMode::WRITE;
+        Dir::new(folder(path).unwrap(), FsPerms::ReadWrite, mode, WAITS_ITSELF)
+    }
+
+    fn want(path: &str, open: OpenFlags) -> Want {
+        let access = DescriptorFlags::READ;
+        Want { path: path.into(), links: PathFlags::SYMLINK_FOLLOW, open, access }
+    }
+
+    fn code(refused: Refused) -> String {
+        match refused {
+            Refused::Error(error) => error.downcast().unwrap().to_string(),
+            other => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn files_and_folders_are_opened_and_nothing_else_nor_outside() {
+        for (way, opens) in WAYS {
+            let dir = tempfile::tempdir().unwrap();
+            let path = |name: &str| dir.path().join(name);
+            std::fs::create_dir_all(path("granted/folder")).unwrap();
+            std::fs::write(path("secret"), "").unwrap();
+            std::fs::write(path("granted/file"), "").unwrap();
+            for (to, at) in [("file", "link"), ("../secret", "out"), ("nowhere", "nothing")] {
+                symlink(to, path(&format!("granted/{at}"))).unwrap();
+            }
+            let mode = Mode::from_raw_mode(0o600);
+            let pipe = path("granted/pipe");
+            rustix::fs::mknodat(rustix::fs::CWD, pipe, FileType::Fifo, mode, 0).unwrap();
+            let granted = granted(&path("granted"));
+            let meter = Meter::new(Bounds::default());
+            let open = |path: &str| opens(&granted, &want(path, OpenFlags::empty()), &meter);
+            for file in ["file", "link", "folder/../file"] {
+                assert!(matches!(open(file), Ok(Descriptor::File(_))), "{way}: {file}");
+            }
+            for folder in ["folder", "."] {
+                assert!(matches!(open(folder), Ok(Descriptor::Dir(_))), "{way}: {folder}");
+            }
+            for outside in ["../secret", "out", "/etc/passwd", "nothing", "none", "pipe"] {
+                assert!(open(outside).is_err(), "{way}: {outside}");
+            }
+            assert!(matches!(open("pipe"), Err(Refused::Kind)), "{way}");
+            let file = want("file", OpenFlags::DIRECTORY);
+            assert!(opens(&granted, &file, &meter).is_err(), "{way}");
+        }
+    }
+
+    #[test]
+    fn what_is_made_is_counted_and_what_was_there_is_not() {
+        for (way, opens) in WAYS {
+            let dir = tempfile::tempdir().unwrap();
+            std::fs::write(dir.path().join("there"), "text").unwrap();
+            let granted = granted(dir.path());
+            let meter = Meter::new(Bounds::default().with(Bound::Files, 2));
+            let make = |path: &str, more: OpenFlags| {
+                opens(&granted, &want(path, OpenFlags::CREATE | more), &meter).map(drop)
+            };
+            let none = OpenFlags::empty();
+            for path in ["there", "one", "one", "two", "two"] {
+                assert!(make(path, none).is_ok(), "{way}: {path}");
+            }
+            assert!(make("none/three", none).is_err(), "{way}");
+            assert!(make("one", OpenFlags::EXCLUSIVE).is_err(), "{way}");
+            let over = make("three", none).map_err(code).unwrap_err();
+            assert!(over.contains("Files"), "{way}: {over}");
+            assert!(!dir.path().join("three").exists(), "{way}");
+            assert!(make("there", OpenFlags::TRUNCATE).is_ok(), "{way}");
+            assert_eq!(std::fs::read(dir.path().join("there")).unwrap(), b"", "{way}");
+        }
+    }
+}

@@ -338,7 +338,7 @@ impl HostDescriptor for Guest {
         self.pass(&[])?;
         let (file, held) = self.file(&fd)?;
         self.meter.spend(Bound::OpenStreams, 1).map_err(|over| self.over(over))?;
-        let (blocking, meter) = (self.files.blocking(), Arc::clone(&self.meter));
+        let (blocking, meter) = (self.files.blocking()?, Arc::clone(&self.meter));
         let reader: DynInputStream =
             Box::new(Reader::new(file.file, offset, blocking, meter, held));
         Ok(self.opened_stream(reader)?)
@@ -414,7 +414,7 @@ impl HostDirectoryEntryStream for Guest {
                 return entry.map(Some);
             }
             let Some(piece) = listing_.take() else { return Ok(None) };
-            let piece = piece.read(&self.files.blocking()).await?;
+            let piece = piece.read(&self.files.blocking()?).await?;
             listing(&mut self.table, &stream)?.put(piece);
         }
     }

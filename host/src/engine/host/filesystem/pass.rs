@@ -62,7 +62,7 @@ impl Guest {
         &mut self,
         call: impl FnOnce() -> FsResult<R> + Send + 'static,
     ) -> FsResult<R> {
-        self.files.blocking().run(call).await?
+        self.files.blocking()?.run(call).await?
     }
 
     /// Lets wasmtime-wasi do it.
@@ -164,7 +164,7 @@ impl Guest {
         self.pass(&[])?;
         self.changed(fd, "writing")?;
         let (file, held) = self.file(fd)?;
-        let blocking = self.files.blocking();
+        let blocking = self.files.blocking()?;
         let meter = Arc::clone(&self.meter);
         let writer: DynOutputStream =
             Box::new(Writer::new(file.file, place, blocking, meter, held));
@@ -177,7 +177,7 @@ impl Guest {
         let held = self.hold()?;
         let meter = Arc::clone(&self.meter);
         let (path, kept) = (want.path.clone(), Arc::clone(&held));
-        let opened = self.files.blocking().run(move || {
+        let opened = self.files.blocking()?.run(move || {
             let opened = open(&dir, &want, &meter);
             drop(kept);
             opened
