@@ -21,6 +21,8 @@ mod endurance;
 #[cfg(test)]
 mod engine;
 #[cfg(test)]
+mod files;
+#[cfg(test)]
 mod fleet;
 #[cfg(test)]
 mod fuzz;

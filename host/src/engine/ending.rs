@@ -16,6 +16,9 @@ use crate::run::outcome::{Outcome, RunError};
 use crate::run::usage::Usage;
 use crate::table::unit::{show_duration, show_size};
 
+/// What is said of a run whose host lost it to another.
+pub(super) const HANDED_ON: &str = "another host has taken it over";
+
 /// How an attempt ended.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
@@ -61,10 +64,7 @@ impl Report {
 pub(super) fn judge(end: End, guest: &Guest, limits: &Limits, usage: Usage) -> Report {
     match end {
         End::Cancelled(why) => Report::failed(Outcome::Cancelled, why, usage),
-        End::HandedOn => {
-            let message = "another host has taken it over".to_owned();
-            Report::failed(Outcome::Abandoned, message, usage)
-        }
+        End::HandedOn => Report::failed(Outcome::Abandoned, HANDED_ON.to_owned(), usage),
         End::TimedOut { own } => Report::failed(Outcome::TimedOut, timed_out(limits, own), usage),
         End::Returned(Ok(result)) => returned(&result, limits, usage),
         End::Returned(Err(failure)) => {

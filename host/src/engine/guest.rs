@@ -6,22 +6,21 @@ use std::time::Instant;
 
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::p2::pipe::MemoryInputPipe;
-use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::call::Start;
 use super::control::Control;
+use super::files::Files;
 use super::gate::Rate;
+use super::host::random::MAX_CALL_BYTES;
 use super::limiter::Limiter;
 use super::log::Output;
 use super::meter::Meter;
 use super::sockets::{Open, Reach};
 use crate::job::bound::{Bound, Bounds};
-use crate::job::capabilities::{Capabilities, DirMode};
+use crate::job::capabilities::Capabilities;
 use crate::job::limits::Limits;
-
-/// Random bytes in one call at most.
-const MAX_RANDOM_BYTES: u64 = 64 * 1024;
 
 /// The data of one instance's store.
 pub(super) struct Guest {
@@ -29,6 +28,7 @@ pub(super) struct Guest {
     pub(super) http: WasiHttpCtx,
     pub(super) http_hooks: super::deny::NoHttp,
     pub(super) table: ResourceTable,
+    pub(super) files: Files,
     pub(super) reach: Arc<Reach>,
     pub(super) open: Open,
     pub(super) limiter: Limiter,
@@ -43,6 +43,8 @@ pub(super) struct Guest {
 pub(super) struct Surroundings<'a> {
     /// What it may touch.
     pub(super) granted: &'a Capabilities,
+    /// The folders of that, opened.
+    pub(super) files: Files,
     /// What it may use.
     pub(super) limits: &'a Limits,
     /// What `wasi:config` answers.
@@ -61,6 +63,7 @@ impl Guest {
             http: WasiHttpCtx::new(),
             http_hooks: super::deny::NoHttp { control: Arc::clone(&control) },
             table: ResourceTable::new(),
+            files: Files::default(),
             reach: Arc::new(Reach::new(Vec::new(), Arc::clone(&control))),
             open: Open::default(),
             limiter: Limiter::unbounded(),
@@ -73,47 +76,32 @@ impl Guest {
     }
 
     /// The state of a fresh instance that may use what was granted and nothing else.
-    ///
-    /// # Errors
-    ///
-    /// A granted folder that can't be opened, as a message for the operator.
-    pub(super) fn new(around: Surroundings<'_>, control: Arc<Control>) -> Result<Self, String> {
-        let Surroundings { granted, limits, config, start, deadline } = around;
+    pub(super) fn new(around: Surroundings<'_>, control: Arc<Control>) -> Self {
+        let Surroundings { granted, files, limits, config, start, deadline } = around;
+        let meter = Arc::new(Meter::new(limits.bounds.clone()));
         let mut builder = WasiCtx::builder();
         builder
-            .stdout(Output::stdout(control.log()))
-            .stderr(Output::stderr(control.log()))
-            .max_random_size(MAX_RANDOM_BYTES);
+            .stdout(Output::stdout(control.log(), &meter))
+            .stderr(Output::stderr(control.log(), &meter))
+            .max_random_size(MAX_CALL_BYTES);
         if let Some(Start { argv, stdin, env }) = start {
             builder.args(argv).envs(env).stdin(MemoryInputPipe::new(stdin.clone()));
-        }
-        for dir in &granted.dirs {
-            let perms = match dir.mode {
-                DirMode::ReadOnly => FsPerms::ReadOnly,
-                DirMode::ReadWrite => FsPerms::ReadWrite,
-            };
-            builder.preopened_dir(&dir.host, &dir.guest, perms).map_err(|error| {
-                format!(
-                    "the granted folder `{}` can't be opened ({error}); create it, or correct \
-                     `capabilities.dirs`",
-                    dir.host.display()
-                )
-            })?;
         }
         let mut table = ResourceTable::new();
         let resources = limits.bounds[Bound::Resources];
         table.set_max_capacity(usize::try_from(resources).unwrap_or(usize::MAX));
         let reach = Arc::new(Reach::new(granted.tcp.clone(), Arc::clone(&control)));
         reach.grant(&mut builder);
-        Ok(Self {
+        Self {
             reach,
             limiter: Limiter::new(limits),
-            meter: Arc::new(Meter::new(limits.bounds.clone())),
+            files,
+            meter,
             table,
             config,
             deadline,
             ..Self::bare(builder.build(), control)
-        })
+        }
     }
 }
 

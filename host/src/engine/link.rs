@@ -6,9 +6,7 @@
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
 use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView as _};
-use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView as _};
 use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, io, random, sockets};
-use wasmtime_wasi::random::WasiRandom;
 use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView as _};
 use wasmtime_wasi::{ResourceTable, WasiView};
 use wasmtime_wasi_http::p2::bindings::http;
@@ -76,7 +74,7 @@ pub(super) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Guest
     Ok(linker)
 }
 
-/// `wasi:io` as a resource table serves it.
+/// What a resource table serves: errors.
 struct HasTable;
 
 impl wasmtime::component::HasData for HasTable {
@@ -85,23 +83,23 @@ impl wasmtime::component::HasData for HasTable {
 
 fn link_io(l: &mut Linker<Guest>) -> wasmtime::Result<()> {
     io::error::add_to_linker::<_, HasTable>(l, |guest| guest.ctx().table)?;
-    io::poll::add_to_linker::<_, HasTable>(l, |guest| guest.ctx().table)?;
-    io::streams::add_to_linker::<_, HasTable>(l, |guest| guest.ctx().table)
+    io::poll::add_to_linker::<_, HasSelf<Guest>>(l, |guest| guest)?;
+    io::streams::add_to_linker::<_, HasSelf<Guest>>(l, |guest| guest)
 }
 
 fn link_wasi(l: &mut Linker<Guest>) -> wasmtime::Result<()> {
     clocks::wall_clock::add_to_linker::<_, WasiClocks>(l, Guest::clocks)?;
     clocks::monotonic_clock::add_to_linker::<_, WasiClocks>(l, Guest::clocks)?;
-    filesystem::types::add_to_linker::<_, WasiFilesystem>(l, Guest::filesystem)?;
-    filesystem::preopens::add_to_linker::<_, WasiFilesystem>(l, Guest::filesystem)?;
-    random::random::add_to_linker::<_, WasiRandom>(l, |guest| guest.wasi.random())?;
-    random::insecure::add_to_linker::<_, WasiRandom>(l, |guest| guest.wasi.random())?;
-    random::insecure_seed::add_to_linker::<_, WasiRandom>(l, |guest| guest.wasi.random())?;
+    filesystem::types::add_to_linker::<_, HasSelf<Guest>>(l, |guest| guest)?;
+    filesystem::preopens::add_to_linker::<_, HasSelf<Guest>>(l, |guest| guest)?;
+    random::random::add_to_linker::<_, HasSelf<Guest>>(l, |guest| guest)?;
+    random::insecure::add_to_linker::<_, HasSelf<Guest>>(l, |guest| guest)?;
+    random::insecure_seed::add_to_linker::<_, HasSelf<Guest>>(l, |guest| guest)?;
     cli::exit::add_to_linker::<_, WasiCli>(l, Guest::cli)?;
     cli::environment::add_to_linker::<_, WasiCli>(l, Guest::cli)?;
-    cli::stdin::add_to_linker::<_, WasiCli>(l, Guest::cli)?;
-    cli::stdout::add_to_linker::<_, WasiCli>(l, Guest::cli)?;
-    cli::stderr::add_to_linker::<_, WasiCli>(l, Guest::cli)?;
+    cli::stdin::add_to_linker::<_, HasSelf<Guest>>(l, |guest| guest)?;
+    cli::stdout::add_to_linker::<_, HasSelf<Guest>>(l, |guest| guest)?;
+    cli::stderr::add_to_linker::<_, HasSelf<Guest>>(l, |guest| guest)?;
     cli::terminal_input::add_to_linker::<_, WasiCli>(l, Guest::cli)?;
     cli::terminal_output::add_to_linker::<_, WasiCli>(l, Guest::cli)?;
     cli::terminal_stdin::add_to_linker::<_, WasiCli>(l, Guest::cli)?;

@@ -11,7 +11,9 @@ use std::task::{Context, Poll};
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 
+use super::meter::Meter;
 use crate::clock::SharedClock;
+use crate::run::usage::Effect;
 use crate::run::{LogLevel, LogLine, LogStream};
 
 /// A longer line is broken into several.
@@ -194,17 +196,18 @@ impl Buffer {
 pub(super) struct Output {
     log: Log,
     stream: LogStream,
+    meter: Arc<Meter>,
 }
 
 impl Output {
     /// Standard output into `log`.
-    pub(super) fn stdout(log: &Log) -> Self {
-        Self { log: log.clone(), stream: LogStream::Stdout }
+    pub(super) fn stdout(log: &Log, meter: &Arc<Meter>) -> Self {
+        Self { log: log.clone(), stream: LogStream::Stdout, meter: Arc::clone(meter) }
     }
 
     /// Standard error into `log`.
-    pub(super) fn stderr(log: &Log) -> Self {
-        Self { log: log.clone(), stream: LogStream::Stderr }
+    pub(super) fn stderr(log: &Log, meter: &Arc<Meter>) -> Self {
+        Self { log: log.clone(), stream: LogStream::Stderr, meter: Arc::clone(meter) }
     }
 }
 
@@ -226,6 +229,11 @@ impl StdoutStream for Output {
 
 impl wasmtime_wasi::p2::OutputStream for Output {
     fn write(&mut self, bytes: bytes::Bytes) -> wasmtime_wasi::p2::StreamResult<()> {
+        if bytes.len() > MAX_LINE_BYTES {
+            let message = "it wrote more than `check-write` had allowed";
+            return Err(wasmtime_wasi::p2::StreamError::trap(message));
+        }
+        self.meter.bytes_out(Effect::Stdio, bytes.len());
         self.log.write_output(self.stream, &bytes);
         Ok(())
     }
@@ -299,6 +307,8 @@ fn cut(text: &mut String, max: usize) {
             end -= 1;
         }
         text.truncate(end);
+        // The guest chose how long it was.
+        text.shrink_to_fit();
     }
 }
 

@@ -13,6 +13,7 @@ pub mod control;
 mod cpu;
 mod deny;
 pub mod ending;
+mod files;
 pub mod form;
 mod gate;
 mod guest;
@@ -41,6 +42,7 @@ use wasmtime::{
 use crate::clock::SharedClock;
 use cache::{Cache, Keeping};
 use compile::Compiler;
+use files::blocking::Lanes;
 use guest::Guest;
 use ticker::Ticker;
 
@@ -87,6 +89,8 @@ pub struct Engine {
     /// Told whenever a run gives its instance back.
     freed: Notify,
     pooled: bool,
+    /// Where runs wait for the disks of their folders.
+    lanes: Lanes,
     /// Ends with the engine.
     ticker: Ticker,
 }
@@ -145,6 +149,7 @@ impl Engine {
             compiler: Compiler::new(),
             freed: Notify::new(),
             pooled,
+            lanes: Lanes::default(),
             ticker,
         }))
     }

@@ -10,7 +10,8 @@ use super::bindings::JobPre;
 use super::bindings::exports::campanile::job::guest::{Cause, Failure, Handler, Invocation};
 use super::control::Control;
 use super::cpu::{CpuMeter, Polled};
-use super::ending::{End, Report, broken, judge};
+use super::ending::{End, HANDED_ON, Report, broken, judge};
+use super::files::{self, Files};
 use super::guest::{Guest, Surroundings};
 use super::hold::{self, Hold};
 use super::log::Log;
@@ -22,6 +23,7 @@ use crate::job::limits::Limits;
 use crate::lease::Lapsed;
 use crate::run::outcome::Outcome;
 use crate::run::usage::Usage;
+use crate::table::unit::show_duration;
 use crate::time::Timestamp;
 
 /// What a call may hand over beside a result of the largest size: names, lists, messages.
@@ -89,19 +91,21 @@ impl Engine {
         loop {
             let started = Instant::now();
             let deadline = started.checked_add(limits.timeout);
+            let files = match self.granted_folders(&capabilities, &limits, control).await {
+                Ok(files) => files,
+                Err((outcome, message)) => {
+                    return Ok(Report::failed(outcome, message, Usage::default()));
+                }
+            };
             let surroundings = Surroundings {
                 granted: &capabilities,
+                files,
                 limits: &limits,
                 config: Arc::clone(&config),
                 start: start.as_ref(),
                 deadline,
             };
-            let guest = match Guest::new(surroundings, Arc::clone(control)) {
-                Ok(guest) => guest,
-                Err(message) => {
-                    return Ok(Report::failed(Outcome::Failed, message, Usage::default()));
-                }
-            };
+            let guest = Guest::new(surroundings, Arc::clone(control));
             let mut store = self.store(metering, guest, &limits)?;
             let polled = Arc::new(Polled::default());
             let call = CpuMeter::new(entry.call(&mut store, &invocation), Arc::clone(&polled));
@@ -151,12 +155,13 @@ impl Engine {
         loop {
             let surroundings = Surroundings {
                 granted: &nothing,
+                files: Files::default(),
                 limits,
                 config: Arc::new(BTreeMap::new()),
                 start: None,
                 deadline: None,
             };
-            let guest = Guest::new(surroundings, Arc::clone(&control))?;
+            let guest = Guest::new(surroundings, Arc::clone(&control));
             let store = self.store(Metering::Off, guest, limits);
             let mut store = store.map_err(|error| format!("could not be called: {error:#}"))?;
             let call = async {
@@ -173,6 +178,41 @@ impl Engine {
                 Err(_) => return Err(format!("took longer than {:?}", limits.timeout)),
             }
         }
+    }
+
+    /// Opens what was granted, on a thread that may wait: a disk may hang.
+    async fn granted_folders(
+        &self,
+        granted: &Capabilities,
+        limits: &Limits,
+        control: &Control,
+    ) -> Result<Files, (Outcome, String)> {
+        if granted.dirs.is_empty() {
+            return Ok(Files::default());
+        }
+        let dirs = granted.dirs.clone();
+        let lane = self.lanes.enter(dirs.iter().map(|dir| dir.host.clone()).collect());
+        let opened = lane.run(move || files::open_folders(&dirs));
+        tokio::select! {
+               biased;
+               why = control.wait_cancelled() => Err((Outcome::Cancelled, why)),
+               () = control.lease().over() => Err((Outcome::Abandoned, HANDED_ON.to_owned())),
+               opened = tokio::time::timeout(limits.timeout, opened) => match opened {
+                   Ok(Ok(opened)) => match opened {
+        Ok(folders) => Ok(Files::new(folders, lane)),
+        Err(message) => Err((Outcome::Failed, message)),
+        },
+                   Ok(Err(error)) => Err((Outcome::Failed, error.to_string())),
+                   Err(_) => {
+                       let message = format!(
+                           "its granted folders were not opened within its limit of {}; look at the \
+                            disks that `capabilities.dirs` leads to",
+                           show_duration(limits.timeout)
+                       );
+                       Err((Outcome::TimedOut, message))
+                   }
+               },
+           }
     }
 
     fn store(

@@ -94,7 +94,11 @@ pub fn run(args: &Run, common: &Common) -> Result<Exit, Failure> {
         }
     }
     logging::init(common.log_format, "warn");
-    runtime()?.block_on(run_once(args, common))
+    let runtime = runtime()?;
+    let exit = runtime.block_on(run_once(args, common));
+    // A call that hangs in the kernel is not waited for.
+    runtime.shutdown_background();
+    exit
 }
 
 async fn run_once(args: &Run, common: &Common) -> Result<Exit, Failure> {
@@ -142,11 +146,22 @@ async fn watched(
                     control.cancel("interrupted");
                 }
             }
-            () = tokio::time::sleep(LOG_PAUSE) => show(control.log().take_ready(), common),
+            () = tokio::time::sleep(LOG_PAUSE) => show_ready(control.log(), common),
         }
     };
     show(control.log().take_rest(), common);
     report.map_err(|error| Failure::failed(format!("it could not be run: {error:#}")))
+}
+
+/// Shows all that is ready, so that nothing piles up.
+fn show_ready(log: &Log, common: &Common) {
+    loop {
+        let lines = log.take_ready();
+        if lines.is_empty() {
+            return;
+        }
+        show(lines, common);
+    }
 }
 
 fn show(lines: Vec<LogLine>, common: &Common) {

@@ -3,6 +3,12 @@
 //! Every function with an effect begins with [`Guest::gate`]; what wasmtime-wasi serves is then left
 //! to it. Here: the interfaces that every run may use, its context, its log, its configuration.
 
+mod filesystem;
+mod poll;
+pub(super) mod random;
+mod stdio;
+mod streams;
+
 use std::time::Instant;
 
 use super::bindings::campanile::job::context;
@@ -25,6 +31,7 @@ impl context::Host for Guest {
         self.gate(Effect::Context)?;
         if message.len() > MAX_PROGRESS_BYTES {
             message.truncate(message.floor_char_boundary(MAX_PROGRESS_BYTES));
+            message.shrink_to_fit();
         }
         self.control.set_progress(Progress { done, total, message });
         Ok(())

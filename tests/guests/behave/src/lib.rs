@@ -5,6 +5,7 @@
 
 mod answer;
 mod ends;
+mod files;
 mod host;
 mod resources;
 mod world;
