@@ -130,5 +130,7 @@ fn request() -> Request {
         limits: Limits::default(),
         capabilities: Capabilities::default(),
         config: Arc::default(),
+        secrets: Arc::default(),
+        services: None,
     }
 }

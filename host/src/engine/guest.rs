@@ -13,10 +13,12 @@ use super::gate::Rate;
 use super::limiter::Limiter;
 use super::log::Output;
 use super::meter::Meter;
+use super::services::Services;
 use super::sockets::{Open, Reach};
 use crate::job::bound::{Bound, Bounds};
-use crate::job::capabilities::{Capabilities, DirMode};
+use crate::job::capabilities::{Capabilities, DirMode, EnvGrant};
 use crate::job::limits::Limits;
+use crate::secrets::Secrets;
 
 /// Random bytes in one call at most.
 const MAX_RANDOM_BYTES: u64 = 64 * 1024;
@@ -35,6 +37,22 @@ pub(super) struct Guest {
     pub(super) control: Arc<Control>,
     pub(super) config: Arc<BTreeMap<String, String>>,
     pub(super) deadline: Option<Instant>,
+    pub(super) granted: Granted,
+    pub(super) secrets: Arc<Secrets>,
+    pub(super) services: Option<Services>,
+    /// Calls of `campanile:job/jobs` so far.
+    pub(super) job_calls: u32,
+    /// Whether a bucket that seems full may be counted anew.
+    pub(super) may_recount: bool,
+    /// Limits of which the log says already that they were gone over.
+    pub(super) told: Vec<Bound>,
+}
+
+/// What was granted as a whole.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Granted {
+    pub(super) kv: bool,
+    pub(super) jobs: bool,
 }
 
 impl Guest {
@@ -53,6 +71,12 @@ impl Guest {
             control,
             config: Arc::default(),
             deadline: None,
+            granted: Granted::default(),
+            secrets: Arc::default(),
+            services: None,
+            job_calls: 0,
+            may_recount: true,
+            told: Vec::new(),
         }
     }
 
@@ -73,6 +97,12 @@ impl Guest {
             .stdout(Output::stdout(control.log()))
             .stderr(Output::stderr(control.log()))
             .max_random_size(MAX_RANDOM_BYTES);
+        for EnvGrant { name, value } in &granted.env {
+            let own = || std::env::var(name).ok();
+            if let Some(value) = value.clone().or_else(own) {
+                builder.env(name, value);
+            }
+        }
         for dir in &granted.dirs {
             let perms = match dir.mode {
                 DirMode::ReadOnly => FsPerms::ReadOnly,
@@ -98,6 +128,7 @@ impl Guest {
             table,
             config,
             deadline,
+            granted: Granted { kv: granted.kv, jobs: granted.jobs },
             ..Self::bare(builder.build(), control)
         })
     }

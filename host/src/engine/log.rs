@@ -13,6 +13,7 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 
 use crate::clock::SharedClock;
 use crate::run::{LogLevel, LogLine, LogStream};
+use crate::secrets::Secrets;
 
 /// A longer line is broken into several.
 const MAX_LINE_BYTES: usize = 8 * 1024;
@@ -28,6 +29,7 @@ pub const HOST_CONTEXT: &str = "campanile";
 pub struct Log {
     inner: Arc<Mutex<Buffer>>,
     clock: SharedClock,
+    secrets: Arc<Secrets>,
 }
 
 struct Buffer {
@@ -56,11 +58,20 @@ impl Log {
             stdout: Vec::new(),
             stderr: Vec::new(),
         };
-        Self { inner: Arc::new(Mutex::new(buffer)), clock }
+        Self { inner: Arc::new(Mutex::new(buffer)), clock, secrets: Arc::default() }
+    }
+
+    /// The same log, in which these secrets do not stand.
+    #[must_use]
+    pub fn without(self, secrets: &Arc<Secrets>) -> Self {
+        Self { secrets: Arc::clone(secrets), ..self }
     }
 
     /// Adds one message of a guest.
-    pub fn write(&self, level: LogLevel, context: String, message: String) {
+    pub fn write(&self, level: LogLevel, mut context: String, mut message: String) {
+        let secrets = self.secrets.redactor();
+        secrets.clean(&mut context);
+        secrets.clean(&mut message);
         let line = self.line(level, LogStream::Log, context, message);
         self.lock().push(line);
     }
@@ -130,7 +141,8 @@ impl Log {
             LogStream::Log | LogStream::Stdout => LogLevel::Info,
             LogStream::Stderr => LogLevel::Error,
         };
-        let text = String::from_utf8_lossy(bytes);
+        let bytes = self.secrets.redactor().clean_bytes(bytes);
+        let text = String::from_utf8_lossy(&bytes);
         let text = text.strip_suffix('\n').unwrap_or(&text);
         let text = text.strip_suffix('\r').unwrap_or(text).to_owned();
         let line = self.line(level, stream, String::new(), text);
@@ -149,12 +161,25 @@ impl Log {
                 partial.extend_from_slice(now);
                 bytes = later;
                 let full = now.ends_with(b"\n") || partial.len() >= MAX_LINE_BYTES;
-                full.then(|| std::mem::take(partial))
+                full.then(|| match now.ends_with(b"\n") {
+                    true => std::mem::take(partial),
+                    false => self.break_off(partial),
+                })
             };
             if let Some(line) = complete {
                 self.push_output(stream, &line);
             }
         }
+    }
+
+    /// The first part of a line that is too long: as much of it as holds no beginning of a secret
+    /// that goes on in what follows.
+    fn break_off(&self, line: &mut Vec<u8>) -> Vec<u8> {
+        let secrets = self.secrets.redactor();
+        let mut first = secrets.clean_bytes(line).into_owned();
+        let open = secrets.open_end(&first, MAX_LINE_BYTES / 2);
+        *line = first.split_off(first.len() - open);
+        first
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Buffer> {

@@ -15,6 +15,7 @@ mod gate;
 mod guest;
 mod hold;
 mod host;
+mod kv;
 mod limiter;
 pub mod link;
 pub mod load;
@@ -22,6 +23,7 @@ pub mod log;
 mod meter;
 pub mod plugin;
 pub mod run;
+pub mod services;
 mod sockets;
 mod ticker;
 

@@ -15,6 +15,7 @@ use super::guest::Guest;
 use super::hold::{self, Hold};
 use super::log::Log;
 use super::plugin::Plugin;
+use super::services::Services;
 use super::{Engine, Metering};
 use crate::job::bound::Bound;
 use crate::job::capabilities::Capabilities;
@@ -22,6 +23,7 @@ use crate::job::limits::Limits;
 use crate::lease::Lapsed;
 use crate::run::outcome::Outcome;
 use crate::run::usage::Usage;
+use crate::secrets::Secrets;
 use crate::time::Timestamp;
 
 /// What a call may hand over beside a result of the largest size: names, lists, messages.
@@ -56,8 +58,12 @@ pub struct Request {
     pub limits: Limits,
     /// What it may touch.
     pub capabilities: Capabilities,
-    /// What `wasi:config` answers.
+    /// What `wasi:config` answers beside the secrets.
     pub config: Arc<BTreeMap<String, String>>,
+    /// The secrets that it was granted.
+    pub secrets: Arc<Secrets>,
+    /// The host around it; `None`: it has neither buckets nor other jobs.
+    pub services: Option<Services>,
 }
 
 impl Engine {
@@ -88,8 +94,11 @@ impl Engine {
             Arc::clone(control),
             deadline,
         );
+        let secrets = Arc::clone(&request.secrets);
         let guest = match guest {
-            Ok(guest) => guest,
+            Ok(guest) => {
+                Guest { secrets: Arc::clone(&secrets), services: request.services.clone(), ..guest }
+            }
             Err(message) => {
                 return Ok(Report::failed(Outcome::Failed, message, Usage::default()));
             }
@@ -105,7 +114,7 @@ impl Engine {
             Arc::clone(&polled),
         );
         let call = Hold::new(call, control.lease());
-        let end = until_the_end(call, &limits, control).await;
+        let end = until_the_end(call, &limits, control).await.without(secrets.redactor());
         let wall = started.elapsed();
         let guest = store.data();
         let usage = Usage {
@@ -117,7 +126,8 @@ impl Engine {
             host_calls: guest.meter.calls(),
             io: guest.meter.uses(),
         };
-        judge(end, &store, &limits, usage, control.log())
+        let report = judge(end, &store, &limits, usage, control.log())?;
+        Ok(report.without(secrets.redactor()))
     }
 
     /// Asks a plugin for its handlers, in an instance that may use nothing.

@@ -7,4 +7,5 @@ mod answer;
 mod ends;
 mod host;
 mod resources;
+mod state;
 mod world;
