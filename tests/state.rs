@@ -259,6 +259,9 @@ fn a_job_makes_steers_and_replaces_jobs_of_its_tenant() {
     assert!(said(&put(json!({"id": "x", "plugin": "behave", "colour": 1}))).contains("colour"));
     let fixed = said(&put(json!({"id": "fixed", "plugin": "behave", "handler": "ok"})));
     assert!(fixed.contains("is defined in `host.toml`"), "{fixed}");
+    let rest = json!({"id": "rest", "plugin": "behave", "handler": "ok"});
+    assert_eq!(host.post("/v1/jobs", &rest).0, 201);
+    assert!(said(&put(rest)).contains("was made over REST"));
     assert_eq!(host.get("/v1/jobs/x").0, 404);
 
     for (what, job, state) in
@@ -271,6 +274,13 @@ fn a_job_makes_steers_and_replaces_jobs_of_its_tenant() {
     assert!(said(&chief(json!({"what": "remove", "job": "fixed"}))).contains("`host.toml`"));
     assert_eq!(chief(json!({"what": "remove", "job": "made"})), json!({"ok": null}));
     assert_eq!(host.get("/v1/jobs/made").0, 404);
+
+    // A run of a job that removes itself goes on to its end.
+    let last = json!({"id": "last", "plugin": "behave", "handler": "steer",
+        "args": {"what": "remove", "job": "last"}, "capabilities": {"jobs": true}});
+    assert_eq!(put(last), json!({"ok": null}));
+    assert_eq!(end(&host, &begin_plain(&host, "last"))["result"], json!({"ok": null}));
+    assert_eq!(host.get("/v1/jobs/last").0, 404);
 
     // A job that puts another in its own place ends as what it was.
     let reborn = json!({"id": "phoenix", "plugin": "behave", "handler": "ok", "args": "reborn"});

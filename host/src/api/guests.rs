@@ -19,8 +19,8 @@ use super::jobs::{find, usable};
 use super::steer::{pause_as, resume_as};
 use super::{App, Context};
 use crate::engine::services::{JobCall, Order};
-use crate::job::JobKey;
 use crate::job::names::{JobId, TenantId};
+use crate::job::{JobKey, Source};
 use crate::problem::Problem;
 use crate::record::query::{JobFilter, MAX_PAGE, Page, RunFilter};
 use crate::record::step::{LiveRuns, Started};
@@ -142,8 +142,18 @@ async fn put(app: &App, room: &Room, by: &JobKey, definition: &str) -> Result<()
     };
     let job = id.map_err(|message| wrong("id", message))?;
     let key = JobKey { tenant: by.tenant.clone(), job };
-    if app.context.store.get(&key).await?.is_none() {
-        room.for_a_job(app, &key.tenant).await?;
+    match app.context.store.get(&key).await? {
+        None => room.for_a_job(app, &key.tenant).await?,
+        Some(there) if there.source == Source::Api => {
+            let detail = format!(
+                "job `{}` was made over REST; jobs replace only what jobs have made, so take \
+                 another `id`",
+                key.job
+            );
+            return Err(ApiError::new(Kind::JobExists, detail));
+        }
+        // What a file or a plugin defines is refused below.
+        Some(_) => (),
     }
     let author = Author::job(&by.job);
     let said = Said::Whole(definition);

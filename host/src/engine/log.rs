@@ -386,6 +386,29 @@ mod tests {
         assert_eq!(taken, (0..2_000).map(|number| number.to_string()).collect::<Vec<_>>());
     }
 
+    #[tokio::test]
+    async fn a_secret_is_struck_out_wherever_a_long_line_is_broken() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("TOKEN"), "hunter2-hunter3").unwrap();
+        let places = crate::config::secret::Secrets {
+            dir: Some(dir.path().to_owned()),
+            ..Default::default()
+        };
+        let secrets = Secrets::read(&places, &["TOKEN".parse().unwrap()]).await.unwrap();
+        let secrets = Arc::new(secrets);
+        for before in MAX_LINE_BYTES - 20..MAX_LINE_BYTES + 5 {
+            let log = log(100_000).without(&secrets);
+            let line = [&vec![b'x'; before], &b"hunter2-hunter3 tail"[..]].concat();
+            for piece in line.chunks(7) {
+                log.write_output(LogStream::Stdout, piece);
+            }
+            let lines = log.take_rest();
+            let whole = texts(&lines).concat();
+            assert_eq!(lines.len(), 2);
+            assert_eq!(whole, format!("{}[secret TOKEN] tail", "x".repeat(before)), "{before}");
+        }
+    }
+
     #[test]
     fn a_line_without_an_end_is_broken() {
         let log = log(100_000);

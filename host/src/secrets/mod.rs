@@ -54,24 +54,23 @@ impl Secrets {
         // A file may stand on a disk that does not answer.
         let reading = tokio::task::spawn_blocking(move || {
             let read = |(name, place)| value(&name, &place).map(|value| (name, value));
-            wanted.into_iter().map(read).collect::<Result<BTreeMap<_, _>, _>>()
+            wanted.into_iter().map(read).collect::<Result<BTreeMap<_, _>, _>>().and_then(Self::of)
         });
-        let values = match tokio::time::timeout(READ_TIME, reading).await {
-            Ok(Ok(values)) => values?,
+        match tokio::time::timeout(READ_TIME, reading).await {
+            Ok(Ok(read)) => read,
             Ok(Err(_)) | Err(_) => {
-                return Err(format!("its secrets could not be read within {READ_TIME:?}"));
+                Err(format!("its secrets could not be read within {READ_TIME:?}"))
             }
-        };
+        }
+    }
+
+    /// These, if they are not too much.
+    fn of(values: BTreeMap<SecretName, String>) -> Result<Self, String> {
         if MAX_SUM_BYTES < values.values().map(String::len).sum() {
             return Err(format!("its secrets have more than {MAX_SUM_BYTES} bytes altogether"));
         }
-        Ok(Self::of(values))
-    }
-
-    /// These.
-    fn of(values: BTreeMap<SecretName, String>) -> Self {
         let redactor = Redactor::new(values.iter().map(|(name, value)| (name.as_str(), value)));
-        Self { values, redactor }
+        Ok(Self { values, redactor })
     }
 
     /// One of them.
