@@ -5,7 +5,7 @@
 //! is there at once: [`MAX_LIVE`] runs of one job, [`MAX_JOBS`] jobs of one tenant.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -43,7 +43,23 @@ const MAX_COUNTED: usize = 10_000;
 /// How much room was left, so that not each order counts all there is.
 #[derive(Default)]
 struct Room {
-    left: Mutex<HashMap<String, usize>>,
+    alone: tokio::sync::Mutex<()>,
+    places: Mutex<Places>,
+}
+
+/// By tenant, or by tenant and job.
+#[derive(Default)]
+struct Places {
+    /// Room that may be given out before all is counted again.
+    left: HashMap<String, usize>,
+    /// What is being made.
+    under_way: HashMap<String, usize>,
+}
+
+/// Room for something that is being made, until this is dropped.
+struct Taken<'a> {
+    room: &'a Room,
+    place: String,
 }
 
 /// Carries out what runs ask for, until nobody can ask any more.
@@ -75,7 +91,7 @@ async fn carry_out(app: &App, room: &Room, by: &JobKey, call: JobCall) -> Result
             let schedule = find(app, tenant, &job).await?;
             let queued = queued(app, &args, delay, idempotency_key)?;
             let job = usable(app, &schedule)?;
-            room.for_a_run(app, &schedule).await?;
+            let _taken = room.for_a_run(app, &schedule).await?;
             let now = app.context.clock.now();
             let (Started::Made(run) | Started::Exists(run)) =
                 enqueue(app, &schedule, &job, queued, now).await?;
@@ -142,8 +158,8 @@ async fn put(app: &App, room: &Room, by: &JobKey, definition: &str) -> Result<()
     };
     let job = id.map_err(|message| wrong("id", message))?;
     let key = JobKey { tenant: by.tenant.clone(), job };
-    match app.context.store.get(&key).await? {
-        None => room.for_a_job(app, &key.tenant).await?,
+    let _taken = match app.context.store.get(&key).await? {
+        None => Some(room.for_a_job(app, &key.tenant).await?),
         Some(there) if there.source == Source::Api => {
             let detail = format!(
                 "job `{}` was made over REST; jobs replace only what jobs have made, so take \
@@ -153,8 +169,8 @@ async fn put(app: &App, room: &Room, by: &JobKey, definition: &str) -> Result<()
             return Err(ApiError::new(Kind::JobExists, detail));
         }
         // What a file or a plugin defines is refused below.
-        Some(_) => (),
-    }
+        Some(_) => None,
+    };
     let author = Author::job(&by.job);
     let said = Said::Whole(definition);
     put_as(app, &author, key, &Conditions::default(), OnConflict::Replace, said).await.map(drop)
@@ -162,61 +178,88 @@ async fn put(app: &App, room: &Room, by: &JobKey, definition: &str) -> Result<()
 
 impl Room {
     /// Takes the room for one run of a job.
-    async fn for_a_run(&self, app: &App, schedule: &Schedule) -> Result<(), ApiError> {
+    async fn for_a_run(&self, app: &App, schedule: &Schedule) -> Result<Taken<'_>, ApiError> {
         let JobKey { tenant, job } = &schedule.key;
-        let place = format!("{tenant}/{job}");
-        if self.take(&place) {
-            return Ok(());
-        }
-        let filter = RunFilter {
-            tenant: Some(tenant.clone()),
-            job: Some(job.clone()),
-            states: vec![RunState::Queued, RunState::Running, RunState::Retrying],
-            ..RunFilter::default()
+        let count = async {
+            let filter = RunFilter {
+                tenant: Some(tenant.clone()),
+                job: Some(job.clone()),
+                states: vec![RunState::Queued, RunState::Running, RunState::Retrying],
+                ..RunFilter::default()
+            };
+            let page = Page { limit: MAX_LIVE, cursor: None };
+            Ok(app.context.store.runs(filter, page).await?.items.len())
         };
-        let page = Page { limit: MAX_LIVE, cursor: None };
-        let live = app.context.store.runs(filter, page).await?.items.len();
-        if MAX_LIVE <= live {
+        let taken = self.take(format!("{tenant}/{job}"), MAX_LIVE, count).await?;
+        taken.ok_or_else(|| {
             let detail = format!(
                 "{MAX_LIVE} runs of job `{job}` wait or run, as many as jobs may ask for; ask \
                  again when some have ended"
             );
-            return Err(ApiError::new(Kind::Busy, detail));
-        }
-        self.leave(place, MAX_LIVE - live);
-        Ok(())
+            ApiError::new(Kind::Busy, detail)
+        })
     }
 
     /// Takes the room for one job of a tenant.
-    async fn for_a_job(&self, app: &App, tenant: &TenantId) -> Result<(), ApiError> {
-        let place = tenant.to_string();
-        if self.take(&place) {
-            return Ok(());
-        }
-        let (mut there, mut cursor) = (0, None);
-        while there < MAX_JOBS {
-            let filter = JobFilter { tenant: Some(tenant.clone()) };
-            let page = Page { limit: MAX_PAGE, cursor };
-            let found = app.context.store.list(filter, page).await?;
-            there += found.items.len();
-            cursor = found.next_cursor;
-            if cursor.is_none() {
-                break;
+    async fn for_a_job(&self, app: &App, tenant: &TenantId) -> Result<Taken<'_>, ApiError> {
+        let count = async {
+            let (mut there, mut cursor) = (0, None);
+            while there < MAX_JOBS {
+                let filter = JobFilter { tenant: Some(tenant.clone()) };
+                let page = Page { limit: MAX_PAGE, cursor };
+                let found = app.context.store.list(filter, page).await?;
+                there += found.items.len();
+                cursor = found.next_cursor;
+                if cursor.is_none() {
+                    break;
+                }
             }
-        }
-        if MAX_JOBS <= there {
+            Ok(there)
+        };
+        let taken = self.take(tenant.to_string(), MAX_JOBS, count).await?;
+        taken.ok_or_else(|| {
             let detail = format!(
                 "there are {MAX_JOBS} jobs or more, so jobs make no further ones; remove some"
             );
-            return Err(ApiError::new(Kind::Busy, detail));
-        }
-        self.leave(place, MAX_JOBS - there);
-        Ok(())
+            ApiError::new(Kind::Busy, detail)
+        })
     }
 
-    fn take(&self, place: &str) -> bool {
-        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
-        match left.get_mut(place) {
+    /// Takes the room for one thing more where there may be `most`; `None`: there is none. A quarter
+    /// of what is left is given out before all is counted again, since other hosts give out room too.
+    async fn take(
+        &self,
+        place: String,
+        most: usize,
+        count: impl Future<Output = Result<usize, ApiError>>,
+    ) -> Result<Option<Taken<'_>>, ApiError> {
+        // Nobody counts while others take, and what is being made counts as made.
+        let _alone = self.alone.lock().await;
+        if !self.lock().take_known(&place) {
+            let there = count.await?;
+            let mut places = self.lock();
+            let there = there + places.under_way.get(&place).copied().unwrap_or(0);
+            if most <= there {
+                return Ok(None);
+            }
+            if MAX_COUNTED <= places.left.len() {
+                places.left.clear();
+            }
+            places.left.insert(place.clone(), ((most - there) / 4).saturating_sub(1));
+        }
+        *self.lock().under_way.entry(place.clone()).or_default() += 1;
+        Ok(Some(Taken { room: self, place }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Places> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Places {
+    /// Takes of what is known to be left.
+    fn take_known(&mut self, place: &str) -> bool {
+        match self.left.get_mut(place) {
             Some(left) if 0 < *left => {
                 *left -= 1;
                 true
@@ -224,14 +267,16 @@ impl Room {
             Some(_) | None => false,
         }
     }
+}
 
-    /// Notes the room that is left, one taken. A quarter of it is given out before all is counted
-    /// again, since other hosts give out room too.
-    fn leave(&self, place: String, left: usize) {
-        let mut all = self.left.lock().unwrap_or_else(PoisonError::into_inner);
-        if MAX_COUNTED <= all.len() {
-            all.clear();
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        let mut places = self.room.lock();
+        if let Some(under_way) = places.under_way.get_mut(&self.place) {
+            *under_way -= 1;
+            if *under_way == 0 {
+                places.under_way.remove(&self.place);
+            }
         }
-        all.insert(place, (left / 4).saturating_sub(1));
     }
 }
