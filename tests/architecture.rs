@@ -16,14 +16,14 @@ const FLOORS: [&[&str]; 8] = [
     &["job", "plugin"],
     &["run", "record"],
     &["config", "schedule"],
-    &["clock", "engine", "lease", "metrics", "status", "store"],
+    &["clock", "engine", "lease", "metrics", "secrets", "status", "store"],
     &["catalog"],
     &["api", "auditor", "executor", "reloader", "scheduler"],
     &["cli", "runtime", "simulate"],
 ];
 
 /// Who may name a module of its own floor, and why. Nothing here may close a circle.
-const NEIGHBOURS: [(&str, &str, &str); 14] = [
+const NEIGHBOURS: [(&str, &str, &str); 16] = [
     ("table", "problem", "what is wrong with a table is a list of problems"),
     ("trigger", "problem", "and so is what is wrong with a trigger"),
     ("trigger", "time", "fire times are instants"),
@@ -32,6 +32,8 @@ const NEIGHBOURS: [(&str, &str, &str); 14] = [
     ("schedule", "config", "what the files define is compared with what is kept"),
     ("engine", "clock", "log lines carry the time at which they were written"),
     ("engine", "lease", "a guest goes on while its host may hold its run"),
+    ("engine", "secrets", "guests get them, and what guests say is freed of them"),
+    ("engine", "store", "buckets of keys and values are documents of the store"),
     ("store", "metrics", "calls are counted where they are made"),
     ("scheduler", "executor", "what is taken from the store is handed over to be run"),
     ("reloader", "scheduler", "a job that was changed is looked at at once"),

@@ -56,6 +56,8 @@ fn request(handler: &str, args: &Value) -> Request {
         limits: limits(),
         capabilities: Capabilities::default(),
         config: Arc::default(),
+        secrets: Arc::default(),
+        services: None,
     }
 }
 

@@ -43,11 +43,15 @@ mod redis;
 #[cfg(test)]
 mod roles;
 #[cfg(test)]
+mod secrets;
+#[cfg(test)]
 mod security;
 #[cfg(test)]
 mod simulate;
 #[cfg(test)]
 mod sockets;
+#[cfg(test)]
+mod state;
 #[cfg(test)]
 mod store;
 #[cfg(test)]

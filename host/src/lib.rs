@@ -23,6 +23,7 @@ pub mod clock;
 pub mod engine;
 pub mod lease;
 pub mod metrics;
+pub mod secrets;
 pub mod status;
 pub mod store;
 // Floor 5: plugins.

@@ -39,6 +39,8 @@ fn request(handler: &str) -> Request {
         limits: Limits { timeout: Duration::from_millis(200), ..Limits::default() },
         capabilities: Capabilities::default(),
         config: Arc::new(BTreeMap::new()),
+        secrets: Arc::default(),
+        services: None,
     }
 }
 

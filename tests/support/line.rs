@@ -10,6 +10,7 @@ use campanile::catalog::{Catalog, Entry, FoundIn, State};
 use campanile::clock::{Clock as _, SharedClock, SystemClock};
 use campanile::config::Config;
 use campanile::config::definitions::definitions;
+use campanile::engine::services::Desk;
 use campanile::engine::{Engine, Settings};
 use campanile::executor::beat::{Beater, Beating};
 use campanile::executor::live::Live;
@@ -103,6 +104,8 @@ impl Line {
             status: Arc::clone(&status),
             live,
             queues: Arc::new([QueueName::default()].into()),
+            config: Arc::new(config()),
+            desk: Arc::new(Desk::new(Arc::clone(&store), Arc::clone(&clock), mpsc::channel(1).0)),
         };
         let (stop, wake) = (Arc::new(AtomicBool::new(false)), Arc::new(Wake::default()));
         let scheduler = Scheduler {
@@ -151,4 +154,8 @@ async fn catalog(engine: &Engine, plugin: &str) -> Catalog {
         state: State::Active(loaded),
         loaded_at: SystemClock.now(),
     })
+}
+
+fn config() -> Config {
+    Config::parse("", Path::new("host.toml"), Path::new("/srv"), 1).expect("the defaults")
 }

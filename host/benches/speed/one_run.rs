@@ -141,5 +141,7 @@ pub fn request() -> Request {
         limits: Limits::default(),
         capabilities: Capabilities::default(),
         config: Arc::default(),
+        secrets: Arc::default(),
+        services: None,
     }
 }

@@ -1,5 +1,6 @@
 //! What sections share: an engine with the no-op guest, and a host's line from store to executor.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -8,7 +9,9 @@ use campanile::catalog::fleet::Fleet;
 use campanile::catalog::jobs::JobCache;
 use campanile::catalog::{Catalog, Entry, FoundIn, State};
 use campanile::clock::{SharedClock, SystemClock};
+use campanile::config::Config;
 use campanile::engine::plugin::Plugin;
+use campanile::engine::services::Desk;
 use campanile::engine::{Engine, Settings};
 use campanile::executor::live::Live;
 use campanile::executor::slots::Slots;
@@ -171,6 +174,12 @@ impl Line {
             status: Arc::clone(&status),
             live: Arc::new(Live::default()),
             queues: Arc::new([QueueName::default()].into()),
+            config: Arc::new(config()),
+            desk: Arc::new(Desk::new(
+                Arc::clone(&store),
+                Arc::clone(&rig.clock),
+                mpsc::channel(1).0,
+            )),
         };
         let scheduler = Scheduler {
             store,
@@ -255,4 +264,8 @@ pub fn guest(name: &str) -> Vec<u8> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/guests/wasm32-wasip2/release");
     std::fs::read(format!("{folder}/{name}.wasm"))
         .expect("a test guest; `cargo xtask plugins --guests` builds them")
+}
+
+fn config() -> Config {
+    Config::parse("", Path::new("host.toml"), Path::new("/srv"), 1).expect("the defaults")
 }

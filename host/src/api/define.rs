@@ -1,4 +1,4 @@
-//! Jobs made, replaced, changed and removed over REST.
+//! Jobs made, replaced, changed and removed over REST, or by other jobs.
 //!
 //! A body is one layer of a job like a table of a file (`config::resolve`), and may grant nothing.
 //! What comes of the fire times of a job that is replaced, `schedule::reconcile::asked` says.
@@ -30,13 +30,31 @@ use crate::table::Entries;
 use crate::table::value::name;
 use crate::time::Timestamp;
 
-/// What stands as the origin of such jobs.
-const ORIGIN: &str = "api";
+/// Who asks for a job.
+#[derive(Clone, Debug)]
+pub struct Author {
+    /// What kind of source it is.
+    pub source: Source,
+    /// What stands as the origin of its jobs.
+    pub origin: String,
+}
+
+impl Author {
+    /// A client of this interface.
+    fn client() -> Self {
+        Self { source: Source::Api, origin: "api".to_owned() }
+    }
+
+    /// A job of this name.
+    pub fn job(job: &JobId) -> Self {
+        Self { source: Source::Guest, origin: format!("job {job}") }
+    }
+}
 
 /// What to do when a job of this name is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum OnConflict {
+pub enum OnConflict {
     /// Refuse.
     Error,
     /// Put the new one in its place.
@@ -56,7 +74,7 @@ enum Live {
 }
 
 /// What a request says about a job.
-enum Said {
+pub enum Said {
     /// All of it.
     Whole(Entries),
     /// Some keys; the others stay.
@@ -82,7 +100,8 @@ pub async fn create(
         problems.extend(wrong_besides(&app, &tenant, &definition));
         ApiError::invalid(problems)
     })?;
-    put(&app, JobKey { tenant, job }, &conditions, on, Said::Whole(definition)).await
+    let key = JobKey { tenant, job };
+    put(&app, key, &conditions, on, Said::Whole(definition)).await.map(answer_to)
 }
 
 /// `PUT /v1/jobs/{id}`: 201 when it is made, 200 when it is replaced.
@@ -99,7 +118,8 @@ pub async fn replace(
     })?;
     let definition = without_id(fields, &job)?;
     let key = JobKey { tenant, job };
-    put(&app, key, &conditions, OnConflict::Replace, Said::Whole(definition)).await
+    let on = OnConflict::Replace;
+    put(&app, key, &conditions, on, Said::Whole(definition)).await.map(answer_to)
 }
 
 /// `PATCH /v1/jobs/{id}`: some keys of the definition, all or nothing.
@@ -113,7 +133,8 @@ pub async fn patch(
     let tenant = params.finish()?;
     let key = find(&app, tenant, &id).await?.key;
     let changes = without_id(fields, &key.job)?;
-    put(&app, key, &conditions, OnConflict::Replace, Said::Keys(changes)).await
+    let on = OnConflict::Replace;
+    put(&app, key, &conditions, on, Said::Keys(changes)).await.map(answer_to)
 }
 
 /// `DELETE /v1/jobs/{id}`: 204. Its runs go on, or are cancelled with `?live=cancel`; its past
@@ -129,21 +150,37 @@ pub async fn remove(
         Some(Live::Keep) | None => LiveRuns::Keep,
     };
     let tenant = params.finish()?;
+    take_away(&app, &tenant, &id, &conditions, live).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Removes a job that no file defines, again and again while others change it.
+///
+/// # Errors
+///
+/// Why it stays.
+pub async fn take_away(
+    app: &App,
+    tenant: &TenantId,
+    id: &str,
+    conditions: &Conditions,
+    live: LiveRuns,
+) -> Result<(), ApiError> {
     let context = &app.context;
     for _ in 0..MAX_ROUNDS {
-        let schedule = find(&app, tenant.clone(), &id).await?;
+        let schedule = find(app, tenant.clone(), id).await?;
         refuse_declared(&schedule)?;
         conditions.check(Some(schedule.version))?;
         let (key, version, now) = (&schedule.key, schedule.version, context.clock.now());
         let removed = repeat(|| context.store.remove(key, Some(version), live, now)).await;
         match removed {
             // Not there any more: this call's lost answer, or somebody else, removed it.
-            Ok(true | false) => return Ok(StatusCode::NO_CONTENT),
+            Ok(true | false) => return Ok(()),
             Err(StoreError::Conflict { .. }) => (),
             Err(error) => return Err(error.into()),
         }
     }
-    Err(busy(&id))
+    Err(busy(id))
 }
 
 /// The body without its `id`, which must be the path's.
@@ -158,14 +195,38 @@ fn without_id(fields: Fields, job: &JobId) -> Result<Entries, ApiError> {
     }
 }
 
-/// Makes or replaces the job, again and again while others change it.
+/// A job that was made or replaced, or that stays as it is.
+fn answer_to(done: Put) -> Response {
+    match done {
+        Put::Created(schedule) => answer(StatusCode::CREATED, &schedule),
+        Put::Replaced(schedule) | Put::Kept(schedule) => answer(StatusCode::OK, &schedule),
+    }
+}
+
+/// Makes or replaces the job as a client asks.
 async fn put(
     app: &App,
     key: JobKey,
     conditions: &Conditions,
     on: OnConflict,
     said: Said,
-) -> Result<Response, ApiError> {
+) -> Result<Put, ApiError> {
+    put_as(app, &Author::client(), key, conditions, on, said).await
+}
+
+/// Makes or replaces the job, again and again while others change it.
+///
+/// # Errors
+///
+/// All that is wrong with it, or why it stays as it is.
+pub async fn put_as(
+    app: &App,
+    author: &Author,
+    key: JobKey,
+    conditions: &Conditions,
+    on: OnConflict,
+    said: Said,
+) -> Result<Put, ApiError> {
     let store = &app.context.store;
     for _ in 0..MAX_ROUNDS {
         let now = app.context.clock.now();
@@ -175,13 +236,13 @@ async fn put(
         }
         conditions.check(there.as_ref().map(|schedule| schedule.version))?;
         let resolved = match (&said, &there) {
-            (Said::Whole(definition), _) => resolved(app, &key, definition),
+            (Said::Whole(definition), _) => resolved(app, author, &key, definition),
             (Said::Keys(changes), Some(schedule)) => {
                 let before = match schedule.def.definition.get() {
                     Value::Object(entries) => entries,
                     _ => Entries::new(),
                 };
-                resolved(app, &key, &change(&before, changes))
+                resolved(app, author, &key, &change(&before, changes))
             }
             (Said::Keys(_), None) => {
                 return Err(no_such_job(app, key.tenant, key.job.as_str()).await);
@@ -204,10 +265,7 @@ async fn put(
             }
         };
         match done {
-            Ok(Put::Created(schedule)) => return Ok(answer(StatusCode::CREATED, &schedule)),
-            Ok(Put::Replaced(schedule) | Put::Kept(schedule)) => {
-                return Ok(answer(StatusCode::OK, &schedule));
-            }
+            Ok(done) => return Ok(done),
             Err(StoreError::Conflict { .. } | StoreError::NotFound(_)) => (),
             Err(error) => return Err(error.into()),
         }
@@ -236,7 +294,12 @@ async fn take_place(app: &App, it: Replacement, now: Timestamp) -> Result<Put, S
 }
 
 /// The job that a definition stands for here, now; or all that is wrong with it.
-fn resolved(app: &App, key: &JobKey, definition: &Entries) -> Result<Resolved, Vec<Problem>> {
+fn resolved(
+    app: &App,
+    author: &Author,
+    key: &JobKey,
+    definition: &Entries,
+) -> Result<Resolved, Vec<Problem>> {
     let catalog = app.context.catalog.borrow().clone();
     let plugin = definition.get("plugin").and_then(Value::as_str).unwrap_or_default();
     let plugins: Vec<_> = catalog
@@ -246,10 +309,10 @@ fn resolved(app: &App, key: &JobKey, definition: &Entries) -> Result<Resolved, V
         .collect();
     let wanted = Wanted {
         key: key.clone(),
-        source: Source::Api,
+        source: author.source,
         definition,
         sidecar: None,
-        origin: ORIGIN.to_owned(),
+        origin: author.origin.clone(),
         config_version: 0,
         path: String::new(),
     };
@@ -270,7 +333,7 @@ fn resolved(app: &App, key: &JobKey, definition: &Entries) -> Result<Resolved, V
 fn wrong_besides(app: &App, tenant: &TenantId, definition: &Entries) -> Vec<Problem> {
     let Ok(job) = "nameless".parse() else { return Vec::new() };
     let key = JobKey { tenant: tenant.clone(), job };
-    resolved(app, &key, definition).err().unwrap_or_default()
+    resolved(app, &Author::client(), &key, definition).err().unwrap_or_default()
 }
 
 fn no_fire(why: NoFire) -> ApiError {

@@ -35,7 +35,7 @@ const DEFAULT_RANGE: usize = 100;
 /// Runs of one range at most.
 const MAX_RANGE: u64 = 1_000;
 /// Bytes of an idempotency key at most.
-const MAX_KEY: usize = 256;
+pub const MAX_KEY: usize = 256;
 /// The smallest step between two instants.
 const MICRO: Duration = Duration::from_micros(1);
 
@@ -79,17 +79,27 @@ pub async fn create(
     let schedule = find(&app, tenant.clone(), name.as_str()).await?;
     let job = usable(&app, &schedule)?;
     match wanted {
-        None => enqueue(&app, &schedule, &job, Queued { args, ..queued }, now).await,
+        None => {
+            let queued = Queued { args, ..queued };
+            match enqueue(&app, &schedule, &job, queued, now).await? {
+                Started::Made(run) => Ok(one(StatusCode::ACCEPTED, &run)),
+                Started::Exists(run) => Ok(one(StatusCode::OK, &run)),
+            }
+        }
         Some(wanted) => backfill(&app, &schedule, &job, wanted, args, now).await,
     }
 }
 
 /// A run that is wanted in the queue.
-struct Queued {
-    key: Option<String>,
-    not_before: Option<Timestamp>,
-    expires: Option<Timestamp>,
-    args: Option<Value>,
+pub struct Queued {
+    /// The same key again is the same run.
+    pub key: Option<String>,
+    /// Its earliest start.
+    pub not_before: Option<Timestamp>,
+    /// Given up when it has not started by then.
+    pub expires: Option<Timestamp>,
+    /// Instead of the job's own.
+    pub args: Option<Value>,
 }
 
 fn queued(fields: &mut Fields, now: Timestamp) -> Queued {
@@ -136,13 +146,17 @@ fn wanted(fields: &mut Fields) -> Option<Wanted> {
 }
 
 /// Makes one run, at once or for later; with a key the same one again.
-async fn enqueue(
+///
+/// # Errors
+///
+/// Why there is no such run.
+pub async fn enqueue(
     app: &App,
     schedule: &Schedule,
     job: &Job,
     queued: Queued,
     now: Timestamp,
-) -> Result<Response, ApiError> {
+) -> Result<Started, ApiError> {
     let tenant = &schedule.key.tenant;
     let asked = Asked {
         id: queued.key.as_ref().map_or_else(RunId::fresh, |key| RunId::of_key(tenant, key)),
@@ -155,9 +169,9 @@ async fn enqueue(
     check_args(&asked, job)?;
     let args = asked.args.clone();
     match start(app, schedule, job, asked, now).await? {
-        Started::Made(run) => Ok(one(StatusCode::ACCEPTED, &run)),
+        Started::Made(run) => Ok(Started::Made(run)),
         Started::Exists(run) if is_same(app, schedule, &run, args.as_ref()).await? => {
-            Ok(one(StatusCode::OK, &run))
+            Ok(Started::Exists(run))
         }
         Started::Exists(run) => {
             let detail = format!(

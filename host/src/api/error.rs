@@ -46,6 +46,8 @@ pub enum Kind {
     KeyReused,
     /// The version that was asked for is not the one that stands.
     Stale,
+    /// There is too much already of what was asked for.
+    Busy,
     /// The job can't be run as it is defined.
     Unusable,
     /// Documented, and not there yet.
@@ -85,6 +87,7 @@ impl Kind {
             Self::ManagedByFile => (S::CONFLICT, "managed_by_file", "managed by a file"),
             Self::KeyReused => (S::CONFLICT, "key_reused", "idempotency key used before"),
             Self::Stale => (S::PRECONDITION_FAILED, "stale", "another version stands"),
+            Self::Busy => (S::CONFLICT, "busy", "too much at once"),
             Self::Unusable => (S::CONFLICT, "unusable", "unusable job"),
             Self::NotBuilt => (S::NOT_IMPLEMENTED, "not_built", "not built yet"),
             Self::NotReady => (S::SERVICE_UNAVAILABLE, "not_ready", "not ready"),
@@ -121,6 +124,11 @@ impl ApiError {
     /// The same with what is wrong with each part.
     pub fn with(self, errors: Vec<Problem>) -> Self {
         Self { errors, ..self }
+    }
+
+    /// What is wrong and what would help, in words.
+    pub fn detail(&self) -> &str {
+        &self.detail
     }
 
     /// The HTTP status.

@@ -15,6 +15,7 @@ mod enqueue;
 pub mod error;
 mod events;
 mod guard;
+pub mod guests;
 mod health;
 mod hosts;
 pub mod in_process;

@@ -46,15 +46,34 @@ pub async fn pause_job(
     let why = fields.read("why", moment::why);
     let until = fields.read("until", |value| later(value, now));
     fields.finish()?;
-    let pause = |schedule: &Schedule, _| {
+    let pause = |schedule: &Schedule| {
         if schedule.pause.is_some() && why.is_none() && until.is_none() {
-            return Ok(None);
+            return None;
         }
-        let pause = Pause { by: BY.to_owned(), why: why.clone().unwrap_or_default(), until };
+        Some(Pause { by: BY.to_owned(), why: why.clone().unwrap_or_default(), until })
+    };
+    let schedule = pause_as(&app, tenant, &name, &conditions, pause).await?;
+    Ok(answer(StatusCode::OK, &schedule))
+}
+
+/// Pauses a job as `decide` says of it.
+///
+/// # Errors
+///
+/// Why it is not paused.
+pub async fn pause_as(
+    app: &App,
+    tenant: TenantId,
+    name: &str,
+    conditions: &Conditions,
+    decide: impl Fn(&Schedule) -> Option<Pause>,
+) -> Result<Schedule, ApiError> {
+    let pause = |schedule: &Schedule, _| {
+        let Some(pause) = decide(schedule) else { return Ok(None) };
         let patch = Patch { pause: Some(Some(pause.clone())), ..Patch::default() };
         Ok((schedule.pause != Some(pause)).then_some(patch))
     };
-    steer(&app, tenant, &name, &conditions, pause).await
+    steer(app, tenant, name, conditions, pause).await
 }
 
 /// `POST /v1/jobs/{id}/resume`. Nothing happens to a job that is not paused.
@@ -71,14 +90,30 @@ pub async fn resume_job(
         Some(false) | None => CatchUp::No,
     };
     fields.finish()?;
+    let schedule = resume_as(&app, tenant, &name, &conditions, catch_up).await?;
+    Ok(answer(StatusCode::OK, &schedule))
+}
+
+/// Lets a job go on, if it is paused.
+///
+/// # Errors
+///
+/// Why it does not go on.
+pub async fn resume_as(
+    app: &App,
+    tenant: TenantId,
+    name: &str,
+    conditions: &Conditions,
+    catch_up: CatchUp,
+) -> Result<Schedule, ApiError> {
     let go_on = |schedule: &Schedule, now| {
         if schedule.pause.is_none() {
             return Ok(None);
         }
-        let job = usable(&app, schedule)?;
+        let job = usable(app, schedule)?;
         Ok(Some(resume(schedule, &job, catch_up, now)))
     };
-    steer(&app, tenant, &name, &conditions, go_on).await
+    steer(app, tenant, name, conditions, go_on).await
 }
 
 /// `POST /v1/scheduler/pause`.
@@ -130,21 +165,18 @@ async fn steer(
     name: &str,
     conditions: &Conditions,
     decide: impl Fn(&Schedule, Timestamp) -> Result<Option<Patch>, ApiError>,
-) -> Result<Response, ApiError> {
+) -> Result<Schedule, ApiError> {
     let store = &app.context.store;
     for _ in 0..MAX_ROUNDS {
         let now = app.context.clock.now();
         let schedule = find(app, tenant.clone(), name).await?;
         conditions.check(Some(schedule.version))?;
         let Some(patch) = decide(&schedule, now)? else {
-            return Ok(answer(StatusCode::OK, &schedule));
+            return Ok(schedule);
         };
         let (key, version) = (&schedule.key, Some(schedule.version));
         match repeat(|| store.patch(key, version, patch.clone(), now)).await {
-            Ok(_) => {
-                let schedule = find(app, tenant, name).await?;
-                return Ok(answer(StatusCode::OK, &schedule));
-            }
+            Ok(_) => return find(app, tenant, name).await,
             Err(StoreError::Conflict { .. } | StoreError::NotFound(_)) => (),
             Err(error) => return Err(error.into()),
         }

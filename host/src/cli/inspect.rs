@@ -62,7 +62,7 @@ const GROUPS: [(&str, Option<&str>, &[&str]); 9] = [
     ("HTTP requests", Some("capabilities.http"), &["wasi:http/"]),
     ("network", Some("capabilities.tcp"), &["wasi:sockets/"]),
     ("environment", Some("capabilities.env"), &["wasi:cli/environment"]),
-    ("settings, secrets", Some("config"), &["wasi:config/"]),
+    ("settings, secrets", Some("config, capabilities.secrets"), &["wasi:config/"]),
     ("key-value state", Some("capabilities.kv"), &["wasi:keyvalue/", "campanile:job/state"]),
     ("other jobs", Some("capabilities.jobs"), &["campanile:job/jobs"]),
     ("its own run", None, &["campanile:job/context", "wasi:logging/"]),

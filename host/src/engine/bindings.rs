@@ -3,7 +3,13 @@
 wasmtime::component::bindgen!({
     path: "../wit/0.1",
     world: "campanile:job/job",
-    imports: { default: trappable },
+    imports: {
+        "wasi:keyvalue/store": async | trappable,
+        "wasi:keyvalue/atomics": async | trappable,
+        "campanile:job/state": async | trappable,
+        "campanile:job/jobs": async | trappable,
+        default: trappable,
+    },
     exports: { default: async },
     require_store_data_send: true,
     with: {
@@ -14,6 +20,6 @@ wasmtime::component::bindgen!({
         "wasi:random": wasmtime_wasi::p2::bindings::random,
         "wasi:sockets": wasmtime_wasi::p2::bindings::sockets,
         "wasi:http": wasmtime_wasi_http::p2::bindings::http,
-        "wasi:keyvalue/store.bucket": super::deny::Bucket,
+        "wasi:keyvalue/store.bucket": super::host::keyvalue::Opened,
     },
 });

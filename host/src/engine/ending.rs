@@ -14,6 +14,7 @@ use crate::job::limits::Limits;
 use crate::lease::Lapsed;
 use crate::run::outcome::{Outcome, RunError};
 use crate::run::usage::Usage;
+use crate::secrets::redact::Redactor;
 use crate::table::unit::{show_duration, show_size};
 
 /// What is said of a run whose host lost it to another.
@@ -46,7 +47,30 @@ pub(super) enum End {
     HandedOn,
 }
 
+impl End {
+    /// The same without secrets in what the guest says of its failure.
+    pub(super) fn without(mut self, secrets: &Redactor) -> Self {
+        if let Self::Returned(Err(Failure::Retryable(message) | Failure::Permanent(message))) =
+            &mut self
+        {
+            secrets.clean(message);
+        }
+        self
+    }
+}
+
 impl Report {
+    /// The same without secrets.
+    pub(super) fn without(mut self, secrets: &Redactor) -> Self {
+        if let Some(result) = &mut self.result {
+            secrets.clean_json(result);
+        }
+        if let Some(error) = &mut self.error {
+            secrets.clean(&mut error.message);
+        }
+        self
+    }
+
     /// An attempt that came to nothing, for the guest's part.
     pub(super) fn failed(outcome: Outcome, message: String, usage: Usage) -> Self {
         let error = Some(RunError { message, retryable: false });

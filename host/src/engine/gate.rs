@@ -8,7 +8,7 @@
 use std::time::{Duration, Instant};
 
 use super::guest::Guest;
-use crate::job::bound::Bound;
+use crate::job::bound::{Bound, Exceeded};
 use crate::run::LogLevel;
 use crate::run::usage::Effect;
 
@@ -54,6 +54,13 @@ impl Guest {
             self.meter.allow(Bound::HostCalls, self.rate.calls)?;
         }
         Ok(())
+    }
+
+    /// Tells in the run's log that a limit was gone over, once of each.
+    pub(super) fn tell(&mut self, exceeded: Exceeded) {
+        if self.told.insert(exceeded.bound) {
+            self.control.log().remark(LogLevel::Warn, exceeded.to_string());
+        }
     }
 
     /// Refuses `what`, which `capabilities.KEY` would grant: in the run's log, and as the text for

@@ -1,6 +1,6 @@
 //! What the host keeps about one running instance: the data of its wasmtime store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,10 +17,12 @@ use super::host::random::MAX_CALL_BYTES;
 use super::limiter::Limiter;
 use super::log::Output;
 use super::meter::Meter;
+use super::services::Services;
 use super::sockets::{Open, Reach};
 use crate::job::bound::{Bound, Bounds};
-use crate::job::capabilities::Capabilities;
+use crate::job::capabilities::{Capabilities, EnvGrant};
 use crate::job::limits::Limits;
+use crate::secrets::Secrets;
 
 /// The data of one instance's store.
 pub(super) struct Guest {
@@ -37,6 +39,22 @@ pub(super) struct Guest {
     pub(super) control: Arc<Control>,
     pub(super) config: Arc<BTreeMap<String, String>>,
     pub(super) deadline: Option<Instant>,
+    pub(super) granted: Granted,
+    pub(super) secrets: Arc<Secrets>,
+    pub(super) services: Option<Services>,
+    /// Calls of `campanile:job/jobs` so far.
+    pub(super) job_calls: u32,
+    /// Whether a bucket that seems full may be counted anew.
+    pub(super) may_recount: bool,
+    /// Limits of which the log says already that they were gone over.
+    pub(super) told: BTreeSet<Bound>,
+}
+
+/// What was granted as a whole.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Granted {
+    pub(super) kv: bool,
+    pub(super) jobs: bool,
 }
 
 /// What surrounds a fresh instance.
@@ -72,6 +90,12 @@ impl Guest {
             control,
             config: Arc::default(),
             deadline: None,
+            granted: Granted::default(),
+            secrets: Arc::default(),
+            services: None,
+            job_calls: 0,
+            may_recount: true,
+            told: BTreeSet::new(),
         }
     }
 
@@ -84,6 +108,12 @@ impl Guest {
             .stdout(Output::stdout(control.log(), &meter))
             .stderr(Output::stderr(control.log(), &meter))
             .max_random_size(MAX_CALL_BYTES);
+        for EnvGrant { name, value } in &granted.env {
+            let own = || std::env::var(name).ok();
+            if let Some(value) = value.clone().or_else(own) {
+                builder.env(name, value);
+            }
+        }
         if let Some(Start { argv, stdin, env }) = start {
             builder.args(argv).envs(env).stdin(MemoryInputPipe::new(stdin.clone()));
         }
@@ -100,6 +130,7 @@ impl Guest {
             table,
             config,
             deadline,
+            granted: Granted { kv: granted.kv, jobs: granted.jobs },
             ..Self::bare(builder.build(), control)
         }
     }

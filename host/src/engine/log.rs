@@ -15,6 +15,7 @@ use super::meter::Meter;
 use crate::clock::SharedClock;
 use crate::run::usage::Effect;
 use crate::run::{LogLevel, LogLine, LogStream};
+use crate::secrets::Secrets;
 
 /// A longer line is broken into several.
 const MAX_LINE_BYTES: usize = 8 * 1024;
@@ -30,6 +31,7 @@ pub const HOST_CONTEXT: &str = "campanile";
 pub struct Log {
     inner: Arc<Mutex<Buffer>>,
     clock: SharedClock,
+    secrets: Arc<Secrets>,
 }
 
 struct Buffer {
@@ -58,11 +60,20 @@ impl Log {
             stdout: Vec::new(),
             stderr: Vec::new(),
         };
-        Self { inner: Arc::new(Mutex::new(buffer)), clock }
+        Self { inner: Arc::new(Mutex::new(buffer)), clock, secrets: Arc::default() }
+    }
+
+    /// The same log, in which these secrets do not stand.
+    #[must_use]
+    pub fn without(self, secrets: &Arc<Secrets>) -> Self {
+        Self { secrets: Arc::clone(secrets), ..self }
     }
 
     /// Adds one message of a guest.
-    pub fn write(&self, level: LogLevel, context: String, message: String) {
+    pub fn write(&self, level: LogLevel, mut context: String, mut message: String) {
+        let secrets = self.secrets.redactor();
+        secrets.clean(&mut context);
+        secrets.clean(&mut message);
         let line = self.line(level, LogStream::Log, context, message);
         self.lock().push(line);
     }
@@ -132,7 +143,8 @@ impl Log {
             LogStream::Log | LogStream::Stdout => LogLevel::Info,
             LogStream::Stderr => LogLevel::Error,
         };
-        let text = String::from_utf8_lossy(bytes);
+        let bytes = self.secrets.redactor().clean_bytes(bytes);
+        let text = String::from_utf8_lossy(&bytes);
         let text = text.strip_suffix('\n').unwrap_or(&text);
         let text = text.strip_suffix('\r').unwrap_or(text).to_owned();
         let line = self.line(level, stream, String::new(), text);
@@ -151,12 +163,25 @@ impl Log {
                 partial.extend_from_slice(now);
                 bytes = later;
                 let full = now.ends_with(b"\n") || partial.len() >= MAX_LINE_BYTES;
-                full.then(|| std::mem::take(partial))
+                full.then(|| match now.ends_with(b"\n") {
+                    true => std::mem::take(partial),
+                    false => self.break_off(partial),
+                })
             };
             if let Some(line) = complete {
                 self.push_output(stream, &line);
             }
         }
+    }
+
+    /// The first part of a line that is too long: as much of it as holds no beginning of a secret
+    /// that goes on in what follows.
+    fn break_off(&self, line: &mut Vec<u8>) -> Vec<u8> {
+        let secrets = self.secrets.redactor();
+        let mut first = secrets.clean_bytes(line).into_owned();
+        let open = secrets.open_end(&first, MAX_LINE_BYTES / 2);
+        *line = first.split_off(first.len() - open);
+        first
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Buffer> {
@@ -369,6 +394,29 @@ mod tests {
             taken.extend(piece.into_iter().map(|line| line.context));
         }
         assert_eq!(taken, (0..2_000).map(|number| number.to_string()).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn a_secret_is_struck_out_wherever_a_long_line_is_broken() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("TOKEN"), "hunter2-hunter3").unwrap();
+        let places = crate::config::secret::Secrets {
+            dir: Some(dir.path().to_owned()),
+            ..Default::default()
+        };
+        let secrets = Secrets::read(&places, &["TOKEN".parse().unwrap()]).await.unwrap();
+        let secrets = Arc::new(secrets);
+        for before in MAX_LINE_BYTES - 20..MAX_LINE_BYTES + 5 {
+            let log = log(100_000).without(&secrets);
+            let line = [&vec![b'x'; before], &b"hunter2-hunter3 tail"[..]].concat();
+            for piece in line.chunks(7) {
+                log.write_output(LogStream::Stdout, piece);
+            }
+            let lines = log.take_rest();
+            let whole = texts(&lines).concat();
+            assert_eq!(lines.len(), 2);
+            assert_eq!(whole, format!("{}[secret TOKEN] tail", "x".repeat(before)), "{before}");
+        }
     }
 
     #[test]

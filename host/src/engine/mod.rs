@@ -19,6 +19,7 @@ mod gate;
 mod guest;
 mod hold;
 mod host;
+mod kv;
 mod limiter;
 pub mod link;
 pub mod load;
@@ -27,6 +28,7 @@ mod meter;
 pub mod nice;
 pub mod plugin;
 pub mod run;
+pub mod services;
 mod sockets;
 mod ticker;
 

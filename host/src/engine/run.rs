@@ -16,6 +16,7 @@ use super::guest::{Guest, Surroundings};
 use super::hold::{self, Hold};
 use super::log::Log;
 use super::plugin::Plugin;
+use super::services::Services;
 use super::{Engine, Metering};
 use crate::job::bound::Bound;
 use crate::job::capabilities::Capabilities;
@@ -23,6 +24,7 @@ use crate::job::limits::Limits;
 use crate::lease::Lapsed;
 use crate::run::outcome::Outcome;
 use crate::run::usage::Usage;
+use crate::secrets::Secrets;
 use crate::table::unit::show_duration;
 use crate::time::Timestamp;
 
@@ -61,8 +63,12 @@ pub struct Request {
     pub limits: Limits,
     /// What it may touch.
     pub capabilities: Capabilities,
-    /// What `wasi:config` answers.
+    /// What `wasi:config` answers beside the secrets.
     pub config: Arc<BTreeMap<String, String>>,
+    /// The secrets that it was granted.
+    pub secrets: Arc<Secrets>,
+    /// The host around it; `None`: it has neither buckets nor other jobs.
+    pub services: Option<Services>,
 }
 
 impl Engine {
@@ -86,7 +92,8 @@ impl Engine {
         let entry = self.prepared(plugin, metering).await?;
         let start = entry.start(&request);
         let capabilities = std::mem::take(&mut request.capabilities);
-        let config = Arc::clone(&request.config);
+        let (config, secrets) = (Arc::clone(&request.config), Arc::clone(&request.secrets));
+        let services = request.services.take();
         let invocation = invocation(request);
         loop {
             let started = Instant::now();
@@ -105,12 +112,16 @@ impl Engine {
                 start: start.as_ref(),
                 deadline,
             };
-            let guest = Guest::new(surroundings, Arc::clone(control));
+            let guest = Guest {
+                secrets: Arc::clone(&secrets),
+                services: services.clone(),
+                ..Guest::new(surroundings, Arc::clone(control))
+            };
             let mut store = self.store(metering, guest, &limits)?;
             let polled = Arc::new(Polled::default());
             let call = CpuMeter::new(entry.call(&mut store, &invocation), Arc::clone(&polled));
             let call = Hold::new(call, control.lease());
-            let end = until_the_end(call, &limits, control).await;
+            let end = until_the_end(call, &limits, control).await.without(secrets.redactor());
             if matches!(&end, End::Broke(error) if no_room(error)) {
                 drop(store);
                 self.wait_for_room().await;
@@ -127,7 +138,7 @@ impl Engine {
                 host_calls: guest.meter.calls(),
                 io: guest.meter.uses(),
             };
-            let report = judge(end, guest, &limits, usage);
+            let report = judge(end, guest, &limits, usage).without(secrets.redactor());
             drop(store);
             self.freed.notify_one();
             return Ok(report);

@@ -13,7 +13,8 @@ use crate::engine::control::Control;
 use crate::engine::ending::Report;
 use crate::engine::log::{Log, put_back, take_piece};
 use crate::engine::run::Request;
-use crate::job::{Delivery, Job};
+use crate::engine::services::Services;
+use crate::job::{Delivery, Job, Source};
 use crate::lease::cell::Held;
 use crate::record::step::{AttemptEnd, Claim, Finished};
 use crate::run::Run;
@@ -22,6 +23,7 @@ use crate::run::outcome::{Outcome, RunError};
 use crate::run::usage::Usage;
 use crate::run::{LogLine, RunKey};
 use crate::schedule::retry::{Ended, next_attempt};
+use crate::secrets::Secrets;
 use crate::store::error::StoreError;
 
 /// The pause before a store is told again how a run ended; doubles up to the longest.
@@ -91,7 +93,15 @@ impl Executor {
             let outcome = Outcome::Failed;
             return Some(Obstacle { outcome, message, retryable: false }.into_end(digest));
         }
-        let log = Log::new(job.limits.log, Arc::clone(&self.clock));
+        if let Err(obstacle) = self.may_have(claim, &job) {
+            return Some(obstacle.into_end(digest));
+        }
+        let secrets = Secrets::read(&self.config.secrets, &job.capabilities.secrets).await;
+        let secrets = match secrets {
+            Ok(secrets) => Arc::new(secrets),
+            Err(message) => return Some(self.without_secrets(run, &job, message, digest)),
+        };
+        let log = Log::new(job.limits.log, Arc::clone(&self.clock)).without(&secrets);
         let control = Arc::new(Control::under(Arc::clone(&held.lease), log));
         self.live.runs(&run.key(), &control);
         let memory = tokio::select! {
@@ -100,7 +110,7 @@ impl Executor {
             () = leaves(stop) => return None,
             () = held.lease.over() => return None,
         };
-        let report = self.engine.run(&plugin, request(claim, &job), &control).await;
+        let report = self.engine.run(&plugin, self.request(claim, &job, secrets), &control).await;
         drop(memory);
         let report = report.unwrap_or_else(|error| Report {
             outcome: Outcome::Failed,
@@ -148,6 +158,72 @@ impl Executor {
             message: format!("the job's definition can't be used: {message}"),
             retryable: false,
         })
+    }
+
+    /// Whether the job may have what it was granted on this host, whoever wrote its definition down:
+    /// only this host's own file grants freely.
+    fn may_have(&self, claim: &Claim, job: &Job) -> Result<(), Obstacle> {
+        let source = claim.schedule.as_ref().map(|schedule| schedule.source);
+        if source == Some(Source::File) {
+            return Ok(());
+        }
+        let tenant = &claim.run.tenant;
+        let beyond = self.config.allow(tenant).beyond(&job.capabilities);
+        if beyond.is_empty() {
+            return Ok(());
+        }
+        let beyond: Vec<_> =
+            beyond.iter().map(|(key, thing)| format!("`capabilities.{key}` = {thing}")).collect();
+        let message = format!(
+            "the job has {}, which `[tenants.{tenant}] allow` of this host's `host.toml` does not \
+             allow; add it there, or define the job in that file",
+            beyond.join(", ")
+        );
+        Err(Obstacle { outcome: Outcome::Failed, message, retryable: false })
+    }
+
+    /// An attempt whose secrets can't be had: the next one may have them.
+    fn without_secrets(
+        &self,
+        run: &Run,
+        job: &Job,
+        message: String,
+        digest: Option<String>,
+    ) -> AttemptEnd {
+        let outcome = Outcome::Failed;
+        let ended = Ended {
+            run: run.id,
+            attempts: run.attempt.saturating_sub(run.rescues),
+            outcome,
+            retryable: true,
+        };
+        let retry_at = next_attempt(&job.policy.retry, ended, self.clock.now());
+        let end = Obstacle { outcome, message, retryable: true }.into_end(digest);
+        AttemptEnd { retry_at, ..end }
+    }
+
+    fn request(&self, claim: &Claim, job: &Job, secrets: Arc<Secrets>) -> Request {
+        let run = &claim.run;
+        let args = run.args.as_ref().unwrap_or(&job.args);
+        let last_run = claim.schedule.as_ref().and_then(|schedule| schedule.last_run.as_ref());
+        Request {
+            tenant: run.tenant.to_string(),
+            job: run.job.to_string(),
+            run: run.id.to_string(),
+            handler: run.handler.to_string(),
+            cause: run.cause,
+            fire_time: run.fire_time,
+            previous_success: last_run.and_then(|last| last.previous_success),
+            attempt: run.attempt,
+            fence: claim.fence,
+            covers: run.covers,
+            args: args.to_string(),
+            limits: job.limits.clone(),
+            capabilities: job.capabilities.clone(),
+            config: Arc::new(job.config.clone()),
+            secrets,
+            services: Some(Services { desk: Arc::clone(&self.desk), job: run.job_key() }),
+        }
     }
 
     /// Hands a long log to the store piece by piece, so that no fire waits until all of it is kept.
@@ -254,27 +330,5 @@ impl Obstacle {
             log: Vec::new(),
             retry_at: None,
         }
-    }
-}
-
-fn request(claim: &Claim, job: &Job) -> Request {
-    let run = &claim.run;
-    let args = run.args.as_ref().unwrap_or(&job.args);
-    let last_run = claim.schedule.as_ref().and_then(|schedule| schedule.last_run.as_ref());
-    Request {
-        tenant: run.tenant.to_string(),
-        job: run.job.to_string(),
-        run: run.id.to_string(),
-        handler: run.handler.to_string(),
-        cause: run.cause,
-        fire_time: run.fire_time,
-        previous_success: last_run.and_then(|last| last.previous_success),
-        attempt: run.attempt,
-        fence: claim.fence,
-        covers: run.covers,
-        args: args.to_string(),
-        limits: job.limits.clone(),
-        capabilities: job.capabilities.clone(),
-        config: Arc::new(job.config.clone()),
     }
 }

@@ -27,7 +27,9 @@ use tracing::{debug, warn};
 use crate::catalog::Catalog;
 use crate::catalog::jobs::JobCache;
 use crate::clock::SharedClock;
+use crate::config::Config;
 use crate::engine::Engine;
+use crate::engine::services::Desk;
 use crate::job::names::QueueName;
 use crate::lease::cell::{Held, SessionCell};
 use crate::record::step::{Acquire, Change, Claim, MAX_ACQUIRE};
@@ -62,6 +64,10 @@ pub struct Executor {
     pub live: Arc<Live>,
     /// The queues that it takes runs from.
     pub queues: Arc<BTreeSet<QueueName>>,
+    /// Where secrets stand, and what tenants may give to jobs.
+    pub config: Arc<Config>,
+    /// What runs may ask of the host.
+    pub desk: Arc<Desk>,
 }
 
 /// A run that was claimed, with its slot.

@@ -39,6 +39,7 @@ use crate::catalog::jobs::JobCache;
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::Config;
 use crate::engine::Engine;
+use crate::engine::services::{Desk, MAX_ORDERS};
 use crate::executor::beat::{Beater, Beating};
 use crate::executor::live::Live;
 use crate::executor::{Executor, Stop};
@@ -189,6 +190,8 @@ impl Host {
         }
         let runtimes = Runtimes::new()?;
         let (stop_executor, executor_stop) = watch::channel(Stop::No);
+        let (orders_sender, orders) = mpsc::channel(MAX_ORDERS);
+        let shared_config = Arc::new(config.clone());
         let executor = Executor {
             store: Arc::clone(&store),
             session: Arc::clone(&session),
@@ -200,6 +203,8 @@ impl Host {
             status: Arc::clone(&status),
             live,
             queues: Arc::clone(&queues),
+            config: Arc::clone(&shared_config),
+            desk: Arc::new(Desk::new(Arc::clone(&store), Arc::clone(&clock), orders_sender)),
         };
         let (failed_sender, failed) = watch::channel(None);
         let executor = runtimes
@@ -231,20 +236,23 @@ impl Host {
         };
 
         let (stop_api, api_stop) = watch::channel(false);
-        if let (Some(runtime), Some((listener, listen))) = (&runtimes.api, listener) {
-            let context = api::Context {
-                store: Arc::clone(&store),
-                clock: Arc::clone(&clock),
-                catalog: catalog.clone(),
-                fleet,
-                jobs: Arc::clone(&jobs),
-                config: Arc::new(config.clone()),
-                status: Arc::clone(&status),
-                host: name,
-                metrics,
-                session: Some(Arc::clone(&session)),
-                listen,
-            };
+        let context = api::Context {
+            store: Arc::clone(&store),
+            clock: Arc::clone(&clock),
+            catalog: catalog.clone(),
+            fleet,
+            jobs: Arc::clone(&jobs),
+            config: shared_config,
+            status: Arc::clone(&status),
+            host: name,
+            metrics,
+            session: Some(Arc::clone(&session)),
+            listen: listen.unwrap_or(config.api.listen),
+        };
+        if let Some(runtime) = &runtimes.guests {
+            runtime.spawn(api::guests::serve(context.clone(), orders));
+        }
+        if let (Some(runtime), Some((listener, _))) = (&runtimes.api, listener) {
             runtime.spawn(roles::api(listener, context, api_stop, failed_sender));
         }
         if let (Some(runtime), Some(sight)) = (&runtimes.api, sight) {

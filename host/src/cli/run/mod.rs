@@ -42,9 +42,11 @@ Examples:
   host run plugins/hello.wasm
   host run plugins/report.wasm --args '{\"path\": \"/data/sales.csv\"}' --dir ./data:/data
   host run plugins/prune.wasm --handler plan --dir ./cache:/cache:rw --timeout 5s --fuel 5G
+  host run plugins/report.wasm --env LANG --env MODE=fast
 
 The log goes to standard error, the result as JSON to standard output. What is not given is the
-plugin's own default, else the built-in one. Exit codes: 0 succeeded, 1 failed, 3 a limit was hit.")]
+plugin's own default, else the built-in one. It has no buckets, jobs and secrets: those are a
+host's. Exit codes: 0 succeeded, 1 failed, 3 a limit was hit.")]
 pub struct Run {
     /// The plugin's file
     #[arg(value_name = "PLUGIN.wasm")]
@@ -69,7 +71,8 @@ pub struct Run {
     dir: Vec<String>,
     #[arg(long, value_name = "ORIGIN", hide = true)]
     allow_http: Vec<String>,
-    #[arg(long, value_name = "KEY=VALUE", hide = true)]
+    /// A variable of its environment; without a value this one's own
+    #[arg(long, value_name = "KEY[=VALUE]")]
     env: Vec<String>,
 }
 
@@ -88,10 +91,8 @@ struct Ended<'a> {
 ///
 /// The command line is wrong, or the file is no plugin.
 pub fn run(args: &Run, common: &Common) -> Result<Exit, Failure> {
-    for (flag, given) in [("--allow-http", &args.allow_http), ("--env", &args.env)] {
-        if !given.is_empty() {
-            return Err(Failure::usage(format!("`{flag}` is not built yet; leave it out")));
-        }
+    if !args.allow_http.is_empty() {
+        return Err(Failure::usage("`--allow-http` is not built yet; leave it out"));
     }
     logging::init(common.log_format, "warn");
     let runtime = runtime()?;
@@ -190,5 +191,7 @@ fn request(job: &Job) -> Request {
         limits: job.limits.clone(),
         capabilities: job.capabilities.clone(),
         config: Arc::new(job.config.clone()),
+        secrets: Arc::default(),
+        services: None,
     }
 }

@@ -87,7 +87,7 @@ fn flags(args: &Run, handler: &Handler, plugin: &str) -> Result<Entries, Failure
     // It runs now, whatever the plugin suggests.
     flags.insert("trigger".to_owned(), Value::Null);
     flags.insert("limits".to_owned(), Value::Object(limits));
-    flags.insert("capabilities".to_owned(), json!({ "dirs": dirs }));
+    flags.insert("capabilities".to_owned(), json!({ "dirs": dirs, "env": args.env }));
     if let Some(text) = &args.args {
         flags.insert("args".to_owned(), read_args(text)?);
     }
@@ -163,6 +163,7 @@ mod tests {
             (["--memory", "1GB"], "limits.memory: must be a size"),
             (["--dir", "data"], "--dir HOST:GUEST"),
             (["--args", "{x"], "--args is not JSON"),
+            (["--env", "=x"], "capabilities.env: must be like `LANG`"),
         ] {
             let failure = job(&parsed(&flags), &handler).unwrap_err();
             assert_eq!(failure.exit, crate::cli::exit::Exit::Usage);

@@ -7,6 +7,7 @@ mod cron;
 mod crowd;
 mod leaf;
 mod queue;
+mod secret;
 #[cfg(test)]
 mod tests;
 
@@ -60,6 +61,7 @@ pub fn lint(jobs: &[Resolved], config: &Config, now: Timestamp) -> Vec<Lint> {
     let mut timed = Vec::new();
     for resolved in jobs {
         linter.found.extend(queue::lint(&resolved.job, config));
+        linter.found.extend(secret::lint(&resolved.job, config));
         let (job, Some(trigger)) = (&resolved.job, &resolved.job.trigger) else { continue };
         let leaves = leaves(resolved.effective.get("trigger"), zone);
         if linter.is_over(job, trigger) {

@@ -44,8 +44,6 @@ pub(super) struct Files {
     pub(super) held: BTreeMap<u32, Arc<Held>>,
     /// Its streams, so far as they were opened through [`host`](super::host).
     pub(super) streams: BTreeSet<u32>,
-    /// The limits of which the log tells that they were gone over.
-    pub(super) told: BTreeSet<Bound>,
     /// Who was granted nothing has nothing to wait for.
     blocking: Option<Blocking>,
 }

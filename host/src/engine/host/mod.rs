@@ -1,7 +1,11 @@
 //! What guests may call: one file for each interface, as `Host` implementations on [`Guest`].
 //!
 //! Every function with an effect begins with [`Guest::gate`]; what wasmtime-wasi serves is then left
-//! to it. Here: the interfaces that every run may use, its context, its log, its configuration.
+//! to it. Here: the interfaces that every run may use, its context and its log.
+
+mod config;
+mod jobs;
+pub(super) mod keyvalue;
 
 mod filesystem;
 mod poll;
@@ -12,7 +16,6 @@ mod streams;
 use std::time::Instant;
 
 use super::bindings::campanile::job::context;
-use super::bindings::wasi::config::store as config;
 use super::bindings::wasi::logging::logging;
 use super::guest::Guest;
 use crate::run::usage::Effect;
@@ -29,6 +32,7 @@ impl context::Host for Guest {
         mut message: String,
     ) -> wasmtime::Result<()> {
         self.gate(Effect::Context)?;
+        self.secrets.redactor().clean(&mut message);
         if message.len() > MAX_PROGRESS_BYTES {
             message.truncate(message.floor_char_boundary(MAX_PROGRESS_BYTES));
             message.shrink_to_fit();
@@ -67,17 +71,5 @@ impl logging::Host for Guest {
         };
         self.control.log().write(level, context, message);
         Ok(())
-    }
-}
-
-impl config::Host for Guest {
-    fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<String>, config::Error>> {
-        self.gate(Effect::Config)?;
-        Ok(Ok(self.config.get(&key).cloned()))
-    }
-
-    fn get_all(&mut self) -> wasmtime::Result<Result<Vec<(String, String)>, config::Error>> {
-        self.gate(Effect::Config)?;
-        Ok(Ok(self.config.iter().map(|(key, value)| (key.clone(), value.clone())).collect()))
     }
 }

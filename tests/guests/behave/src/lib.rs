@@ -8,4 +8,5 @@ mod ends;
 mod files;
 mod host;
 mod resources;
+mod state;
 mod world;

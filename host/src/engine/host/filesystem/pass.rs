@@ -117,13 +117,6 @@ impl Guest {
         ErrorCode::Quota.into()
     }
 
-    /// Tells once in the log that a limit was gone over.
-    pub(in crate::engine) fn tell(&mut self, exceeded: Exceeded) {
-        if self.files.told.insert(exceeded.bound) {
-            self.control.log().remark(LogLevel::Warn, exceeded.to_string());
-        }
-    }
-
     pub(super) fn hold(&mut self) -> FsResult<Arc<Held>> {
         Held::new(&self.meter).map_err(|over| self.over(over))
     }
