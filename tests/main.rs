@@ -23,6 +23,8 @@ mod engine;
 #[cfg(test)]
 mod fleet;
 #[cfg(test)]
+mod http;
+#[cfg(test)]
 mod lease;
 #[cfg(test)]
 mod lifecycle;

@@ -10,6 +10,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::control::Control;
 use super::gate::Rate;
+use super::http::{Net, Requests};
 use super::limiter::Limiter;
 use super::log::Output;
 use super::meter::Meter;
@@ -25,7 +26,7 @@ const MAX_RANDOM_BYTES: u64 = 64 * 1024;
 pub(super) struct Guest {
     pub(super) wasi: WasiCtx,
     pub(super) http: WasiHttpCtx,
-    pub(super) http_hooks: super::deny::NoHttp,
+    pub(super) requests: Requests,
     pub(super) table: ResourceTable,
     pub(super) reach: Arc<Reach>,
     pub(super) open: Open,
@@ -40,15 +41,16 @@ pub(super) struct Guest {
 impl Guest {
     /// The state of an instance with nothing around it.
     pub(super) fn bare(wasi: WasiCtx, control: Arc<Control>) -> Self {
+        let (net, meter) = (Arc::default(), Arc::new(Meter::new(Bounds::default())));
         Self {
             wasi,
             http: WasiHttpCtx::new(),
-            http_hooks: super::deny::NoHttp { control: Arc::clone(&control) },
+            requests: Requests::new(&[], Arc::clone(&meter), Arc::clone(&control), net),
             table: ResourceTable::new(),
             reach: Arc::new(Reach::new(Vec::new(), Arc::clone(&control))),
             open: Open::default(),
             limiter: Limiter::unbounded(),
-            meter: Arc::new(Meter::new(Bounds::default())),
+            meter,
             rate: Rate::new(),
             control,
             config: Arc::default(),
@@ -66,6 +68,7 @@ impl Guest {
         limits: &Limits,
         config: Arc<BTreeMap<String, String>>,
         control: Arc<Control>,
+        net: &Arc<Net>,
         deadline: Option<Instant>,
     ) -> Result<Self, String> {
         let mut builder = WasiCtx::builder();
@@ -91,10 +94,17 @@ impl Guest {
         table.set_max_capacity(usize::try_from(resources).unwrap_or(usize::MAX));
         let reach = Arc::new(Reach::new(granted.tcp.clone(), Arc::clone(&control)));
         reach.grant(&mut builder);
+        let meter = Arc::new(Meter::new(limits.bounds.clone()));
+        let (own, net) = (Arc::clone(&control), Arc::clone(net));
+        let mut http = WasiHttpCtx::new();
+        let headers = limits.bounds[Bound::HttpHeaders];
+        http.set_field_size_limit(usize::try_from(headers).unwrap_or(usize::MAX));
         Ok(Self {
+            http,
+            requests: Requests::new(&granted.http, Arc::clone(&meter), own, net),
             reach,
             limiter: Limiter::new(limits),
-            meter: Arc::new(Meter::new(limits.bounds.clone())),
+            meter,
             table,
             config,
             deadline,
@@ -111,6 +121,6 @@ impl WasiView for Guest {
 
 impl WasiHttpView for Guest {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView { hooks: &mut self.http_hooks, table: &mut self.table, ctx: &mut self.http }
+        WasiHttpCtxView { hooks: &mut self.requests, table: &mut self.table, ctx: &mut self.http }
     }
 }

@@ -65,7 +65,7 @@ pub(super) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Guest
     link_wasi(l)?;
     link_sockets(l)?;
     http::types::add_to_linker::<_, WasiHttp>(l, &Default::default(), Guest::http)?;
-    http::outgoing_handler::add_to_linker::<_, WasiHttp>(l, Guest::http)?;
+    super::host::http::link(l)?;
     wasi::logging::logging::add_to_linker::<_, HasSelf<Guest>>(l, |guest| guest)?;
     wasi::config::store::add_to_linker::<_, HasSelf<Guest>>(l, |guest| guest)?;
     wasi::keyvalue::store::add_to_linker::<_, HasSelf<Guest>>(l, |guest| guest)?;

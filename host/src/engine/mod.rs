@@ -15,6 +15,7 @@ mod gate;
 mod guest;
 mod hold;
 mod host;
+mod http;
 mod limiter;
 pub mod link;
 pub mod load;
@@ -34,6 +35,7 @@ use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationCon
 use crate::clock::SharedClock;
 use cache::{Cache, Keeping};
 use guest::Guest;
+use http::Net;
 use ticker::Ticker;
 
 /// Epoch ticks: how long a guest computes before it lets others run and looks whether to stop.
@@ -71,6 +73,7 @@ pub struct Engine {
     metered: OnceLock<Result<Variant, String>>,
     settings: Settings,
     cache: Cache,
+    net: Arc<Net>,
     pooled: bool,
     /// Ends with the engine.
     ticker: Ticker,
@@ -122,7 +125,15 @@ impl Engine {
         let ticker = Ticker::start(TICK);
         ticker.add(&plain.engine);
         let cache = Cache::new(settings.cache_dir.clone(), keeping);
-        Ok(Arc::new(Self { plain, metered: OnceLock::new(), settings, cache, pooled, ticker }))
+        Ok(Arc::new(Self {
+            plain,
+            metered: OnceLock::new(),
+            settings,
+            cache,
+            net: Arc::default(),
+            pooled,
+            ticker,
+        }))
     }
 
     /// The engine whose guests' fuel is counted, or not.

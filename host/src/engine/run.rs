@@ -86,6 +86,7 @@ impl Engine {
             &limits,
             Arc::clone(&request.config),
             Arc::clone(control),
+            &self.net,
             deadline,
         );
         let guest = match guest {
@@ -132,7 +133,7 @@ impl Engine {
         let control = Arc::new(Control::new(log));
         let nothing = Capabilities::default();
         let config = Arc::new(BTreeMap::new());
-        let guest = Guest::new(&nothing, limits, config, Arc::clone(&control), None)?;
+        let guest = Guest::new(&nothing, limits, config, Arc::clone(&control), &self.net, None)?;
         let store = self.store(Metering::Off, guest, limits);
         let mut store = store.map_err(|error| format!("could not be called: {error:#}"))?;
         let call = async {

@@ -3,6 +3,8 @@
 //! Every function with an effect begins with [`Guest::gate`]; what wasmtime-wasi serves is then left
 //! to it. Here: the interfaces that every run may use, its context, its log, its configuration.
 
+pub(super) mod http;
+
 use std::time::Instant;
 
 use super::bindings::campanile::job::context;

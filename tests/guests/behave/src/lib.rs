@@ -6,5 +6,6 @@
 mod answer;
 mod ends;
 mod host;
+mod http;
 mod resources;
 mod world;
