@@ -14,7 +14,7 @@ use super::http::{Net, Requests};
 use super::limiter::Limiter;
 use super::log::Output;
 use super::meter::Meter;
-use super::sockets::{Open, Reach};
+use super::sockets::Reach;
 use crate::job::bound::{Bound, Bounds};
 use crate::job::capabilities::{Capabilities, DirMode};
 use crate::job::limits::Limits;
@@ -29,7 +29,8 @@ pub(super) struct Guest {
     pub(super) requests: Requests,
     pub(super) table: ResourceTable,
     pub(super) reach: Arc<Reach>,
-    pub(super) open: Open,
+    /// The name that each look-up is for.
+    pub(super) lookups: BTreeMap<u32, String>,
     pub(super) limiter: Limiter,
     pub(super) meter: Arc<Meter>,
     pub(super) rate: Rate,
@@ -48,7 +49,7 @@ impl Guest {
             requests: Requests::new(&[], Arc::clone(&meter), Arc::clone(&control), net),
             table: ResourceTable::new(),
             reach: Arc::new(Reach::new(Vec::new(), Arc::clone(&control))),
-            open: Open::default(),
+            lookups: BTreeMap::new(),
             limiter: Limiter::unbounded(),
             meter,
             rate: Rate::new(),

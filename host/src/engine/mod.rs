@@ -8,6 +8,7 @@ mod baseline;
 mod bindings;
 mod cache;
 pub mod control;
+mod counted;
 mod cpu;
 mod deny;
 pub mod ending;

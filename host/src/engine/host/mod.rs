@@ -4,6 +4,8 @@
 //! to it. Here: the interfaces that every run may use, its context, its log, its configuration.
 
 pub(super) mod http;
+mod sockets;
+mod tcp;
 
 use std::time::Instant;
 

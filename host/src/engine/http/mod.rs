@@ -165,3 +165,6 @@ impl Times {
         own.map_or(self.deadline, |own| own.min(self.deadline))
     }
 }
+
+#[cfg(test)]
+mod tests;

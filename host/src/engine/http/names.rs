@@ -21,7 +21,7 @@ pub(in crate::engine) struct Names {
     lookups: Arc<Semaphore>,
     /// The answers that are given in place of the system's, one to a look-up.
     #[cfg(test)]
-    pub(in crate::engine) scripted: Option<std::sync::Mutex<Vec<Vec<IpAddr>>>>,
+    scripted: Option<std::sync::Mutex<Vec<Vec<IpAddr>>>>,
 }
 
 /// The look-ups of one run.
@@ -41,6 +41,19 @@ impl Default for Names {
 impl Default for Lookups {
     fn default() -> Self {
         Self(Arc::new(Semaphore::new(MAX_LOOKUPS_OF_A_RUN)))
+    }
+}
+
+#[cfg(test)]
+impl Names {
+    /// Names that lead where these answers say, the last one first.
+    pub(super) fn scripted(answers: Vec<Vec<IpAddr>>) -> Self {
+        Self { scripted: Some(std::sync::Mutex::new(answers)), ..Self::default() }
+    }
+
+    /// Answers that were not asked for.
+    pub(super) fn left(&self) -> usize {
+        self.scripted.as_ref().unwrap().lock().unwrap().len()
     }
 }
 

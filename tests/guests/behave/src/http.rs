@@ -1,7 +1,8 @@
-//! Sends requests, the well-behaved ones and the others.
+//! Sends requests and opens connections, the well-behaved ones and the others.
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
 
@@ -154,6 +155,42 @@ fn sift(open: &mut Vec<FutureIncomingResponse>, flooded: &mut Flooded) {
         }
         false
     });
+}
+
+#[derive(Deserialize)]
+struct Connect {
+    address: String,
+    times: usize,
+}
+
+#[derive(Serialize)]
+struct Connected {
+    open: usize,
+    error: Option<String>,
+    /// Whether there was another connection once these were closed.
+    again: bool,
+}
+
+/// Opens up to `{times}` connections to `{address}` at once and says hello on each; answers with how
+/// many there were.
+#[job]
+fn connect_many(args: Connect) -> Connected {
+    let hello = || -> io::Result<TcpStream> {
+        let mut connection = TcpStream::connect(&args.address)?;
+        connection.write_all(b"hello")?;
+        Ok(connection)
+    };
+    let mut open = Vec::new();
+    let mut error = None;
+    for _ in 0..args.times {
+        match hello() {
+            Ok(connection) => open.push(connection),
+            Err(refused) => error = Some(refused.to_string()),
+        }
+    }
+    let count = open.len();
+    drop(open);
+    Connected { open: count, error, again: hello().is_ok() }
 }
 
 fn get() -> String {
