@@ -8,9 +8,9 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
 
-use crate::support::eventually;
 use crate::support::host::{Host, Site};
 use crate::support::web::{Web, Wire};
+use crate::support::{eventually, guests};
 
 /// A job of the test: its name, handler, arguments, grants and limits.
 struct Job<'a>(&'a str, &'a str, Value, &'a [&'a str], &'a str);
@@ -312,4 +312,43 @@ fn a_certificate_is_believed_when_the_machine_does_and_only_for_its_name() {
     assert!(named["result"].get("error").is_some(), "{named}");
     assert!(remarks[0].contains("its certificate is not believed"), "{remarks:?}");
     assert_eq!(web.heads().len(), 1);
+}
+
+#[test]
+fn the_probe_tells_how_a_server_answered_and_which_failures_are_for_good() {
+    let web = Web::start();
+    let (origin, site) = (web.origin(), Site::new(""));
+    let plugin = guests::path("probe");
+    let probe = |args: &Value, grant: &str| {
+        let mut line = vec!["run", plugin.to_str().unwrap(), "--json"];
+        let args = args.to_string();
+        line.extend(["--args", args.as_str()]);
+        if !grant.is_empty() {
+            line.extend(["--allow-http", grant]);
+        }
+        let output = site.cli(&line);
+        let ended: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| {
+            panic!("{}", String::from_utf8_lossy(&output.stderr));
+        });
+        (output.status.code(), ended)
+    };
+    let url = format!("{origin}/healthz?key=secret");
+    let (code, ended) = probe(&json!({"url": url, "timeout_ms": 5_000}), &origin);
+    assert_eq!((code, &ended["result"]["status"]), (Some(0), &json!(200)), "{ended}");
+    assert_eq!(ended["result"]["bytes"], 5, "{ended}");
+    let never = format!("{origin}/never");
+    for (args, grant, retryable, told) in [
+        (json!({"url": url, "expect_status": 204}), &*origin, true, "it answered 200, not 204"),
+        (json!({"url": never, "timeout_ms": 100}), &origin, true, "no answer in time"),
+        (json!({"url": url}), "", false, "it needs `capabilities.http = "),
+        (json!({"url": url, "timeout_ms": 0}), &origin, false, "`timeout_ms` is to be 1 or more"),
+        (json!({"address": url}), &origin, false, "unknown field `address`"),
+    ] {
+        let (code, ended) = probe(&args, grant);
+        assert_eq!((code, &ended["outcome"]), (Some(1), &json!("failed")), "{ended}");
+        let error = &ended["error"];
+        assert_eq!(error["retryable"], retryable, "{ended}");
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains(told) && !message.contains("secret"), "{message}");
+    }
 }
