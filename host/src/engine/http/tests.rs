@@ -7,12 +7,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 
 use super::*;
 use crate::clock::SystemClock;
 use crate::engine::log::Log;
 use crate::job::bound::Bounds;
+use crate::lease::term::Until;
+use crate::lease::{Lease, boot};
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// Of the addresses that are for documents: public, and nobody's.
@@ -21,9 +24,14 @@ const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7));
 /// Requests of a run that was granted this, while names lead there: one answer to a look-up, the last
 /// one first.
 fn requests(granted: &[&str], answers: Vec<Vec<IpAddr>>) -> Requests {
+    under(Arc::new(Lease::unbounded()), granted, answers)
+}
+
+/// The same under a lease.
+fn under(lease: Arc<Lease>, granted: &[&str], answers: Vec<Vec<IpAddr>>) -> Requests {
     let granted: Vec<HttpGrant> = granted.iter().map(|grant| grant.parse().unwrap()).collect();
     let names = Names::scripted(answers);
-    let control = Arc::new(Control::new(Log::new(64 * 1024, Arc::new(SystemClock))));
+    let control = Arc::new(Control::under(lease, Log::new(64 * 1024, Arc::new(SystemClock))));
     let meter = Arc::new(Meter::new(Bounds::default()));
     Requests::new(&granted, meter, control, Arc::new(Net { names, ..Net::default() }))
 }
@@ -85,4 +93,24 @@ async fn a_name_that_leads_elsewhere_the_second_time_is_not_asked_a_second_time(
     assert!(ask(&mut requests, &name).await.unwrap_err().contains("denied: "));
     let heard = tokio::time::timeout(Duration::from_millis(1), listener.accept()).await;
     assert!(heard.is_err(), "nothing reached it");
+}
+
+#[tokio::test]
+async fn a_request_is_not_sent_while_the_host_may_not_hold_the_run() {
+    let listener = TcpListener::bind((LOOPBACK, 0)).await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let later = boot::now() + Duration::from_secs(3_600);
+    let lease = Arc::new(Lease::new(Some(Until { rest: Duration::ZERO, stop: later })));
+    let mut requests = under(Arc::clone(&lease), &[&address], Vec::new());
+    let first_bytes = async || {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut bytes = [0; 3];
+        let read = stream.read(&mut bytes).await.unwrap_or(0);
+        bytes[..read].to_vec()
+    };
+    let (asked, heard) = tokio::join!(ask(&mut requests, &address), first_bytes());
+    assert!(asked.is_err() && heard.is_empty(), "{asked:?} {heard:?}");
+    lease.renew(Until { rest: later, stop: later });
+    let (_, heard) = tokio::join!(ask(&mut requests, &address), first_bytes());
+    assert_eq!(heard, b"GET");
 }
