@@ -157,12 +157,12 @@ fn a_server_that_takes_too_long_or_sends_too_much_is_left() {
     let url = |rest: &str| json!({"url": format!("{origin}{rest}")});
     let with = |rest: &str, key: &str, value: u64| json!({"url": format!("{origin}{rest}"), "method": "POST", key: value});
     let grants = [origin.as_str()];
-    let small = "http_body = '64KiB', http_headers = '16KiB', http_timeout = '2s'";
-    let brief = "http_timeout = '300ms'";
+    let small = "http_body = '64KiB', http_headers = '16KiB', http_timeout = '10s'";
+    let brief = "http_timeout = '1s'";
     let site = site(&[
         Job("drips", "fetch", url("/drip"), &grants, brief),
         Job("is-silent", "fetch", url("/never"), &grants, brief),
-        Job("is-impatient", "fetch", with("/never", "timeout_ms", 50), &grants, ""),
+        Job("is-impatient", "fetch", with("/never", "timeout_ms", 500), &grants, ""),
         Job("is-endless", "fetch", url("/endless"), &grants, small),
         Job("claims-much", "fetch", url("/claims?bytes=70000"), &grants, small),
         Job("has-large-headers", "fetch", url("/headers?count=40&bytes=1000"), &grants, small),
@@ -178,14 +178,14 @@ fn a_server_that_takes_too_long_or_sends_too_much_is_left() {
         (
             "drips",
             "timeout",
-            "was not whole within 300ms, the limit of one exchange; `limits.http_timeout`",
+            "was not whole within 1s, the limit of one exchange; `limits.http_timeout`",
         ),
         (
             "is-silent",
             "no answer in time",
-            "no answer within 300ms, the limit of one exchange; `limits.http_timeout`",
+            "no answer within 1s, the limit of one exchange; `limits.http_timeout`",
         ),
-        ("is-impatient", "no answer in time", "no answer within 50ms, its own limit"),
+        ("is-impatient", "no answer in time", "no answer within 500ms, its own limit"),
         (
             "is-endless",
             "exceeds limit",
@@ -241,7 +241,7 @@ fn a_run_that_ends_takes_its_connections_along() {
     let never = json!({"url": format!("{origin}/never")});
     let site = site(&[
         Job("is-cancelled", "fetch", never.clone(), &[&origin], ""),
-        Job("times-out", "fetch", never, &[&origin], "timeout = '300ms'"),
+        Job("times-out", "fetch", never, &[&origin], "timeout = '1s'"),
     ]);
     let host = site.start();
     let id = begin(&host, "is-cancelled");
@@ -339,7 +339,7 @@ fn the_probe_tells_how_a_server_answered_and_which_failures_are_for_good() {
     let never = format!("{origin}/never");
     for (args, grant, retryable, told) in [
         (json!({"url": url, "expect_status": 204}), &*origin, true, "it answered 200, not 204"),
-        (json!({"url": never, "timeout_ms": 100}), &origin, true, "no answer in time"),
+        (json!({"url": never, "timeout_ms": 500}), &origin, true, "no answer in time"),
         (json!({"url": url}), "", false, "it needs `capabilities.http = "),
         (json!({"url": url, "timeout_ms": 0}), &origin, false, "`timeout_ms` is to be 1 or more"),
         (json!({"address": url}), &origin, false, "unknown field `address`"),
