@@ -29,6 +29,8 @@ mod fuzz;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod http;
+#[cfg(test)]
 mod kinds;
 #[cfg(test)]
 mod lease;

@@ -63,3 +63,24 @@ fn a_job_connects_to_what_it_was_granted_and_a_refusal_names_the_key() {
     }
     assert!(told.try_recv().is_err(), "nothing reached the listener without a grant");
 }
+
+#[test]
+fn sockets_have_a_limit_and_what_goes_through_them_is_counted() {
+    let (port, _told) = reports::listener();
+    let site = Site::new(&format!(
+        "[jobs.many]\nplugin = 'behave'\nhandler = 'connect_many'\n\
+         args = {{ address = '127.0.0.1:{port}', times = 5 }}\nlimits = {{ sockets = 3 }}\n\
+         capabilities = {{ tcp = ['127.0.0.1:{port}'] }}\n"
+    ));
+    site.plugin("behave", "behave");
+    let host = site.start();
+    let (result, remarks) = run(&host, "many");
+    assert_eq!((&result["open"], &result["again"]), (&json!(3), &json!(true)), "{result}");
+    assert!(result["error"].is_string(), "{result}");
+    let refused = "a TCP socket was refused: it wanted 4 (open sockets), over its limit of 3; \
+                   `limits.sockets` raises it";
+    assert_eq!(remarks, [refused, refused]);
+    let runs = host.items("/v1/runs?job=many");
+    let sockets = &runs[0]["usage"]["io"]["sockets"];
+    assert_eq!((&sockets["bytes_in"], &sockets["bytes_out"]), (&json!(0), &json!(20)), "{sockets}");
+}

@@ -45,11 +45,12 @@
 //! [`Context`] made from an [`Invocation`].
 //!
 //! What this crate is not for: interfaces that a standard crate covers. Files, clocks and sockets
-//! come from `std`. The contract as a whole, without comfort, is in [`wit`].
+//! come from `std`; requests are made with [`http`]. The contract as a whole, without comfort, is in [`wit`].
 
 #[cfg(test)]
 extern crate self as campanile_sdk;
 
+pub mod http;
 pub mod wit;
 
 mod context;

@@ -67,6 +67,14 @@ impl Site {
         host
     }
 
+    /// The same with variables in its environment.
+    pub fn start_with_env(&self, env: &[(&str, &str)]) -> Host {
+        let host = Host::spawn_with(self.dir.path(), &[], env);
+        host.url();
+        eventually("a ready host", || (host.get("/readyz").0 == 200).then_some(()));
+        host
+    }
+
     /// Starts a host that has no API, and waits for nothing.
     pub fn start_unseen(&self) -> Host {
         Host::spawn(self.dir.path(), &[])
@@ -103,9 +111,14 @@ pub struct Host {
 
 impl Host {
     fn spawn(dir: &Path, args: &[&str]) -> Self {
+        Self::spawn_with(dir, args, &[])
+    }
+
+    fn spawn_with(dir: &Path, args: &[&str], env: &[(&str, &str)]) -> Self {
         let mut child = Command::new(binary())
             .args(["--config", "host.toml", "--log-format", "human"])
             .args(args)
+            .envs(env.iter().copied())
             .current_dir(dir)
             .env_remove("CAMPANILE_URL")
             .env_remove("RUST_LOG")

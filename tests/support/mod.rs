@@ -11,6 +11,7 @@ pub mod proxy;
 pub mod redis;
 pub mod reports;
 pub mod told;
+pub mod web;
 
 use std::time::{Duration, Instant};
 

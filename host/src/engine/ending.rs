@@ -6,6 +6,7 @@ use serde_json::Value;
 use wasmtime::component::ResourceTableError;
 use wasmtime::{Store, Trap};
 use wasmtime_wasi::I32Exit;
+use wasmtime_wasi_http::FieldMapError;
 
 use super::bindings::exports::campanile::job::guest::Failure;
 use super::guest::Guest;
@@ -166,6 +167,11 @@ fn exceeded(error: &wasmtime::Error, limits: &Limits) -> Option<Exceeded> {
     let over = |bound: Bound| Some(Exceeded { bound, wanted: None, limit: limits.bounds[bound] });
     if let Some(ResourceTableError::Full) = error.downcast_ref::<ResourceTableError>() {
         return over(Bound::Resources);
+    }
+    if let Some(FieldMapError::TooManyFields | FieldMapError::TotalSizeTooBig) =
+        error.downcast_ref::<FieldMapError>()
+    {
+        return over(Bound::HttpHeaders);
     }
     // wasmtime has no types for these.
     let text = error.root_cause().to_string();

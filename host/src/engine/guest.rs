@@ -14,11 +14,12 @@ use super::control::Control;
 use super::files::Files;
 use super::gate::Rate;
 use super::host::random::MAX_CALL_BYTES;
+use super::http::{Net, Requests};
 use super::limiter::Limiter;
 use super::log::Output;
 use super::meter::Meter;
 use super::services::Services;
-use super::sockets::{Open, Reach};
+use super::sockets::Reach;
 use crate::job::bound::{Bound, Bounds};
 use crate::job::capabilities::{Capabilities, EnvGrant};
 use crate::job::limits::Limits;
@@ -28,11 +29,12 @@ use crate::secrets::Secrets;
 pub(super) struct Guest {
     pub(super) wasi: WasiCtx,
     pub(super) http: WasiHttpCtx,
-    pub(super) http_hooks: super::deny::NoHttp,
+    pub(super) requests: Requests,
     pub(super) table: ResourceTable,
     pub(super) files: Files,
     pub(super) reach: Arc<Reach>,
-    pub(super) open: Open,
+    /// The name that each look-up is for.
+    pub(super) lookups: BTreeMap<u32, String>,
     pub(super) limiter: Limiter,
     pub(super) meter: Arc<Meter>,
     pub(super) rate: Rate,
@@ -69,6 +71,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) config: Arc<BTreeMap<String, String>>,
     /// What a program is started with.
     pub(super) start: Option<&'a Start>,
+    /// How the host reaches others.
+    pub(super) net: &'a Arc<Net>,
     /// When its time is up.
     pub(super) deadline: Option<Instant>,
 }
@@ -76,16 +80,17 @@ pub(super) struct Surroundings<'a> {
 impl Guest {
     /// The state of an instance with nothing around it.
     pub(super) fn bare(wasi: WasiCtx, control: Arc<Control>) -> Self {
+        let (net, meter) = (Arc::default(), Arc::new(Meter::new(Bounds::default())));
         Self {
             wasi,
             http: WasiHttpCtx::new(),
-            http_hooks: super::deny::NoHttp { control: Arc::clone(&control) },
+            requests: Requests::new(&[], Arc::clone(&meter), Arc::clone(&control), net),
             table: ResourceTable::new(),
             files: Files::default(),
             reach: Arc::new(Reach::new(Vec::new(), Arc::clone(&control))),
-            open: Open::default(),
+            lookups: BTreeMap::new(),
             limiter: Limiter::unbounded(),
-            meter: Arc::new(Meter::new(Bounds::default())),
+            meter,
             rate: Rate::new(),
             control,
             config: Arc::default(),
@@ -101,7 +106,7 @@ impl Guest {
 
     /// The state of a fresh instance that may use what was granted and nothing else.
     pub(super) fn new(around: Surroundings<'_>, control: Arc<Control>) -> Self {
-        let Surroundings { granted, files, limits, config, start, deadline } = around;
+        let Surroundings { granted, files, limits, config, start, net, deadline } = around;
         let meter = Arc::new(Meter::new(limits.bounds.clone()));
         let mut builder = WasiCtx::builder();
         builder
@@ -122,7 +127,13 @@ impl Guest {
         table.set_max_capacity(usize::try_from(resources).unwrap_or(usize::MAX));
         let reach = Arc::new(Reach::new(granted.tcp.clone(), Arc::clone(&control)));
         reach.grant(&mut builder);
+        let (own, net) = (Arc::clone(&control), Arc::clone(net));
+        let mut http = WasiHttpCtx::new();
+        let headers = limits.bounds[Bound::HttpHeaders];
+        http.set_field_size_limit(usize::try_from(headers).unwrap_or(usize::MAX));
         Self {
+            http,
+            requests: Requests::new(&granted.http, Arc::clone(&meter), own, net),
             reach,
             limiter: Limiter::new(limits),
             files,
@@ -144,6 +155,6 @@ impl WasiView for Guest {
 
 impl WasiHttpView for Guest {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView { hooks: &mut self.http_hooks, table: &mut self.table, ctx: &mut self.http }
+        WasiHttpCtxView { hooks: &mut self.requests, table: &mut self.table, ctx: &mut self.http }
     }
 }

@@ -63,7 +63,7 @@ pub(super) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Guest
     link_wasi(l)?;
     link_sockets(l)?;
     http::types::add_to_linker::<_, WasiHttp>(l, &Default::default(), Guest::http)?;
-    http::outgoing_handler::add_to_linker::<_, WasiHttp>(l, Guest::http)?;
+    super::host::http::link(l)?;
     wasi::logging::logging::add_to_linker::<_, HasSelf<Guest>>(l, |guest| guest)?;
     wasi::config::store::add_to_linker::<_, HasSelf<Guest>>(l, |guest| guest)?;
     wasi::keyvalue::store::add_to_linker::<_, HasSelf<Guest>>(l, |guest| guest)?;
@@ -107,11 +107,11 @@ fn link_wasi(l: &mut Linker<Guest>) -> wasmtime::Result<()> {
     cli::terminal_stderr::add_to_linker::<_, WasiCli>(l, Guest::cli)
 }
 
-/// What makes sockets and looks up names is ours; what works on a socket asks there.
+/// TCP, making sockets and looking up names are ours; UDP sockets there are none.
 fn link_sockets(l: &mut Linker<Guest>) -> wasmtime::Result<()> {
     sockets::tcp_create_socket::add_to_linker::<_, HasSelf<Guest>>(l, |guest| guest)?;
     sockets::udp_create_socket::add_to_linker::<_, HasSelf<Guest>>(l, |guest| guest)?;
-    sockets::tcp::add_to_linker::<_, WasiSockets>(l, Guest::sockets)?;
+    sockets::tcp::add_to_linker::<_, HasSelf<Guest>>(l, |guest| guest)?;
     sockets::udp::add_to_linker::<_, WasiSockets>(l, Guest::sockets)?;
     sockets::instance_network::add_to_linker::<_, WasiSockets>(l, Guest::sockets)?;
     sockets::network::add_to_linker::<_, WasiSockets>(l, &Default::default(), Guest::sockets)?;

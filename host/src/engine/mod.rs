@@ -10,8 +10,8 @@ mod cache;
 mod call;
 mod compile;
 pub mod control;
+mod counted;
 mod cpu;
-mod deny;
 pub mod ending;
 mod files;
 pub mod form;
@@ -19,6 +19,7 @@ mod gate;
 mod guest;
 mod hold;
 mod host;
+mod http;
 mod kv;
 mod limiter;
 pub mod link;
@@ -46,6 +47,7 @@ use cache::{Cache, Keeping};
 use compile::Compiler;
 use files::blocking::Lanes;
 use guest::Guest;
+use http::Net;
 use ticker::Ticker;
 
 /// Epoch ticks: how long a guest computes before it lets others run and looks whether to stop.
@@ -90,6 +92,7 @@ pub struct Engine {
     compiler: Compiler,
     /// Told whenever a run gives its instance back.
     freed: Notify,
+    net: Arc<Net>,
     pooled: bool,
     /// Where runs wait for the disks of their folders.
     lanes: Lanes,
@@ -150,6 +153,7 @@ impl Engine {
             cache,
             compiler: Compiler::new(),
             freed: Notify::new(),
+            net: Arc::default(),
             pooled,
             lanes: Lanes::default(),
             ticker,

@@ -110,6 +110,7 @@ impl Engine {
                 limits: &limits,
                 config: Arc::clone(&config),
                 start: start.as_ref(),
+                net: &self.net,
                 deadline,
             };
             let guest = Guest {
@@ -170,6 +171,7 @@ impl Engine {
                 limits,
                 config: Arc::new(BTreeMap::new()),
                 start: None,
+                net: &self.net,
                 deadline: None,
             };
             let guest = Guest::new(surroundings, Arc::clone(&control));

@@ -8,24 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use wasmtime::component::Resource;
 use wasmtime_wasi::WasiCtxBuilder;
-use wasmtime_wasi::p2::bindings::sockets::ip_name_lookup::{
-    self, HostResolveAddressStream, ResolveAddressStream,
-};
-use wasmtime_wasi::p2::bindings::sockets::network::{self, ErrorCode, IpAddress, IpAddressFamily};
-use wasmtime_wasi::p2::bindings::sockets::{tcp_create_socket, udp_create_socket};
-use wasmtime_wasi::p2::{DynPollable, Network, SocketError, SocketResult, TcpSocket, UdpSocket};
-use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsView};
+use wasmtime_wasi::sockets::SocketAddrUse;
 
 use super::control::Control;
-use super::guest::Guest;
 use crate::job::tcp::{TcpGrant, TcpHost, is_inner};
 use crate::run::LogLevel;
-use crate::run::usage::Effect;
 
-/// Sockets that one run may have open.
-const MAX_OPEN: usize = 64;
 /// The one name that leads to this machine.
 const LOCALHOST: &str = "localhost";
 
@@ -34,14 +23,6 @@ pub(super) struct Reach {
     granted: Vec<TcpGrant>,
     found: Mutex<BTreeMap<IpAddr, BTreeSet<String>>>,
     control: Arc<Control>,
-}
-
-/// What a run has open.
-#[derive(Default)]
-pub(super) struct Open {
-    sockets: BTreeSet<u32>,
-    /// The name that each look-up is for.
-    lookups: BTreeMap<u32, String>,
 }
 
 impl Reach {
@@ -60,6 +41,11 @@ impl Reach {
             let allowed = reach.allows(address, to);
             Box::pin(std::future::ready(allowed))
         });
+    }
+
+    /// Whether nothing is granted.
+    pub(super) fn is_nowhere(&self) -> bool {
+        self.granted.is_empty()
     }
 
     fn allows(&self, address: SocketAddr, to: SocketAddrUse) -> bool {
@@ -91,7 +77,7 @@ impl Reach {
     }
 
     /// Whether the name may be looked up. A number is no name: nobody is asked for it.
-    fn may_look_up(&self, name: &str) -> bool {
+    pub(super) fn may_look_up(&self, name: &str) -> bool {
         let number = name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
         let allowed = number || self.granted.iter().any(|grant| grant.has_name(name));
         if !allowed {
@@ -101,7 +87,7 @@ impl Reach {
     }
 
     /// Notes that a granted name leads to this address. Answers whether it may.
-    fn leads(&self, name: &str, address: IpAddr) -> bool {
+    pub(super) fn leads(&self, name: &str, address: IpAddr) -> bool {
         let address = address.to_canonical();
         let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
         if name.parse::<IpAddr>().is_ok() {
@@ -124,121 +110,14 @@ impl Reach {
         may
     }
 
-    fn deny(&self, what: &str, why: &str) {
+    pub(super) fn deny(&self, what: &str, why: &str) {
         self.control.log().remark(LogLevel::Warn, format!("denied: {what}; {why}"));
     }
 }
 
 /// The key that would grant a place.
-fn needs(place: &str) -> String {
+pub(super) fn needs(place: &str) -> String {
     format!("it needs `capabilities.tcp = [\"{place}\"]`")
-}
-
-impl network::Host for Guest {
-    fn convert_error_code(&mut self, error: SocketError) -> wasmtime::Result<ErrorCode> {
-        self.sockets().convert_error_code(error)
-    }
-
-    fn network_error_code(
-        &mut self,
-        error: Resource<wasmtime::Error>,
-    ) -> wasmtime::Result<Option<ErrorCode>> {
-        network::Host::network_error_code(&mut self.sockets(), error)
-    }
-}
-
-impl network::HostNetwork for Guest {
-    fn drop(&mut self, network: Resource<Network>) -> wasmtime::Result<()> {
-        network::HostNetwork::drop(&mut self.sockets(), network)
-    }
-}
-
-impl tcp_create_socket::Host for Guest {
-    fn create_tcp_socket(&mut self, family: IpAddressFamily) -> SocketResult<Resource<TcpSocket>> {
-        self.gate(Effect::Sockets).map_err(SocketError::trap)?;
-        if self.reach.granted.is_empty() {
-            self.reach.deny("a TCP socket", &needs("HOST:PORT"));
-            return Err(ErrorCode::AccessDenied.into());
-        }
-        if self.open.sockets.len() >= MAX_OPEN {
-            let Self { open, table, .. } = self;
-            open.sockets.retain(|rep| table.get(&Resource::<TcpSocket>::new_borrow(*rep)).is_ok());
-        }
-        if self.open.sockets.len() >= MAX_OPEN {
-            let why = format!("a run has {MAX_OPEN} open at most; close one first");
-            self.reach.deny("a TCP socket", &why);
-            return Err(ErrorCode::NewSocketLimit.into());
-        }
-        let socket = tcp_create_socket::Host::create_tcp_socket(&mut self.sockets(), family)?;
-        self.open.sockets.insert(socket.rep());
-        Ok(socket)
-    }
-}
-
-impl udp_create_socket::Host for Guest {
-    async fn create_udp_socket(
-        &mut self,
-        _family: IpAddressFamily,
-    ) -> SocketResult<Resource<UdpSocket>> {
-        self.gate(Effect::Sockets).map_err(SocketError::trap)?;
-        self.reach.deny("a UDP socket", "`capabilities.tcp` is all there is for networks");
-        Err(ErrorCode::AccessDenied.into())
-    }
-}
-
-impl ip_name_lookup::Host for Guest {
-    fn resolve_addresses(
-        &mut self,
-        network: Resource<Network>,
-        name: String,
-    ) -> SocketResult<Resource<ResolveAddressStream>> {
-        self.gate(Effect::Sockets).map_err(SocketError::trap)?;
-        if !self.reach.may_look_up(&name) {
-            return Err(ErrorCode::AccessDenied.into());
-        }
-        let found =
-            ip_name_lookup::Host::resolve_addresses(&mut self.sockets(), network, name.clone())?;
-        self.open.lookups.insert(found.rep(), name);
-        Ok(found)
-    }
-}
-
-impl HostResolveAddressStream for Guest {
-    fn resolve_next_address(
-        &mut self,
-        lookup: Resource<ResolveAddressStream>,
-    ) -> SocketResult<Option<IpAddress>> {
-        let rep = lookup.rep();
-        loop {
-            let next = Resource::new_borrow(rep);
-            let found = self.sockets().resolve_next_address(next)?;
-            let (Some(found), Some(name)) = (found, self.open.lookups.get(&rep)) else {
-                return Ok(found);
-            };
-            if self.reach.leads(name, address(found)) {
-                return Ok(Some(found));
-            }
-        }
-    }
-
-    fn subscribe(
-        &mut self,
-        lookup: Resource<ResolveAddressStream>,
-    ) -> wasmtime::Result<Resource<DynPollable>> {
-        HostResolveAddressStream::subscribe(&mut self.sockets(), lookup)
-    }
-
-    fn drop(&mut self, lookup: Resource<ResolveAddressStream>) -> wasmtime::Result<()> {
-        self.open.lookups.remove(&lookup.rep());
-        HostResolveAddressStream::drop(&mut self.sockets(), lookup)
-    }
-}
-
-fn address(address: IpAddress) -> IpAddr {
-    match address {
-        IpAddress::Ipv4((a, b, c, d)) => IpAddr::from([a, b, c, d]),
-        IpAddress::Ipv6((a, b, c, d, e, f, g, h)) => IpAddr::from([a, b, c, d, e, f, g, h]),
-    }
 }
 
 #[cfg(test)]

@@ -142,7 +142,7 @@ impl Bound {
             }
             Self::Handles => spec("handles", Count, 10_000, (16, 1_000_000), "handles at once"),
             Self::Resources => {
-                spec("resources", Count, 10_000, (16, 1_000_000), "resources of the host at once")
+                spec("resources", Count, 1_000, (16, 1_000_000), "resources of the host at once")
             }
             Self::HostCalls => {
                 let most = 1_000_000_000;

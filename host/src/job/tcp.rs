@@ -1,7 +1,7 @@
 //! Where a job may connect to by TCP: an address or a name, and a port.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 /// One place that a job may connect to. Written `db.example.com:5432`, `10.0.0.5:5432` or
@@ -83,8 +83,10 @@ impl FromStr for TcpGrant {
 pub fn is_inner(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(v4) => {
-            let [first, second, ..] = v4.octets();
+            let [first, second, third, _] = v4.octets();
             let shared = first == 100 && (64..128).contains(&second);
+            let protocols = [first, second, third] == [192, 0, 0];
+            let benches = first == 198 && (second == 18 || second == 19);
             v4.is_private()
                 || v4.is_loopback()
                 || v4.is_link_local()
@@ -92,14 +94,38 @@ pub fn is_inner(address: IpAddr) -> bool {
                 || first == 0
                 || first >= 240
                 || shared
+                || protocols
+                || benches
         }
         IpAddr::V6(v6) => {
-            v6.is_loopback()
+            let carried = carried(v6).is_some_and(|v4| is_inner(IpAddr::V4(v4)));
+            let site_local = v6.segments()[0] & 0xffc0 == 0xfec0;
+            carried
+                || site_local
+                || v6.is_loopback()
                 || v6.is_unspecified()
                 || v6.is_unique_local()
                 || v6.is_unicast_link_local()
                 || v6.is_multicast()
         }
+    }
+}
+
+/// The IPv4 address that packets to this one end up at: by way of NAT64, 6to4, or as it once was
+/// written.
+fn carried(v6: Ipv6Addr) -> Option<Ipv4Addr> {
+    let v4 = |high: u16, low: u16| {
+        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+        Ipv4Addr::new(a, b, c, d)
+    };
+    match v6.segments() {
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0, 0, 0, 0, 0, 0, high, low] => {
+            Some(v4(high, low))
+        }
+        [0x2002, high, low, ..] => Some(v4(high, low)),
+        // A NAT64 of one's own net: where in it the address stands is for that net to say.
+        [0x64, 0xff9b, 1, ..] => Some(Ipv4Addr::UNSPECIFIED),
+        _ => None,
     }
 }
 
@@ -189,10 +215,18 @@ mod tests {
             "fd00::1",
             "fe80::1",
             "::ffff:127.0.0.1",
+            "192.0.0.170",
+            "198.18.0.1",
+            "fec0::1",
+            "64:ff9b::10.0.0.5",
+            "64:ff9b:1::1",
+            "2002:a00:5::1",
+            "::10.0.0.5",
         ] {
             assert!(is_inner(inner.parse().unwrap()), "{inner}");
         }
-        for public in ["93.184.216.34", "100.128.0.1", "2001:4860:4860::8888"] {
+        for public in ["93.184.216.34", "100.128.0.1", "2001:4860:4860::8888", "64:ff9b::5db8:d822"]
+        {
             assert!(!is_inner(public.parse().unwrap()), "{public}");
         }
     }

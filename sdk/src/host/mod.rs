@@ -3,6 +3,11 @@
 //! Two files with the same functions: `plugin` calls the host through the contract and serves its
 //! calls, `local` stands in for the host when a job function runs on the build machine.
 
+#[cfg(target_family = "wasm")]
+pub mod http;
+#[cfg(not(target_family = "wasm"))]
+#[path = "no_http.rs"]
+pub mod http;
 #[cfg(not(target_family = "wasm"))]
 mod local;
 #[cfg(target_family = "wasm")]

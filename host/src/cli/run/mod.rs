@@ -43,6 +43,8 @@ Examples:
   host run plugins/report.wasm --args '{\"path\": \"/data/sales.csv\"}' --dir ./data:/data
   host run plugins/prune.wasm --handler plan --dir ./cache:/cache:rw --timeout 5s --fuel 5G
   host run plugins/report.wasm --env LANG --env MODE=fast
+  host run plugins/probe.wasm --args '{\"url\": \"http://127.0.0.1:7600/healthz\"}' \\
+      --allow-http http://127.0.0.1:7600
 
 The log goes to standard error, the result as JSON to standard output. What is not given is the
 plugin's own default, else the built-in one. It has no buckets, jobs and secrets: those are a
@@ -69,7 +71,8 @@ pub struct Run {
     /// A folder that it may read, or with :rw write
     #[arg(long, value_name = "HOST:GUEST[:rw]")]
     dir: Vec<String>,
-    #[arg(long, value_name = "ORIGIN", hide = true)]
+    /// Where it may send HTTP requests, like https://api.example.com; may be repeated
+    #[arg(long, value_name = "ORIGIN")]
     allow_http: Vec<String>,
     /// A variable of its environment; without a value this one's own
     #[arg(long, value_name = "KEY[=VALUE]")]
@@ -91,9 +94,6 @@ struct Ended<'a> {
 ///
 /// The command line is wrong, or the file is no plugin.
 pub fn run(args: &Run, common: &Common) -> Result<Exit, Failure> {
-    if !args.allow_http.is_empty() {
-        return Err(Failure::usage("`--allow-http` is not built yet; leave it out"));
-    }
     logging::init(common.log_format, "warn");
     let runtime = runtime()?;
     let exit = runtime.block_on(run_once(args, common));

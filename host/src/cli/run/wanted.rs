@@ -87,7 +87,8 @@ fn flags(args: &Run, handler: &Handler, plugin: &str) -> Result<Entries, Failure
     // It runs now, whatever the plugin suggests.
     flags.insert("trigger".to_owned(), Value::Null);
     flags.insert("limits".to_owned(), Value::Object(limits));
-    flags.insert("capabilities".to_owned(), json!({ "dirs": dirs, "env": args.env }));
+    let capabilities = json!({ "dirs": dirs, "http": args.allow_http, "env": args.env });
+    flags.insert("capabilities".to_owned(), capabilities);
     if let Some(text) = &args.args {
         flags.insert("args".to_owned(), read_args(text)?);
     }
@@ -156,12 +157,21 @@ mod tests {
     }
 
     #[test]
+    fn origins_are_granted_by_a_flag_that_may_be_repeated() {
+        let flags = ["--allow-http", "http://127.0.0.1:7600", "--allow-http", "https://a.example"];
+        let job = job(&parsed(&flags), &handler("run", None)).unwrap();
+        let granted: Vec<_> = job.capabilities.http.iter().map(ToString::to_string).collect();
+        assert_eq!(granted, ["http://127.0.0.1:7600", "https://a.example"]);
+    }
+
+    #[test]
     fn wrong_flags_are_usage_errors_that_say_what_is_right() {
         let handler = handler("run", None);
         for (flags, part) in [
             (["--timeout", "5"], "limits.timeout: must be a duration"),
             (["--memory", "1GB"], "limits.memory: must be a size"),
             (["--dir", "data"], "--dir HOST:GUEST"),
+            (["--allow-http", "api.example.com"], "must be an origin like"),
             (["--args", "{x"], "--args is not JSON"),
             (["--env", "=x"], "capabilities.env: must be like `LANG`"),
         ] {

@@ -13,6 +13,10 @@ pub(super) mod random;
 mod stdio;
 mod streams;
 
+pub(super) mod http;
+mod sockets;
+mod tcp;
+
 use std::time::Instant;
 
 use super::bindings::campanile::job::context;

@@ -7,6 +7,7 @@ mod answer;
 mod ends;
 mod files;
 mod host;
+mod http;
 mod resources;
 mod state;
 mod world;
