@@ -3,7 +3,8 @@
 -- generation.
 --
 -- Args: schema (newest format the host writes), store_id (for contents that have none), server (the
--- server's run_id), imports (it is an import that comes), unfinished (what others are told then).
+-- server's run_id), imports (it is an import that comes), unfinished (what others are told then), base
+-- (name and text of what the host has built in).
 -- Answer: { gen }. Errors: INCOMPATIBLE, UNFIT (an import has not ended). O(1).
 local meta = call('HMGET', META, 'schema', 'gen', 'server', 'importing')
 local schema, gen, server = tonumber(meta[1]), meta[2], meta[3]
@@ -17,4 +18,5 @@ elseif server ~= A.server then
   gen = number(tonumber(gen) + 1)
   call('HSET', META, 'gen', gen, 'server', A.server)
 end
+call('HSETNX', META, A.base[1], A.base[2])
 return done({ gen = gen })
