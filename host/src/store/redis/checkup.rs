@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use redis::pipe;
 
+use super::definitions;
 use super::reader::Reader;
 use super::wire::{self, LiveRow, Plan, RangeRow, job_name, job_of_name, run_name, sortable};
 use crate::run::id::Fence;
@@ -58,9 +59,8 @@ impl Reader<'_> {
             if due_key(&plan).is_some() {
                 standings.push(("DUE", name.to_owned()));
             }
-            let head = format!("{}{}\n", plan.uid, plan.def_version);
             let def = self.field("DEF", name)?.unwrap_or_default();
-            if !def.starts_with(head.as_bytes()) {
+            if !def.starts_with(definitions::head_of(&plan).as_bytes()) {
                 found.faults.push(format!("job {job}: its definition is missing or another's"));
             }
             Ok((format!("job {job}"), standings))

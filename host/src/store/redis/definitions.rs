@@ -97,12 +97,18 @@ pub(super) fn other_base(kept: &[u8]) -> Option<&str> {
     Some(name).filter(|name| !name.is_empty() && *name != base().name)
 }
 
+/// What the definition of `plan` is kept with, as the scripts write it: of its job's uid the last
+/// eight digits, and the version.
+pub(super) fn head_of(plan: &Plan) -> String {
+    let uid = plan.uid.to_string();
+    format!("{}{}\n", uid.get(24..).unwrap_or_default(), plan.def_version)
+}
+
 /// Reads a definition as it is kept, if it is the one that `plan` was written with: another one
 /// means that the job was replaced between two questions. `base` is what it needs as
 /// [`other_base`].
 pub(super) fn read(kept: &[u8], plan: &Plan, base: Option<&[u8]>) -> Result<Option<Definition>> {
-    let head = format!("{}{}\n", plan.uid, plan.def_version);
-    let Some(text) = kept.strip_prefix(head.as_bytes()) else { return Ok(None) };
+    let Some(text) = kept.strip_prefix(head_of(plan).as_bytes()) else { return Ok(None) };
     parse(text, base).map(Some).map_err(|error| unreadable("a definition", error))
 }
 

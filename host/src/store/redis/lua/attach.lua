@@ -9,6 +9,10 @@
 local meta = call('HMGET', META, 'schema', 'gen', 'server', 'importing')
 local schema, gen, server = tonumber(meta[1]), meta[2], meta[3]
 if schema and schema > A.schema then return refuse('INCOMPATIBLE', number(schema)) end
+if schema and schema < A.schema then
+  return refuse('UNFIT', 'its contents have format ' .. number(schema) .. ', which no released host '
+    .. 'wrote; empty them, or give `prefix` another name')
+end
 if meta[4] == '1' and not A.imports then return refuse('UNFIT', A.unfinished) end
 if not schema then
   gen = '1'

@@ -32,7 +32,7 @@ if A.step == 'records' and not is_importing then return refuse('UNFIT', 'no impo
 local function take_job(row)
   local jk = jkey(row.tenant, row.job)
   row.plan.uid = row.last.uid
-  call('HSET', DEF, jk, row.plan.uid .. number(row.plan.def_version) .. '\n' .. row.def)
+  call('HSET', DEF, jk, head_of(row.plan) .. row.def)
   call('ZADD', JOB, 0, jk)
   keep_new_schedule(jk, row.plan, row.last)
 end

@@ -25,15 +25,14 @@ if not old then
   for _, range in ipairs(A.ranges) do
     new.last_fire = add_range(A.tenant, A.job, new.uid, new.last_fire, range)
   end
-  call('HSET', DEF, jk, new.uid .. '1\n' .. ARGV[3])
+  call('HSET', DEF, jk, head_of(new) .. ARGV[3])
   call('ZADD', JOB, 0, jk)
   keep_new_schedule(jk, new, { uid = new.uid, failures = 0 })
   tell('job', A.tenant, A.job)
   return answer('created')
 end
 
-local head = old.uid .. number(old.def_version) .. '\n'
-local same = call('HGET', DEF, jk) == head .. ARGV[3] and old.source == new.source
+local same = call('HGET', DEF, jk) == head_of(old) .. ARGV[3] and old.source == new.source
 if A.on == 'fail' then
   if old.version == 1 and old.created_at == NOW and same then return answer('created') end
   return refuse('CONFLICT', number(old.version))
@@ -54,7 +53,7 @@ old.def_version = old.version
 for _, field in ipairs({ 'source', 'parked', 'max_instances', 'rules', 'history' }) do
   old[field] = new[field]
 end
-call('HSET', DEF, jk, old.uid .. number(old.def_version) .. '\n' .. ARGV[3])
+call('HSET', DEF, jk, head_of(old) .. ARGV[3])
 keep_schedule(jk, old)
 tell('job', A.tenant, A.job)
 fill_slots(jk, A.tenant, old.uid)

@@ -23,6 +23,11 @@ local function kept_of(jk)
   return known
 end
 
+-- What a definition is kept with: the creation of its job and the version it was written with.
+local function head_of(plan)
+  return string.sub(plan.uid, -8) .. number(plan.def_version) .. '\n'
+end
+
 -- The planning record of a job, or nil. Read once in a script.
 local function schedule_of(jk)
   local known = kept_of(jk)
