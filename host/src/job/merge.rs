@@ -146,7 +146,13 @@ pub fn difference(entries: &Entries) -> Entries {
 
 /// The built-in values with those of `difference` over them.
 pub fn over_built_in(difference: &Entries) -> Entries {
-    let mut entries = BUILT_IN.clone();
+    over(BUILT_IN.clone(), difference)
+}
+
+/// The values of `below` with those of `difference` over them, as [`over_built_in`] with what
+/// another host has built in.
+pub fn over(below: Entries, difference: &Entries) -> Entries {
+    let mut entries = below;
     for (key, value) in difference {
         match (entries.get_mut(key), value) {
             (Some(Value::Object(below)), Value::Object(above))

@@ -30,6 +30,21 @@ impl<T: Serialize + DeserializeOwned + Default> Packed<T> {
         Self { text: text.into(), value: PhantomData }
     }
 
+    /// What [`text`](Self::text) answered.
+    ///
+    /// # Errors
+    ///
+    /// It is no JSON of such a value.
+    pub fn of_text(text: &str) -> serde_json::Result<Self> {
+        serde_json::from_str::<T>(text)?;
+        Ok(Self { text: text.into(), value: PhantomData })
+    }
+
+    /// The text that stands for it, in one line.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// How many bytes its text has.
     pub fn size(&self) -> usize {
         self.text.len()
@@ -79,6 +94,16 @@ impl Effective {
             }
         }
         Self { text: Packed::of(effective), is_difference: false }
+    }
+
+    /// Its text, and whether that leaves out what is built in.
+    pub fn parts(&self) -> (&Packed<Value>, bool) {
+        (&self.text, self.is_difference)
+    }
+
+    /// What [`parts`](Self::parts) answered, by a host with the same values built in.
+    pub fn of_parts(text: Packed<Value>, is_difference: bool) -> Self {
+        Self { text, is_difference }
     }
 
     /// How many bytes its text has in memory.

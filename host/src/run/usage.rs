@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// What a call to the host is about. Each passes the gate, which counts it under this name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -101,7 +101,11 @@ pub struct Usage {
     /// Calls from the guest to the host that pass the gate.
     pub host_calls: u64,
     /// The same calls by kind; kinds without calls are left out.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "none_as_empty"
+    )]
     pub io: BTreeMap<Effect, IoUse>,
 }
 
@@ -124,6 +128,11 @@ impl Usage {
             mine.bytes_out += theirs.bytes_out;
         }
     }
+}
+
+/// A record without names has a hole where nothing stands.
+fn none_as_empty<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<Effect, IoUse>, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -6,10 +6,10 @@
 use std::collections::{BTreeMap, HashSet};
 
 use redis::pipe;
-use serde::Deserialize;
 
+use super::definitions;
 use super::reader::Reader;
-use super::wire::{self, Plan, RangeRow, job_name, job_of_name, run_name, sortable};
+use super::wire::{self, LiveRow, Plan, RangeRow, job_name, job_of_name, run_name, sortable};
 use crate::run::id::Fence;
 use crate::run::{Cause, Run};
 use crate::store::Result;
@@ -20,14 +20,6 @@ use crate::time::Timestamp;
 const AT_ONCE: usize = 256;
 /// Faults told at most.
 const MAX_FAULTS: usize = 100;
-
-/// A live run's record: the run's own fields, and where it is.
-#[derive(Deserialize)]
-struct Placed {
-    place: String,
-    #[serde(default)]
-    holder: Option<String>,
-}
 
 /// Where a record should stand: the list, by its name in scripts, and as what.
 type Standing = (&'static str, String);
@@ -54,22 +46,21 @@ impl Reader<'_> {
     pub(super) fn check_lists(&self) -> Result<Vec<String>> {
         let mut found = Found::default();
         for lists in [
-            &["SLOT", "BACKLOG", "READY", "LATER", "DEADLINE", "OWN"][..],
-            &["BY_AGE", "LIVE_AGE", "LIVE_JOB", "JOB_RUN", "JOB_FIRE", "JOB_DONE", "JOB_BODY"],
+            &["JOB_LIVE", "READY", "LATER", "DEADLINE", "OWN"][..],
+            &["BY_AGE", "LIVE_AGE", "JOB_RUN", "JOB_FIRE", "JOB_DONE", "JOB_BODY"],
             &["JOB", "DUE", "RANGE_JOB", "RANGE_AGE"],
         ] {
             found.counts.extend(lists.iter().map(|list| (*list, 0)));
         }
         self.check_hash("PLAN", &mut found, |name, record, found| {
-            let plan: Plan = wire::unpack(record)?;
+            let (plan, _) = Plan::read(record)?;
             let job = job_of_name(name.as_bytes())?;
             let mut standings = vec![("JOB", name.to_owned())];
             if due_key(&plan).is_some() {
                 standings.push(("DUE", name.to_owned()));
             }
-            let head = format!("{}{}\n", plan.uid, plan.def_version);
             let def = self.field("DEF", name)?.unwrap_or_default();
-            if !def.starts_with(head.as_bytes()) {
+            if !def.starts_with(definitions::head_of(&plan).as_bytes()) {
                 found.faults.push(format!("job {job}: its definition is missing or another's"));
             }
             Ok((format!("job {job}"), standings))
@@ -77,8 +68,8 @@ impl Reader<'_> {
         let (with_log, sessions) = (self.names_in("LINES")?, self.names_in("SES")?);
         let fence = self.fence()?;
         let mut runs = self.check_hash("LIVE", &mut found, |name, record, found| {
-            let run: Run = wire::unpack(record)?;
-            let placed: Placed = wire::unpack(record)?;
+            let placed = LiveRow::read(record)?;
+            let run = &placed.run;
             if name != run_name(&run.key()) {
                 found.faults.push(format!("run {}: it is kept under another's key", run.key()));
             }
@@ -86,8 +77,8 @@ impl Reader<'_> {
                 let key = run.key();
                 found.faults.push(format!("run {key}: it is held by a session that is not there"));
             }
-            found.check_fences(&run, fence);
-            Ok((format!("run {}", run.key()), standings_of_live(&run, &placed)))
+            found.check_fences(run, fence);
+            Ok((format!("run {}", run.key()), standings_of_live(&placed)))
         })?;
         runs.extend(self.check_hash("PAST", &mut found, |name, record, found| {
             let run: Run = wire::unpack(record)?;
@@ -193,7 +184,7 @@ fn due_key(plan: &Plan) -> Option<Timestamp> {
 fn standings_of_run(run: &Run) -> Vec<Standing> {
     let jk = job_name(&run.job_key());
     let mut standings = vec![
-        ("BY_AGE", run_name(&run.key())),
+        ("BY_AGE", age_place(run)),
         ("JOB_RUN", format!("{jk}\0{}{}", sortable(run.queued_at), run.id)),
     ];
     if run.cause == Cause::Schedule {
@@ -202,39 +193,38 @@ fn standings_of_run(run: &Run) -> Vec<Standing> {
     standings
 }
 
-fn standings_of_live(run: &Run, placed: &Placed) -> Vec<Standing> {
+fn age_place(run: &Run) -> String {
+    format!("{}{}", sortable(run.queued_at), run_name(&run.key()))
+}
+
+fn standings_of_live(LiveRow { place, holder, run }: &LiveRow) -> Vec<Standing> {
     let (rk, jk) = (run_name(&run.key()), job_name(&run.job_key()));
     let mut standings = standings_of_run(run);
-    standings.push(("LIVE_AGE", rk.clone()));
-    standings.push(("LIVE_JOB", format!("{jk}\0{}", run.id)));
+    standings.push(("LIVE_AGE", age_place(run)));
     if run.start_by.is_some() && run.verdict.is_none() {
         standings.push(("DEADLINE", rk.clone()));
     }
     let (at, fire_time) = (sortable(run.queued_at), sortable(run.fire_time));
-    let has_slot = match placed.place.as_str() {
+    let with_slot = format!("s{}", run.id);
+    let live = match place.as_str() {
         "ready" => {
             let class = format!("{}/{}/{}", run.tenant, run.queue, run.plugin);
             let urgency = 9 - run.priority.min(9);
             standings.push(("READY", format!("{class}\0{urgency}{fire_time}{}", run.id)));
-            true
+            with_slot
         }
         "held" => {
-            let holder = placed.holder.as_deref().unwrap_or_default();
+            let holder = holder.as_deref().unwrap_or_default();
             standings.push(("OWN", format!("{holder}{rk}")));
-            true
+            with_slot
         }
         "later" => {
             standings.push(("LATER", rk));
-            !run.attempts.is_empty()
+            if run.attempts.is_empty() { format!("z{}", run.id) } else { with_slot }
         }
-        _ => {
-            standings.push(("BACKLOG", format!("{}{at}{fire_time}{}", run.uid, run.id)));
-            false
-        }
+        _ => format!("w{at}{fire_time}{}", run.id),
     };
-    if has_slot {
-        standings.push(("SLOT", format!("{}{}", run.uid, run.id)));
-    }
+    standings.push(("JOB_LIVE", format!("{jk}\0{}{live}", run.uid)));
     standings
 }
 

@@ -10,32 +10,30 @@ const SHARD: u32 = 0;
 ///
 /// | key | type | what |
 /// |---|---|---|
-/// | `m` | hash | `schema`, `store_id`, `server`, `gen`, `fence`, `range`, `importing` |
-/// | `def`, `pl`, `lr` | hash | by job: definition (opaque), planning record, last run |
+/// | `m` | hash | `schema`, `store_id`, `server`, `gen`, `fence`, `range`, `importing`, `base:...` (what is built in) |
+/// | `def`, `pl` | hash | by job: definition (opaque); last run and planning record |
 /// | `job`, `due` | sorted sets | jobs by name; by when they are due |
 /// | `run`, `hr` | hash | by run: live records, done records |
-/// | `sl`, `bl` | sorted sets by text | `uid run`: who counts as an instance, who waits for a slot |
+/// | `jl` | sorted set by text | live runs of a job, by creation: who has a slot, who waits for one |
 /// | `q` | sorted set by text | `tenant/queue/plugin`, then priority, fire time, run: who may start |
 /// | `lt`, `dl` | sorted sets | runs that wait for a time; by when they are given up |
 /// | `own`, `ses`, `sei` | | what each session holds; its counter; what its host says |
-/// | `ra`, `lv`, `lj` | sorted sets | runs by age, all and live; live ones by job |
+/// | `ra`, `lv` | sorted sets by text | runs by age, all and live |
 /// | `jr`, `jf`, `jd`, `jb` | sorted sets by text | of a job: its runs, fires, done runs, bodies |
 /// | `rg`, `ro`, `rj`, `rn` | | ranges by id; the open one of a uid; of a job by time, by age |
 /// | `lg`, `ln` | hash | by run: log, its number of lines |
 /// | `doc`, `dk`, `ctr` | | documents, their names, counters |
 /// | `log` | stream | the feed of changes |
 /// | `w` | channel | hints |
-const NAMES: [(&str, &str); 33] = [
+const NAMES: [(&str, &str); 30] = [
     ("META", "m"),
     ("DEF", "def"),
     ("PLAN", "pl"),
-    ("LAST", "lr"),
     ("JOB", "job"),
     ("DUE", "due"),
     ("LIVE", "run"),
     ("PAST", "hr"),
-    ("SLOT", "sl"),
-    ("BACKLOG", "bl"),
+    ("JOB_LIVE", "jl"),
     ("READY", "q"),
     ("LATER", "lt"),
     ("DEADLINE", "dl"),
@@ -44,7 +42,6 @@ const NAMES: [(&str, &str); 33] = [
     ("HOST", "sei"),
     ("BY_AGE", "ra"),
     ("LIVE_AGE", "lv"),
-    ("LIVE_JOB", "lj"),
     ("JOB_RUN", "jr"),
     ("JOB_FIRE", "jf"),
     ("JOB_DONE", "jd"),

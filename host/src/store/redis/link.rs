@@ -12,13 +12,13 @@ use redis::{AsyncConnectionConfig, Client, Cmd};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::client;
 use super::fault::{self, SCHEMA, Trouble, connecting, trouble};
 use super::keys::{COUNT, Keys};
 use super::scripts::Script;
 use super::server::{Server, durability};
 use super::settings::{Access, ScriptClock, Settings};
 use super::wire::{self, Envelope};
+use super::{client, definitions};
 use crate::record::Durability;
 use crate::run::id::{Id128, SessionId};
 use crate::store::Result;
@@ -261,6 +261,7 @@ impl Live {
             server: server.to_owned(),
             imports: settings.access == Access::Import,
             unfinished: UNFINISHED,
+            base: (&definitions::base().name, &definitions::base().text),
         };
         let args = wire::pack(&args)?;
         let caller = Caller::at(Timestamp::from_secs(0));

@@ -3,6 +3,7 @@
 //! ```text
 //! a call ──> args (wire) ──> script, by digest ──> answer (wire)      every transition: link
 //! a question ──> Kept over a connection of its own (reader)           lists, ledger, logs, documents
+//! ends of runs ──> one call for many (ends)
 //! hints, feed ──> threads (news) ──> broadcast                        what changed
 //! ```
 //!
@@ -15,6 +16,7 @@ mod calls;
 mod checkup;
 mod client;
 mod definitions;
+mod ends;
 mod fault;
 mod fires;
 mod keys;
@@ -26,6 +28,7 @@ mod papers;
 mod pasts;
 mod rank;
 mod reader;
+mod records;
 mod runs;
 mod schedules;
 mod scripts;
@@ -39,6 +42,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use self::definitions::Definitions;
+use self::ends::Ends;
 use self::link::Link;
 use self::news::News;
 use self::reader::Readers;
@@ -53,7 +57,8 @@ use crate::run::id::Id128;
 /// A store on a Redis server.
 pub struct RedisStore {
     caps: Caps,
-    link: Link,
+    link: Arc<Link>,
+    ends: Ends,
     readers: Arc<Readers>,
     definitions: Arc<Definitions>,
     news: News,
@@ -95,7 +100,7 @@ impl RedisStore {
             .map_err(|error| StoreError::Unavailable(format!("no thread for it: {error}")))?;
         let handle = runtime.handle().clone();
         let runtime = Runtime(Some(runtime));
-        let link = Link::new(settings.clone(), handle);
+        let link = Arc::new(Link::new(settings.clone(), handle.clone()));
         let durability = link.open().await?;
         let caps = Caps { name: settings.address.shown(), shared: true, durability };
         let definitions = Arc::new(Definitions::default());
@@ -107,6 +112,7 @@ impl RedisStore {
                 Arc::clone(&definitions),
             )),
             news: News::start(&settings, link.keys())?,
+            ends: Ends::start(&handle, &link, settings.clock),
             link,
             definitions,
             rank: AtomicU64::new(0),

@@ -2,14 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::RedisStore;
 use super::fault::unreadable;
 use super::link::Caller;
 use super::reader::{Order, Reader, range_id};
 use super::runs::log_text;
-use super::schedules::def_text;
 use super::scripts::Script;
 use super::wire::{self, Last, Plan, RangeRow, run_name};
+use super::{RedisStore, definitions};
 use crate::job::JobKey;
 use crate::job::names::{JobId, TenantId};
 use crate::record::portable::{
@@ -176,7 +175,7 @@ fn job_row(schedule: Schedule) -> Result<JobRow> {
     };
     Ok(JobRow {
         last: Last { uid: Some(schedule.uid), failures: schedule.failures, ..last },
-        def: text(def_text(&schedule.def)?)?,
+        def: definitions::write(&schedule.def),
         plan: Plan {
             uid: schedule.uid,
             version: schedule.version,
@@ -193,6 +192,7 @@ fn job_row(schedule: Schedule) -> Result<JobRow> {
             rules: schedule.rules,
             history: schedule.history,
             created_at: schedule.created_at,
+            asked_at: schedule.created_at,
         },
         tenant: schedule.key.tenant,
         job: schedule.key.job,

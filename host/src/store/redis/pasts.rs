@@ -35,7 +35,7 @@ impl Pasts for Reader<'_> {
 
     fn history(&self, job: &JobKey) -> Result<Option<History>> {
         let plan = self.field("PLAN", &job_name(job))?;
-        plan.map(|plan| Ok(wire::unpack::<Plan>(&plan)?.history)).transpose()
+        plan.map(|plan| Ok(Plan::read(&plan)?.0.history)).transpose()
     }
 
     fn entries(&self, job: &JobKey) -> Result<u64> {

@@ -16,7 +16,9 @@ use super::definitions::{self, Definitions};
 use super::fault::{Trouble, connecting, trouble};
 use super::keys::Keys;
 use super::settings::Settings;
-use super::wire::{self, Last, Plan, PlanRow, RangeRow, job_name, run_name, sortable};
+use super::wire::{
+    self, LiveRow, Plan, PlanRow, RangeRow, TIME_DIGITS, job_name, run_name, sortable,
+};
 use crate::job::JobKey;
 use crate::job::names::TenantId;
 use crate::record::query::{JobFilter, LedgerFilter, LedgerItem, LogPage, Page, Paged, RunFilter};
@@ -154,24 +156,18 @@ impl Reader<'_> {
 
     /// Schedules with these keys; those that are no more are left out.
     fn schedules_of(&self, names: &[String]) -> Result<Vec<Schedule>> {
-        let plans = self.fields("PLAN", names)?;
-        let lasts = self.fields("LAST", names)?;
+        let kept = self.fields("PLAN", names)?;
         let mut schedules = Vec::with_capacity(names.len());
-        for (name, (plan, last)) in names.iter().zip(plans.into_iter().zip(lasts)) {
-            let Some(plan) = plan else { continue };
-            let row = PlanRow(
-                ByteBuf::from(name.clone().into_bytes()),
-                ByteBuf::from(plan),
-                ByteBuf::from(last.unwrap_or_default()),
-            );
+        for (name, kept) in names.iter().zip(kept) {
+            let Some(kept) = kept else { continue };
+            let row = PlanRow(ByteBuf::from(name.clone().into_bytes()), ByteBuf::from(kept));
             let mut found = self.whole(&row)?;
             for _ in 1..TRIES {
                 if found.is_some() {
                     break;
                 }
                 let Some(plan) = self.field("PLAN", name)? else { break };
-                let last = self.field("LAST", name)?.unwrap_or_default();
-                let row = PlanRow(row.0.clone(), ByteBuf::from(plan), ByteBuf::from(last));
+                let row = PlanRow(row.0.clone(), ByteBuf::from(plan));
                 found = self.whole(&row)?;
             }
             schedules.extend(found);
@@ -182,13 +178,16 @@ impl Reader<'_> {
     /// The schedule of a planning record; `None` when its definition is another one by now.
     fn whole(&self, row: &PlanRow) -> Result<Option<Schedule>> {
         let job = wire::job_of_name(&row.0)?;
-        let plan: Plan = wire::unpack(&row.1)?;
-        let last = Last::read(&row.2, plan.uid)?;
+        let (plan, last) = Plan::read(&row.1)?;
         let def = match self.definitions.get(&job, &plan) {
             Some(def) => def,
             None => {
                 let kept = self.field("DEF", &job_name(&job))?.unwrap_or_default();
-                match definitions::read(&kept, &plan)? {
+                let base = match definitions::other_base(&kept) {
+                    Some(name) => self.field("META", name)?,
+                    None => None,
+                };
+                match definitions::read(&kept, &plan, base.as_deref())? {
                     Some(def) => self.definitions.put(&job, &plan, def),
                     None => return Ok(None),
                 }
@@ -209,11 +208,9 @@ impl Reader<'_> {
         let mut past = self.fields("PAST", &missing)?.into_iter();
         let mut runs = Vec::with_capacity(names.len());
         for record in live {
-            let record = match record {
-                Some(record) => Some(record),
-                None => past.next().flatten(),
-            };
             if let Some(record) = record {
+                runs.push(LiveRow::read(&record)?.run);
+            } else if let Some(record) = past.next().flatten() {
                 runs.push(wire::unpack(&record)?);
             }
         }
@@ -228,35 +225,13 @@ impl Reader<'_> {
         before: Option<&RunMark>,
         max: usize,
     ) -> Result<(Vec<String>, bool)> {
-        let top = before.map_or_else(|| "+inf".to_owned(), |it| it.queued_at.micros().to_string());
-        let mut wanted = max;
-        loop {
-            let found: Vec<(String, f64)> = self.ask(
-                self.command("ZREVRANGEBYSCORE", lua)
-                    .arg(&top)
-                    .arg("-inf")
-                    .arg("WITHSCORES")
-                    .arg("LIMIT")
-                    .arg(0)
-                    .arg(wanted),
-            )?;
-            let (all, score) = (found.len(), before.map(|it| it.queued_at.micros()));
-            let mark = before.map(|it| format!("{}{}", it.id, it.tenant));
-            let names: Vec<String> = found
-                .into_iter()
-                .filter(|(name, age)| match (&mark, score) {
-                    #[expect(clippy::cast_precision_loss, reason = "exact until the year 2255")]
-                    (Some(mark), Some(score)) => *age < score as f64 || name < mark,
-                    (_, _) => true,
-                })
-                .map(|(name, _)| name)
-                .collect();
-            // So many of one age that none is older: look further.
-            if !names.is_empty() || all < wanted {
-                return Ok((names, all < wanted));
-            }
-            wanted *= 2;
-        }
+        let below = before.map_or_else(
+            || "+".to_owned(),
+            |mark| format!("({}{}{}", sortable(mark.queued_at), mark.id, mark.tenant),
+        );
+        let found = self.members(lua, Order::Down, ("-", &below), (0, max))?;
+        let names = found.iter().filter_map(|member| member.get(TIME_DIGITS..));
+        Ok((names.map(str::to_owned).collect(), found.len() < max))
     }
 
     fn range(&self, id: u64) -> Result<Option<RangeRow>> {

@@ -28,7 +28,8 @@ impl RedisStore {
         let args = wire::StartArgs { tenant: &tenant, job: &job, run };
         let answer: wire::StartAnswer =
             self.link.call(Script::Start, Caller::at(now), &args, b"").await?;
-        Ok(if answer.made { Started::Made(answer.run) } else { Started::Exists(answer.run) })
+        let run = wire::unpack(&answer.run)?;
+        Ok(if answer.made { Started::Made(run) } else { Started::Exists(run) })
     }
 
     pub(super) async fn acquire(
@@ -47,7 +48,7 @@ impl RedisStore {
             self.link.call(Script::Acquire, Self::caller(session, now), &args, b"").await?;
         let mut claims = Vec::with_capacity(answer.runs.len());
         for (run, row) in answer.runs.into_iter().zip(&answer.plans) {
-            claims.push(claim_of(run, self.schedule(row).await?));
+            claims.push(claim_of(wire::unpack(&run)?, self.schedule(row).await?));
         }
         Ok(claims)
     }
@@ -61,27 +62,23 @@ impl RedisStore {
         now: Timestamp,
     ) -> Result<Finished> {
         let log = log_text(&end.log)?;
-        let args = wire::FinishArgs {
-            run: run.run,
-            tenant: &run.tenant,
-            fence,
-            outcome: end.outcome,
+        let said = wire::Said {
             result: end.result.as_ref().map(ToString::to_string),
-            error: end.error,
-            usage: end.usage,
             digest: end.digest,
-            progress: end.progress,
             retry_at: end.retry_at,
-            lines: end.log.len(),
+            error: end.error,
+            progress: end.progress,
         };
-        let answer: wire::State =
-            self.link.call(Script::Finish, Self::caller(session, now), &args, &log).await?;
+        let (id, tenant, lines) = (run.run, run.tenant.clone(), end.log.len());
+        let row = wire::EndRow(id, tenant, fence, end.outcome, lines, log.len(), end.usage, said);
+        let answer = self.ends.tell(session, row, log, now).await?;
         if let Some(job) = answer.ended {
             self.rounds().grew(&JobKey { tenant: run.tenant.clone(), job });
         }
         Ok(match answer.state.as_str() {
             "done" => Finished::Done,
             "already" => Finished::Already,
+            "unknown" => return Err(StoreError::NotFound(format!("run {run}"))),
             _ => Finished::Fenced,
         })
     }

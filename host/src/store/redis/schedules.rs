@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::link::Caller;
 use super::scripts::Script;
-use super::wire::{self, Last, Plan, PlanRow};
+use super::wire::{self, Plan, PlanRow};
 use super::{RedisStore, definitions};
 use crate::job::JobKey;
 use crate::record::step::{Conflict, Due, LiveRuns, NewSchedule, Patch, Put};
@@ -27,7 +27,14 @@ impl RedisStore {
         let mut ask = redis::cmd("HGET");
         ask.arg(self.link.keys().of("DEF")).arg(wire::job_name(job));
         let kept: Option<Vec<u8>> = self.link.read(&ask).await?;
-        let def = definitions::read(&kept.unwrap_or_default(), plan)?;
+        let kept = kept.unwrap_or_default();
+        let mut base: Option<Vec<u8>> = None;
+        if let Some(name) = definitions::other_base(&kept) {
+            let mut ask = redis::cmd("HGET");
+            ask.arg(self.link.keys().of("META")).arg(name);
+            base = self.link.read(&ask).await?;
+        }
+        let def = definitions::read(&kept, plan, base.as_deref())?;
         Ok(def.map(|def| self.definitions.put(job, plan, def)))
     }
 
@@ -36,8 +43,7 @@ impl RedisStore {
             return Ok(None);
         }
         let job = wire::job_of_name(&row.0)?;
-        let plan: Plan = wire::unpack(&row.1)?;
-        let last = Last::read(&row.2, plan.uid)?;
+        let (plan, last) = Plan::read(&row.1)?;
         let def = self.definition(&job, &plan).await?;
         Ok(def.map(|def| Arc::new(plan.schedule(job, last, def))))
     }
@@ -49,7 +55,7 @@ impl RedisStore {
         now: Timestamp,
     ) -> Result<Put> {
         let uid = (self.fresh_id)();
-        let def = def_text(&schedule.def)?;
+        let def = definitions::write(&schedule.def);
         let (on, version) = match on {
             Conflict::Fail => ("fail", None),
             Conflict::Keep => ("keep", None),
@@ -59,6 +65,7 @@ impl RedisStore {
         let args = wire::PutArgs {
             tenant: &schedule.key.tenant,
             job: &schedule.key.job,
+            uid,
             plan: Plan::of_new(&schedule, uid),
             keep_cursor: schedule.keep_cursor,
             ranges: &schedule.ranges,
@@ -66,15 +73,16 @@ impl RedisStore {
             version,
         };
         let answer: wire::PutAnswer =
-            self.link.call(Script::Put, Caller::at(now), &args, &def).await?;
-        let (key, plan) = (schedule.key, answer.plan);
+            self.link.call(Script::Put, Caller::at(now), &args, def.as_bytes()).await?;
+        let (plan, last) = Plan::read(&answer.schedule)?;
+        let key = schedule.key;
         let def = if answer.kind == "kept" {
             let found = self.definition(&key, &plan).await?;
             found.ok_or(StoreError::Conflict { current: plan.version })?
         } else {
             self.definitions.put(&key, &plan, schedule.def)
         };
-        let whole = plan.schedule(key, answer.last, def);
+        let whole = plan.schedule(key, last, def);
         Ok(match answer.kind.as_str() {
             "created" => Put::Created(whole),
             "kept" => Put::Kept(whole),
@@ -138,8 +146,4 @@ impl RedisStore {
         }
         Ok(Due { now: answer.now, schedules, next_due })
     }
-}
-
-pub(super) fn def_text(def: &Definition) -> Result<Vec<u8>> {
-    serde_json::to_vec(def).map_err(|error| StoreError::Invalid(format!("a definition: {error}")))
 }

@@ -3,7 +3,7 @@
 //! Each file tells at its head what it takes, answers, refuses and costs. Called by digest; a server
 //! that has forgotten them is given them again.
 
-use super::keys;
+use super::{keys, records};
 
 /// A transition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +109,7 @@ impl Script {
             flags,
             &keys::lua_header(),
             include_str!("lua/base.lua"),
+            &records::lua(),
             include_str!("lua/schedules.lua"),
             include_str!("lua/runs.lua"),
             self.body(),

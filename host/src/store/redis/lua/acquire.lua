@@ -1,11 +1,12 @@
 -- Takes queued runs of the classes wanted, higher priority first, then the older fire time.
 --
--- Args: host, slots, classes (`tenant/queue/plugin`). Answer: { runs, plans = { { jk, plan, last } } },
--- one plan for each run.
+-- Args: host, slots, classes (`tenant/queue/plugin`). Answer: { runs, plans = { { jk, schedule } } },
+-- one for each run, both packed as they are kept.
 -- Errors: GEN, FENCED. O((classes + slots) * log N).
 local refused = guard(true)
 if refused then return refused end
 wake()
+write()
 local runs, plans = {}, {}
 if A.slots > 0 and call('ZCARD', READY) > 0 then
   local best = {}
@@ -23,12 +24,10 @@ if A.slots > 0 and call('ZCARD', READY) > 0 then
     local run = live_run(best[i][2])
     if run then
       begin_attempt(run)
-      move(run, 'held', A.session)
-      local jk = jkey(run.tenant, run.job)
-      local last = note(run, false)
-      if last then keep_last(jk, last) end
-      runs[#runs + 1] = run
-      plans[#plans + 1] = { jk, call('HGET', PLAN, jk) or '', last and enc(last) or '' }
+      runs[#runs + 1] = move(run, 'held', A.session)
+      local jk = job_of(run)
+      if note(run, false) then keep_last(jk) end
+      plans[#plans + 1] = { jk, packed_schedule(jk) }
     end
   end
   keep_fence()

@@ -43,13 +43,18 @@ end
 
 -- A time as text that sorts like the time: 16 hexadecimal digits, from 1906 on.
 local BIAS_US = 2000000000000000
+local time_texts = {}
 local function sortable(time)
-  if time < -BIAS_US then time = -BIAS_US end
-  return string.format('%016x', time + BIAS_US)
+  local text = time_texts[time]
+  if not text then
+    text = string.format('%016x', math.max(time, -BIAS_US) + BIAS_US)
+    time_texts[time] = text
+  end
+  return text
 end
 
 local function number(value)
-  return string.format('%.0f', value)
+  return string.format('%d', value)
 end
 
 local function jkey(tenant, job)
@@ -58,6 +63,81 @@ end
 
 local function rkey(run)
   return run.id .. run.tenant
+end
+
+-- The key of a run's job; joined once.
+local function job_of(run)
+  local jk = run.jk
+  if not jk then
+    jk = jkey(run.tenant, run.job)
+    run.jk = jk
+  end
+  return jk
+end
+
+-- What is kept in hashes and in lists sorted by text, by key and name: it is written by `done`, in
+-- one command for each key, since most of it no script reads again. A name that was dropped is
+-- `false`. Who reads one of these keys by anything but `field` calls `write` before.
+local fields, places, before_write = {}, {}, {}
+
+local function later(kept, key, name, value)
+  local of_key = kept[key]
+  if not of_key then
+    of_key = {}
+    kept[key] = of_key
+  end
+  of_key[name] = value
+end
+
+local function put_field(key, name, value) later(fields, key, name, value) end
+local function drop_field(key, name) later(fields, key, name, false) end
+local function put_place(key, name) later(places, key, name, true) end
+local function drop_place(key, name) later(places, key, name, false) end
+
+-- A field of a hash, as it will be; nil when there is none.
+local function field(key, name)
+  local of_key = fields[key]
+  local value = of_key and of_key[name]
+  if value == nil then value = call('HGET', key, name) end
+  return value or nil
+end
+
+-- Values that one command takes: far fewer than Lua can unpack.
+local AT_ONCE = 1000
+
+local function send(command, key, values)
+  for from = 1, #values, AT_ONCE do
+    call(command, key, unpack(values, from, math.min(from + AT_ONCE - 1, #values)))
+  end
+end
+
+local function write()
+  for _, prepare in ipairs(before_write) do prepare() end
+  for key, of_key in pairs(fields) do
+    local put, drop = {}, {}
+    for name, value in pairs(of_key) do
+      if value then
+        put[#put + 1], put[#put + 2] = name, value
+      else
+        drop[#drop + 1] = name
+      end
+    end
+    send('HSET', key, put)
+    send('HDEL', key, drop)
+  end
+  for key, of_key in pairs(places) do
+    local put, drop = {}, {}
+    for name, is_put in pairs(of_key) do
+      if is_put then
+        put[#put + 1], put[#put + 2] = '0', name
+      else
+        drop[#drop + 1] = name
+      end
+    end
+    send('ZADD', key, put)
+    send('ZREM', key, drop)
+  end
+  fields, places = {}, {}
 end
 
 -- News, told in one piece when the script has done its work.
@@ -79,6 +159,7 @@ end
 
 -- Ends a script that may have written: tells its news, packs its answer.
 local function done(answer)
+  write()
   if #news > 0 then
     call('XADD', FEED, 'MAXLEN', '~', FEED_LENGTH, '*', 'c', enc(news))
   end

@@ -6,8 +6,7 @@ if refused then return refused end
 local rk = A.run .. A.tenant
 local run = live_run(rk)
 if not run then
-  local raw = call('HGET', PAST, rk)
-  local past = raw and dec(raw)
+  local past = past_run(rk)
   return done({ dropped = past and past.verdict == A.verdict and past.reason == A.reason or false })
 end
 if run.verdict then return done({ dropped = false }) end

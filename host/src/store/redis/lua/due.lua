@@ -2,17 +2,18 @@
 -- time has come, and gives up those that should have started.
 --
 -- Args: max, delay (us that this host lets others go first). Answer: { now, next, items =
--- { { jk, plan, last } } }, plan and last packed as they are kept. Errors: GEN, FENCED. O(log N + max).
+-- { { jk, schedule } } }, packed as it is kept. Errors: GEN, FENCED. O(log N + max).
 local refused = guard(true)
 if refused then return refused end
 wake()
+write()
 local latest = DUE_BY - A.delay
 local keys = call('ZRANGEBYSCORE', DUE, '-inf', number(latest), 'LIMIT', 0, A.max)
 local items = {}
 if #keys > 0 then
-  local plans, lasts = call('HMGET', PLAN, unpack(keys)), call('HMGET', LAST, unpack(keys))
+  local kept = call('HMGET', PLAN, unpack(keys))
   for i, jk in ipairs(keys) do
-    items[i] = { jk, plans[i], lasts[i] or '' }
+    items[i] = { jk, kept[i] or '' }
   end
 end
 local next_due = next_wake()

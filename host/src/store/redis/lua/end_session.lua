@@ -42,8 +42,7 @@ for i, member in ipairs(own) do
       run.rescues, run.state = run.rescues + 1, 'queued'
       move(run, 'ready')
       tell_queued()
-      local last = note(run, false)
-      if last then keep_last(jkey(run.tenant, run.job), last) end
+      if note(run, false) then keep_last(job_of(run)) end
     end
   end
 end

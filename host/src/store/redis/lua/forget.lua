@@ -7,15 +7,10 @@ local refused = guard(false)
 if refused then return refused end
 local records, bodies = 0, 0
 
-local function past_run(rk)
-  local raw = call('HGET', PAST, rk)
-  return raw and dec(raw)
-end
-
 local function forget_body(rk, run)
-  call('HDEL', LOG, rk)
-  call('HDEL', LINES, rk)
-  call('ZREM', JOB_BODY, done_place(run))
+  drop_field(LOG, rk)
+  drop_field(LINES, rk)
+  drop_place(JOB_BODY, done_place(run))
 end
 
 for _, rk in ipairs(A.bodies) do
@@ -23,20 +18,20 @@ for _, rk in ipairs(A.bodies) do
   if run then
     run.args, run.result = nil, nil
     forget_body(rk, run)
-    call('HSET', PAST, rk, enc(run))
+    put_field(PAST, rk, pack_run(run))
     bodies = bodies + 1
   end
 end
 for _, rk in ipairs(A.runs) do
   local run = past_run(rk)
   if run then
-    local jk = jkey(run.tenant, run.job)
+    local jk = job_of(run)
     forget_body(rk, run)
-    call('HDEL', PAST, rk)
-    call('ZREM', BY_AGE, rk)
-    call('ZREM', JOB_RUN, jk .. '\0' .. sortable(run.queued_at) .. run.id)
-    call('ZREM', JOB_FIRE, jk .. '\0' .. sortable(run.fire_time) .. run.id)
-    call('ZREM', JOB_DONE, done_place(run))
+    drop_field(PAST, rk)
+    drop_place(BY_AGE, age_place(run))
+    drop_place(JOB_RUN, jk .. '\0' .. sortable(run.queued_at) .. run.id)
+    drop_place(JOB_FIRE, jk .. '\0' .. sortable(run.fire_time) .. run.id)
+    drop_place(JOB_DONE, done_place(run))
   end
   records = records + 1
 end

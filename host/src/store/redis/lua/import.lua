@@ -18,8 +18,8 @@ if A.step == 'begin' then
   local all = 0
   for _, count in ipairs(held) do all = all + count end
   if not is_importing and all > 0 then return done({ held = held }) end
-  call('UNLINK', DEF, PLAN, LAST, JOB, DUE, LIVE, PAST, SLOT, BACKLOG, READY, LATER, DEADLINE, OWN,
-    SES, HOST, BY_AGE, LIVE_AGE, LIVE_JOB, JOB_RUN, JOB_FIRE, JOB_DONE, JOB_BODY)
+  call('UNLINK', DEF, PLAN, JOB, DUE, LIVE, PAST, JOB_LIVE, READY, LATER, DEADLINE, OWN, SES, HOST,
+    BY_AGE, LIVE_AGE, JOB_RUN, JOB_FIRE, JOB_DONE, JOB_BODY)
   call('UNLINK', RANGE, RANGE_OPEN, RANGE_JOB, RANGE_AGE, LOG, LINES, DOC, DOC_KEY, COUNTER)
   -- Whoever is attached has to attach again, and is refused.
   call('HINCRBY', META, 'gen', 1)
@@ -31,10 +31,10 @@ if A.step == 'records' and not is_importing then return refuse('UNFIT', 'no impo
 
 local function take_job(row)
   local jk = jkey(row.tenant, row.job)
-  call('HSET', DEF, jk, row.plan.uid .. number(row.plan.def_version) .. '\n' .. row.def)
+  row.plan.uid = row.last.uid
+  call('HSET', DEF, jk, head_of(row.plan) .. row.def)
   call('ZADD', JOB, 0, jk)
-  keep_last(jk, row.last)
-  keep_schedule(jk, row.plan)
+  keep_new_schedule(jk, row.plan, row.last)
 end
 
 -- Those that started keep their slots; of the others, who starts is found out in the end.
@@ -51,15 +51,14 @@ local function take_live(run)
   elseif last then
     place = 'ready'
   end
-  if last then take_slot(run) end
   insert_live(run, place, holder)
 end
 
 local function take_done(run, lines)
-  call('HSET', PAST, rkey(run), enc(run))
+  put_field(PAST, rkey(run), pack_run(run))
   list_run(run)
-  call('ZADD', JOB_DONE, 0, done_place(run))
-  if run.args or run.result or lines > 0 then call('ZADD', JOB_BODY, 0, done_place(run)) end
+  put_place(JOB_DONE, done_place(run))
+  if run.args or run.result or lines > 0 then put_place(JOB_BODY, done_place(run)) end
 end
 
 local function take_range(kept)
@@ -100,13 +99,11 @@ if A.step == 'records' then
   for _, row in ipairs(A.counters) do call('HSET', COUNTER, row[1], row[2]) end
 elseif is_importing then
   local start = A.after and '(' .. A.after or '-'
-  local live = call('ZRANGEBYLEX', LIVE_JOB, start, '+', 'LIMIT', 0, A.most)
+  local live = call('ZRANGEBYLEX', JOB_LIVE, start, '+', 'LIMIT', 0, A.most)
   for _, member in ipairs(live) do
-    local tenant = string.match(member, '^%Z*')
-    local run = live_run(string.sub(member, -32) .. tenant)
-    if run and run.place == 'backlog' then
-      fill_slots(string.sub(member, 1, -34), tenant, run.uid)
-    end
+    local jk, tenant = string.match(member, '^((%Z*)%z%Z*)%z')
+    local uid, kind = string.match(member, '^(' .. string.rep('%x', 32) .. ')(.)', #jk + 2)
+    if kind == 'w' then fill_slots(jk, tenant, uid) end
   end
   if #live == A.most then
     answer.next = live[#live]

@@ -1,16 +1,17 @@
 -- Creates or replaces a schedule.
 --
--- Args: tenant, job, plan (the planning record as a new one), keep_cursor, ranges, on = fail | keep |
--- replace | if, version (for `if`). ARGV[3]: the definition.
--- Answer: { kind = created | replaced | kept, plan, last }. Errors: GEN, CONFLICT, NOTFOUND, INVALID.
+-- Args: tenant, job, uid (of a new one), plan (the planning record as a new one), keep_cursor, ranges,
+-- on = fail | keep | replace | if, version (for `if`). ARGV[3]: the definition.
+-- Answer: { kind = created | replaced | kept, schedule = packed as it is kept }. Errors: GEN, CONFLICT, NOTFOUND, INVALID.
 -- O(log N + ranges). Reads and checks everything before it writes.
 local refused = guard(false)
 if refused then return refused end
 local jk = jkey(A.tenant, A.job)
 local old, new = schedule_of(jk), A.plan
+new.uid = A.uid
 
-local function answer(kind, plan)
-  return done({ kind = kind, plan = plan, last = last_of(jk, plan.uid) })
+local function answer(kind)
+  return done({ kind = kind, schedule = packed_schedule(jk) })
 end
 
 if not old then
@@ -26,23 +27,21 @@ if not old then
   for _, range in ipairs(A.ranges) do
     new.last_fire = add_range(A.tenant, A.job, new.uid, new.last_fire, range)
   end
-  call('HSET', DEF, jk, new.uid .. '1\n' .. ARGV[3])
+  call('HSET', DEF, jk, head_of(new) .. ARGV[3])
   call('ZADD', JOB, 0, jk)
-  keep_last(jk, { uid = new.uid, failures = 0 })
-  keep_schedule(jk, new)
+  keep_new_schedule(jk, new, { uid = new.uid, failures = 0 })
   tell('job', A.tenant, A.job)
-  return answer('created', new)
+  return answer('created')
 end
 
-local head = old.uid .. number(old.def_version) .. '\n'
-local same = call('HGET', DEF, jk) == head .. ARGV[3] and old.source == new.source
+local same = call('HGET', DEF, jk) == head_of(old) .. ARGV[3] and old.source == new.source
 if A.on == 'fail' then
-  if old.version == 1 and old.asked_at == A.now and same then return answer('created', old) end
+  if old.version == 1 and old.asked_at == A.now and same then return answer('created') end
   return refuse('CONFLICT', number(old.version))
 elseif A.on == 'keep' then
-  return answer('kept', old)
+  return answer('kept')
 elseif A.on == 'if' then
-  if old.version == A.version + 1 and same then return answer('replaced', old) end
+  if old.version == A.version + 1 and same then return answer('replaced') end
   if old.version ~= A.version then return refuse('CONFLICT', number(old.version)) end
 end
 if not A.keep_cursor then
@@ -56,8 +55,8 @@ old.def_version = old.version
 for _, field in ipairs({ 'source', 'parked', 'max_instances', 'rules', 'history' }) do
   old[field] = new[field]
 end
-call('HSET', DEF, jk, old.uid .. number(old.def_version) .. '\n' .. ARGV[3])
+call('HSET', DEF, jk, head_of(old) .. ARGV[3])
 keep_schedule(jk, old)
 tell('job', A.tenant, A.job)
 fill_slots(jk, A.tenant, old.uid)
-return answer('replaced', old)
+return answer('replaced')

@@ -10,16 +10,15 @@ if not plan then return done({ removed = false }) end
 if A.expect and A.expect ~= plan.version then return refuse('CONFLICT', number(plan.version)) end
 call('HDEL', PLAN, jk)
 call('HDEL', DEF, jk)
-call('HDEL', LAST, jk)
 call('ZREM', DUE, jk)
 call('ZREM', JOB, jk)
 call('HDEL', RANGE_OPEN, plan.uid)
 schedules[jk] = false
 tell('job', A.tenant, A.job)
 if A.cancel then
-  local live = call('ZRANGEBYLEX', LIVE_JOB, '[' .. jk .. '\0', '(' .. jk .. '\1')
+  local live = call('ZRANGEBYLEX', JOB_LIVE, '[' .. jk .. '\0', '(' .. jk .. '\1')
   for _, member in ipairs(live) do
-    stop(string.sub(member, #jk + 2) .. A.tenant, 'the job was removed', 'job_removed')
+    stop(string.sub(member, -32) .. A.tenant, 'the job was removed', 'job_removed')
   end
 end
 return done({ removed = true })

@@ -1,19 +1,42 @@
 -- Shared by scripts that move runs: where a live run is, its slot, its end.
 --
--- A live run's record has two fields beside the run's own: `place` = later | backlog | ready | held,
--- and `holder`, the session of a held one.
+-- A live run's record is the run, `place` = later | backlog | ready | held, and `holder`, the session
+-- of a held one. In scripts both are fields of the run.
 
 -- Lines kept of one run's log; attempts kept in its record; how late is late.
 local MAX_LOG_LINES, MAX_ATTEMPTS_KEPT, LATE_AFTER_US = 20000, 10, 1000000
 
+local function unpack_live(raw)
+  local run, place, holder = read.run(raw)
+  run.place, run.holder = place, holder
+  return run
+end
+
 local function live_run(rk)
-  local raw = call('HGET', LIVE, rk)
-  return raw and dec(raw) or nil
+  local raw = field(LIVE, rk)
+  return raw and unpack_live(raw) or nil
+end
+
+local function past_run(rk)
+  local raw = field(PAST, rk)
+  return raw and (read.run(raw)) or nil
+end
+
+local function pack_run(run)
+  return enc(bare.run(run))
+end
+
+-- Answers the run as it is packed.
+local function put_live(run)
+  local packed = pack_run(run)
+  put_field(LIVE, rkey(run), packed .. enc(run.place, run.holder))
+  return packed
 end
 
 local function keep_live(run)
-  call('HSET', LIVE, rkey(run), enc(run))
+  local packed = put_live(run)
   tell('run', run.tenant, run.id)
+  return packed
 end
 
 local function class_of(run)
@@ -25,26 +48,26 @@ local function queue_place(run)
   return class_of(run) .. (9 - math.min(run.priority, 9)) .. sortable(run.fire_time) .. run.id
 end
 
--- First made, first out.
-local function turn(run)
-  return run.uid .. sortable(run.queued_at) .. sortable(run.fire_time) .. run.id
+-- Live runs of a job by creation: `s` those that count as instances, `w` those that wait for a slot,
+-- first made first, `z` those that wait for a time and have no slot.
+local function live_place(run)
+  local creation = job_of(run) .. '\0' .. run.uid
+  if run.place == 'backlog' then
+    return creation .. 'w' .. sortable(run.queued_at) .. sortable(run.fire_time) .. run.id
+  elseif run.place == 'later' and #run.attempts == 0 then
+    return creation .. 'z' .. run.id
+  end
+  return creation .. 's' .. run.id
 end
 
-local function count_of(key, uid)
-  return call('ZLEXCOUNT', key, '[' .. uid, '(' .. uid .. 'g')
+local function count_of(jk, uid, kind)
+  local creation = jk .. '\0' .. uid .. kind
+  return call('ZLEXCOUNT', JOB_LIVE, '[' .. creation, '(' .. creation .. 'g')
 end
 
 -- How many live runs count as instances of this creation of a job, and how many wait for a slot.
-local function taken(uid) return count_of(SLOT, uid) end
-local function waiting(uid) return count_of(BACKLOG, uid) end
-
-local function take_slot(run)
-  call('ZADD', SLOT, 0, run.uid .. run.id)
-end
-
-local function has_slot(run)
-  return call('ZSCORE', SLOT, run.uid .. run.id) ~= false
-end
+local function taken(jk, uid) return count_of(jk, uid, 's') end
+local function waiting(jk, uid) return count_of(jk, uid, 'w') end
 
 -- Live runs at most. What is left of a removed job runs one by one.
 local function limit_of(jk, uid)
@@ -57,23 +80,20 @@ local function enter(run, place, holder)
   run.place, run.holder = place, holder
   if place == 'later' then
     call('ZADD', LATER, number(run.not_before), rkey(run))
-  elseif place == 'backlog' then
-    call('ZADD', BACKLOG, 0, turn(run))
   elseif place == 'ready' then
-    call('ZADD', READY, 0, queue_place(run))
-  else
-    call('ZADD', OWN, 0, holder .. rkey(run))
+    put_place(READY, queue_place(run))
+  elseif place == 'held' then
+    put_place(OWN, holder .. rkey(run))
   end
 end
 
--- Leaving the backlog is part of leaving the job, or was done by who took it out.
 local function exit(run)
   if run.place == 'later' then
     call('ZREM', LATER, rkey(run))
   elseif run.place == 'ready' then
-    call('ZREM', READY, queue_place(run))
+    drop_place(READY, queue_place(run))
   elseif run.place == 'held' then
-    call('ZREM', OWN, run.holder .. rkey(run))
+    drop_place(OWN, run.holder .. rkey(run))
   end
 end
 
@@ -82,47 +102,60 @@ local function deadline_of(run)
   return run.start_by.at
 end
 
+local function age_place(run)
+  return sortable(run.queued_at) .. rkey(run)
+end
+
 -- The lists that a run is found by, live or done.
 local function list_run(run)
-  local jk = jkey(run.tenant, run.job)
-  call('ZADD', BY_AGE, number(run.queued_at), rkey(run))
-  call('ZADD', JOB_RUN, 0, jk .. '\0' .. sortable(run.queued_at) .. run.id)
+  local jk, made_at = job_of(run), sortable(run.queued_at)
+  put_place(BY_AGE, made_at .. rkey(run))
+  put_place(JOB_RUN, jk .. '\0' .. made_at .. run.id)
   if run.cause == 'schedule' then
-    call('ZADD', JOB_FIRE, 0, jk .. '\0' .. sortable(run.fire_time) .. run.id)
+    put_place(JOB_FIRE, jk .. '\0' .. sortable(run.fire_time) .. run.id)
   end
 end
 
 -- A new live run: its record, its place, and the lists that it is found by.
 local function insert_live(run, place, holder)
-  local rk, jk = rkey(run), jkey(run.tenant, run.job)
   local deadline = deadline_of(run)
-  if deadline then call('ZADD', DEADLINE, number(deadline), rk) end
+  if deadline then call('ZADD', DEADLINE, number(deadline), rkey(run)) end
   enter(run, place, holder)
-  call('ZADD', LIVE_AGE, number(run.queued_at), rk)
-  call('ZADD', LIVE_JOB, 0, jk .. '\0' .. run.id)
+  call('ZADD', JOB_LIVE, '0', live_place(run))
+  put_place(LIVE_AGE, age_place(run))
   list_run(run)
   keep_live(run)
 end
 
-local function move(run, place, holder)
+-- Nobody is told.
+local function shift(run, place, holder)
+  local before = live_place(run)
   exit(run)
   enter(run, place, holder)
-  keep_live(run)
+  local after = live_place(run)
+  if before ~= after then
+    call('ZREM', JOB_LIVE, before)
+    call('ZADD', JOB_LIVE, '0', after)
+  end
+  return put_live(run)
 end
 
--- Where a run that never started belongs; takes a slot for it when it is to be ready.
+local function move(run, place, holder)
+  local packed = shift(run, place, holder)
+  tell('run', run.tenant, run.id)
+  return packed
+end
+
+-- Where a run that never started belongs.
 local function place_for_new(run, now)
   if run.not_before and now < run.not_before then return 'later' end
-  if taken(run.uid) < limit_of(jkey(run.tenant, run.job), run.uid) then
-    take_slot(run)
-    return 'ready'
-  end
-  return 'backlog'
+  local jk = job_of(run)
+  return taken(jk, run.uid) < limit_of(jk, run.uid) and 'ready' or 'backlog'
 end
 
 -- Keeps the job's last run in step with `run`: `made` makes it the last one.
 local function note(run, made)
-  local jk = jkey(run.tenant, run.job)
+  local jk = job_of(run)
   local last = last_of(jk, run.uid)
   if not last then return nil end
   if run.outcome == 'succeeded'
@@ -142,7 +175,7 @@ local FAILURE = {
 
 -- Counts runs in a row that did not succeed, and pauses the job when its rules say so.
 local function count_failures(run, last)
-  local jk = jkey(run.tenant, run.job)
+  local jk = job_of(run)
   if run.outcome == 'succeeded' then
     last.failures = 0
   elseif FAILURE[run.outcome] then
@@ -164,55 +197,55 @@ end
 -- Lets runs out of a job's backlog while it has free slots.
 local function fill_slots(jk, tenant, uid)
   local free
+  local backlog = jk .. '\0' .. uid .. 'w'
   while true do
-    local first = call('ZRANGEBYLEX', BACKLOG, '[' .. uid, '(' .. uid .. 'g', 'LIMIT', 0, 1)[1]
+    local first = call('ZRANGEBYLEX', JOB_LIVE, '[' .. backlog, '(' .. backlog .. 'g', 'LIMIT', '0', '1')[1]
     if not first then return end
-    free = free or limit_of(jk, uid) - taken(uid)
+    free = free or limit_of(jk, uid) - taken(jk, uid)
     if free <= 0 then return end
     free = free - 1
-    call('ZREM', BACKLOG, first)
-    local run = live_run(string.sub(first, 65) .. tenant)
+    local run = live_run(string.sub(first, -32) .. tenant)
     if run then
-      take_slot(run)
       move(run, 'ready')
       tell_queued()
+    else
+      call('ZREM', JOB_LIVE, first)
     end
   end
 end
 
 -- A done run by its end, the least the oldest.
 local function done_place(run)
-  return jkey(run.tenant, run.job) .. '\0' .. sortable(run.finished_at)
+  return job_of(run) .. '\0' .. sortable(run.finished_at)
     .. sortable(run.queued_at) .. run.id
 end
 
--- Ends a run: what it became is in the record but for its state and end.
-local function end_run(run)
-  local rk, jk = rkey(run), jkey(run.tenant, run.job)
+-- Ends a run: what it became is in the record but for its state and end. Its slot is free, and the
+-- caller lets the next one in.
+local function end_in_slot(run)
+  local rk, jk = rkey(run), job_of(run)
   if run.start_by then call('ZREM', DEADLINE, rk) end
   exit(run)
-  if run.place == 'backlog' then
-    call('ZREM', BACKLOG, turn(run))
-  else
-    call('ZREM', SLOT, run.uid .. run.id)
-  end
-  call('HDEL', LIVE, rk)
-  call('ZREM', LIVE_AGE, rk)
-  call('ZREM', LIVE_JOB, jk .. '\0' .. run.id)
+  call('ZREM', JOB_LIVE, live_place(run))
+  drop_field(LIVE, rk)
+  drop_place(LIVE_AGE, age_place(run))
   run.place, run.holder, run.not_before = nil, nil, nil
   run.state, run.finished_at = 'done', NOW
-  call('HSET', PAST, rk, enc(run))
-  call('ZADD', JOB_DONE, 0, done_place(run))
-  if run.args or run.result or call('HEXISTS', LINES, rk) == 1 then
-    call('ZADD', JOB_BODY, 0, done_place(run))
-  end
+  put_field(PAST, rk, pack_run(run))
+  local place = done_place(run)
+  put_place(JOB_DONE, place)
+  if run.args or run.result or field(LINES, rk) then put_place(JOB_BODY, place) end
   tell('run', run.tenant, run.id)
   local last = note(run, false)
   if last then
     count_failures(run, last)
-    keep_last(jk, last)
+    keep_last(jk)
   end
-  fill_slots(jk, run.tenant, run.uid)
+end
+
+local function end_run(run)
+  end_in_slot(run)
+  fill_slots(job_of(run), run.tenant, run.uid)
 end
 
 local function drop(run, verdict, reason, cancel)
@@ -259,14 +292,12 @@ local function wake()
   end
   local ripe = call('ZRANGEBYSCORE', LATER, '-inf', number(DUE_BY), 'LIMIT', 0, WAKE_AT_ONCE)
   for _, rk in ipairs(ripe) do
-    call('ZREM', LATER, rk)
     local run = live_run(rk)
     if run then
-      local place = 'ready'
-      if not has_slot(run) then place = place_for_new(run, DUE_BY) end
-      enter(run, place)
-      call('HSET', LIVE, rk, enc(run))
+      shift(run, #run.attempts > 0 and 'ready' or place_for_new(run, DUE_BY))
       tell_queued()
+    else
+      call('ZREM', LATER, rk)
     end
   end
 end
@@ -323,7 +354,7 @@ end
 -- Adds lines (a text of JSON lines, each with its line end) to a run's log, as far as there is room.
 local function append(rk, text, lines)
   if lines == 0 then return end
-  local before = tonumber(call('HGET', LINES, rk) or 0)
+  local before = tonumber(field(LINES, rk) or 0)
   local room = MAX_LOG_LINES - before
   if room <= 0 then return end
   if lines > room then
@@ -331,6 +362,6 @@ local function append(rk, text, lines)
     for _ = 1, room do position = string.find(text, '\n', position + 1, true) end
     text, lines = string.sub(text, 1, position), room
   end
-  call('HSET', LINES, rk, number(before + lines))
-  call('HSET', LOG, rk, (call('HGET', LOG, rk) or '') .. text)
+  put_field(LINES, rk, number(before + lines))
+  put_field(LOG, rk, (field(LOG, rk) or '') .. text)
 end

@@ -1,16 +1,59 @@
--- Shared by scripts that touch schedules: the planning record of a job, and what it is due by.
+-- Shared by scripts that touch schedules: the planning record of a job, its last run, and what it is
+-- due by.
+--
+-- Both are one field, `last` and then `plan`, so that a run's end need not unpack the plan. The uid is
+-- kept in `last` alone.
 
+local unpack_one = cmsgpack.unpack_one
+
+-- By job: { last, packed = the packed plan, plan, is_new }, or false when there is none.
 local schedules = {}
 
--- The planning record of a job, or nil. Read once in a script.
-local function schedule_of(jk)
+local function kept_of(jk)
   local known = schedules[jk]
   if known == nil then
     local raw = call('HGET', PLAN, jk)
-    known = raw and dec(raw) or false
+    known = false
+    if raw then
+      local length, last = unpack_one(raw)
+      known = { last = read.last(last), packed = string.sub(raw, length + 1) }
+    end
     schedules[jk] = known
   end
-  return known or nil
+  return known
+end
+
+-- What a definition is kept with: the creation of its job and the version it was written with.
+local function head_of(plan)
+  return string.sub(plan.uid, -8) .. number(plan.def_version) .. '\n'
+end
+
+-- The planning record of a job, or nil. Read once in a script.
+local function schedule_of(jk)
+  local known = kept_of(jk)
+  if not known then return nil end
+  if not known.plan then
+    known.plan = read.plan(dec(known.packed))
+    known.plan.uid = known.last.uid
+  end
+  return known.plan
+end
+
+-- Both as they are kept; empty when there is no such job.
+local function packed_schedule(jk)
+  local known = kept_of(jk)
+  if not known then return '' end
+  known.packed = known.packed or enc(bare.plan(known.plan))
+  return enc(bare.last(known.last)) .. known.packed
+end
+
+before_write[1] = function()
+  for jk, known in pairs(schedules) do
+    if known and known.is_new then
+      put_field(PLAN, jk, packed_schedule(jk))
+      known.is_new = false
+    end
+  end
 end
 
 -- When a schedule is to be looked at: when it is due, or when its pause is over.
@@ -21,8 +64,8 @@ local function due_key(plan)
 end
 
 local function keep_schedule(jk, plan)
-  schedules[jk] = plan
-  call('HSET', PLAN, jk, enc(plan))
+  local known = schedules[jk]
+  known.plan, known.packed, known.is_new = plan, nil, true
   local due = due_key(plan)
   if due then
     call('ZADD', DUE, number(due), jk)
@@ -31,16 +74,21 @@ local function keep_schedule(jk, plan)
   end
 end
 
+local function keep_new_schedule(jk, plan, last)
+  schedules[jk] = { last = last }
+  keep_schedule(jk, plan)
+end
+
 -- The last run of this creation of a job and its failures in a row, or nil.
 local function last_of(jk, uid)
-  local raw = call('HGET', LAST, jk)
-  local last = raw and dec(raw)
-  if last and last.uid == uid then return last end
+  local known = kept_of(jk)
+  if known and known.last.uid == uid then return known.last end
   return nil
 end
 
-local function keep_last(jk, last)
-  call('HSET', LAST, jk, enc(last))
+-- What `last_of` answered was changed.
+local function keep_last(jk)
+  schedules[jk].is_new = true
 end
 
 -- A cursor has a due time, not before it, and lies after what is accounted for.

@@ -56,6 +56,7 @@ pub(in crate::store::redis) struct AttachArgs {
     pub(in crate::store::redis) server: String,
     pub(in crate::store::redis) imports: bool,
     pub(in crate::store::redis) unfinished: &'static str,
+    pub(in crate::store::redis) base: (&'static str, &'static str),
 }
 
 #[derive(Deserialize)]
@@ -158,6 +159,7 @@ pub(in crate::store::redis) struct EndAnswer {
 pub(in crate::store::redis) struct PutArgs<'a> {
     pub(in crate::store::redis) tenant: &'a TenantId,
     pub(in crate::store::redis) job: &'a JobId,
+    pub(in crate::store::redis) uid: Uid,
     pub(in crate::store::redis) plan: Plan,
     pub(in crate::store::redis) keep_cursor: bool,
     pub(in crate::store::redis) ranges: &'a [Range],
@@ -168,9 +170,7 @@ pub(in crate::store::redis) struct PutArgs<'a> {
 #[derive(Deserialize)]
 pub(in crate::store::redis) struct PutAnswer {
     pub(in crate::store::redis) kind: String,
-    pub(in crate::store::redis) plan: Plan,
-    #[serde(default)]
-    pub(in crate::store::redis) last: Last,
+    pub(in crate::store::redis) schedule: ByteBuf,
 }
 
 #[derive(Serialize)]
@@ -221,10 +221,9 @@ pub(in crate::store::redis) struct DueAnswer {
     pub(in crate::store::redis) items: Vec<PlanRow>,
 }
 
-/// A job as it is kept: its key, its planning record, its last run.
+/// A job as it is kept: its key, and what [`Plan::read`] reads; empty when it is no more.
 #[derive(Deserialize)]
 pub(in crate::store::redis) struct PlanRow(
-    pub(in crate::store::redis) ByteBuf,
     pub(in crate::store::redis) ByteBuf,
     pub(in crate::store::redis) ByteBuf,
 );
@@ -308,6 +307,9 @@ pub(in crate::store::redis) fn job_of_name(name: &[u8]) -> Result<JobKey> {
 
 /// Times are written as text from this long before the epoch on: from 1906.
 const BIAS_US: i64 = 2_000_000_000_000_000;
+
+/// Digits of such a text.
+pub(in crate::store::redis) const TIME_DIGITS: usize = 16;
 
 /// A time as text that sorts like the time, as the scripts write it.
 pub(in crate::store::redis) fn sortable(time: Timestamp) -> String {

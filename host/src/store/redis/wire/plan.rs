@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::unpack;
+use super::unreadable;
 use crate::job::{History, JobKey, Source};
 use crate::record::step::NewSchedule;
 use crate::record::{LastRun, Pause, Rules, Schedule, TriggerState};
@@ -12,9 +12,11 @@ use crate::run::outcome::Outcome;
 use crate::store::Result;
 use crate::time::Timestamp;
 
-/// A schedule but for its name, its definition, and its last run.
+/// A schedule but for its name, its definition, and its last run, beside which it is kept.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(in crate::store::redis) struct Plan {
+    /// Kept in [`Last`].
+    #[serde(skip, default = "nobody")]
     pub(in crate::store::redis) uid: Uid,
     #[serde(default)]
     pub(in crate::store::redis) version: u64,
@@ -40,6 +42,13 @@ pub(in crate::store::redis) struct Plan {
     pub(in crate::store::redis) history: History,
     #[serde(default = "epoch")]
     pub(in crate::store::redis) created_at: Timestamp,
+    /// When the host that made it asked, by its own clock: a repeat of that call is known by it.
+    #[serde(default = "epoch")]
+    pub(in crate::store::redis) asked_at: Timestamp,
+}
+
+fn nobody() -> Uid {
+    Uid::from_bits(0)
 }
 
 fn epoch() -> Timestamp {
@@ -47,6 +56,16 @@ fn epoch() -> Timestamp {
 }
 
 impl Plan {
+    /// Reads what is kept of a job: its last run, and then how it is planned.
+    pub(in crate::store::redis) fn read(packed: &[u8]) -> Result<(Self, Last)> {
+        let mut rest = rmp_serde::Deserializer::new(packed);
+        let unread = |error| unreadable("a schedule", error);
+        let last = Last::deserialize(&mut rest).map_err(unread)?;
+        let mut plan = Self::deserialize(&mut rest).map_err(unread)?;
+        plan.uid = last.uid.unwrap_or_else(nobody);
+        Ok((plan, last))
+    }
+
     /// The planning record of a job that is new.
     pub(in crate::store::redis) fn of_new(new: &NewSchedule, uid: Uid) -> Self {
         Self {
@@ -65,6 +84,7 @@ impl Plan {
             rules: new.rules,
             history: new.history,
             created_at: epoch(),
+            asked_at: epoch(),
         }
     }
 
@@ -120,14 +140,5 @@ impl Last {
             outcome: self.outcome,
             previous_success: self.previous_success,
         })
-    }
-
-    /// Reads a record that may be missing.
-    pub(in crate::store::redis) fn read(packed: &[u8], uid: Uid) -> Result<Self> {
-        if packed.is_empty() {
-            return Ok(Self::default());
-        }
-        let last: Self = unpack(packed)?;
-        Ok(if last.uid == Some(uid) { last } else { Self::default() })
     }
 }

@@ -3,14 +3,16 @@
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-use super::PlanRow;
-use crate::job::names::{JobId, TenantId};
+use super::{PlanRow, unreadable};
+use crate::job::Delivery;
+use crate::job::names::{HandlerName, JobId, PluginName, QueueName, TenantId};
 use crate::record::TriggerState;
-use crate::record::step::FireIntent;
+use crate::record::step::{Disposition, FireIntent, PlannedFire};
 use crate::run::id::{Fence, RunId, Uid};
 use crate::run::outcome::{Outcome, RunError};
 use crate::run::usage::Usage;
-use crate::run::{Progress, Range, Run, RunKey};
+use crate::run::{Progress, Range, Reason, Run, RunKey, StartBy};
+use crate::store::Result;
 use crate::time::Timestamp;
 
 #[derive(Serialize)]
@@ -25,7 +27,7 @@ pub(in crate::store::redis) struct IntentRow<'a> {
     pub(in crate::store::redis) uid: Uid,
     pub(in crate::store::redis) version: u64,
     pub(in crate::store::redis) expect: Timestamp,
-    pub(in crate::store::redis) fires: Vec<FireRow>,
+    pub(in crate::store::redis) fires: Vec<FireRow<'a>>,
     pub(in crate::store::redis) ranges: &'a [Range],
     pub(in crate::store::redis) cursor: Option<Timestamp>,
     pub(in crate::store::redis) due_at: Option<Timestamp>,
@@ -33,21 +35,66 @@ pub(in crate::store::redis) struct IntentRow<'a> {
     pub(in crate::store::redis) claim: usize,
 }
 
+/// A fire: the run's id, its fire time, when it was due, its reason, what it covers, by when it must
+/// start, whether it waits for a slot, and what it takes over from its job when that is not what the
+/// one before took over.
 #[derive(Serialize)]
-pub(in crate::store::redis) struct FireRow {
-    pub(in crate::store::redis) run: Run,
-    pub(in crate::store::redis) wait: bool,
+pub(in crate::store::redis) struct FireRow<'a>(
+    RunId,
+    Timestamp,
+    Timestamp,
+    Option<&'a Reason>,
+    u64,
+    Option<&'a StartBy>,
+    bool,
+    Option<SpecRow<'a>>,
+);
+
+/// What a run takes over from its job.
+#[derive(PartialEq, Serialize)]
+struct SpecRow<'a> {
+    plugin: &'a PluginName,
+    handler: &'a HandlerName,
+    queue: &'a QueueName,
+    priority: u8,
+    delivery: Delivery,
+    max_rescues: u32,
+}
+
+fn fire_row<'a>(run: &'a Run, fire: &PlannedFire, before: Option<&PlannedFire>) -> FireRow<'a> {
+    let spec = SpecRow {
+        plugin: &run.plugin,
+        handler: &run.handler,
+        queue: &run.queue,
+        priority: run.priority,
+        delivery: run.delivery,
+        max_rescues: run.max_rescues,
+    };
+    let is_same = before.is_some_and(|before| before.spec == fire.spec);
+    FireRow(
+        run.id,
+        run.fire_time,
+        run.due_at,
+        run.reason.as_ref(),
+        run.covers,
+        run.start_by.as_ref(),
+        fire.disposition == Disposition::Wait,
+        (!is_same).then_some(spec),
+    )
 }
 
 impl<'a> IntentRow<'a> {
-    pub(in crate::store::redis) fn new(intent: &'a FireIntent, fires: Vec<FireRow>) -> Self {
+    /// What makes `runs` of the intent's fires.
+    pub(in crate::store::redis) fn new(intent: &'a FireIntent, runs: &'a [Run]) -> Self {
+        let before = std::iter::once(None).chain(intent.fires.iter().map(Some));
+        let fires = runs.iter().zip(&intent.fires).zip(before);
         Self {
             tenant: &intent.job.tenant,
             job: &intent.job.job,
             uid: intent.uid,
             version: intent.version,
             expect: intent.expect_cursor,
-            fires,
+            fires: fires.map(|((run, fire), before)| fire_row(run, fire, before)).collect(),
             ranges: &intent.ranges,
             cursor: intent.new_cursor,
             due_at: intent.new_due_at,
@@ -59,6 +106,7 @@ impl<'a> IntentRow<'a> {
 
 #[derive(Deserialize)]
 pub(in crate::store::redis) struct FireAnswer {
+    pub(in crate::store::redis) now: Timestamp,
     pub(in crate::store::redis) intents: Vec<FiredRow>,
 }
 
@@ -68,10 +116,30 @@ pub(in crate::store::redis) struct FireAnswer {
 pub(in crate::store::redis) struct FiredRow {
     pub(in crate::store::redis) lost: bool,
     pub(in crate::store::redis) queued: Vec<RunId>,
-    pub(in crate::store::redis) claimed: Vec<Run>,
+    pub(in crate::store::redis) claimed: Vec<(RunId, Fence, Option<Reason>)>,
     pub(in crate::store::redis) skipped: Vec<Timestamp>,
-    pub(in crate::store::redis) plan: ByteBuf,
-    pub(in crate::store::redis) last: ByteBuf,
+    pub(in crate::store::redis) schedule: ByteBuf,
+}
+
+/// A live run as it is kept: the run first, and then where it is.
+pub(in crate::store::redis) struct LiveRow {
+    /// Where it is.
+    pub(in crate::store::redis) place: String,
+    /// The session that holds it.
+    pub(in crate::store::redis) holder: Option<String>,
+    pub(in crate::store::redis) run: Run,
+}
+
+impl LiveRow {
+    /// Reads one after the other.
+    pub(in crate::store::redis) fn read(packed: &[u8]) -> Result<Self> {
+        let mut rest = rmp_serde::Deserializer::new(packed);
+        let unread = |error| unreadable("a live run", error);
+        let run = Run::deserialize(&mut rest).map_err(unread)?;
+        let place = Deserialize::deserialize(&mut rest).map_err(unread)?;
+        let holder = Deserialize::deserialize(&mut rest).map_err(unread)?;
+        Ok(Self { place, holder, run })
+    }
 }
 
 #[derive(Serialize)]
@@ -84,7 +152,7 @@ pub(in crate::store::redis) struct StartArgs<'a> {
 #[derive(Deserialize)]
 pub(in crate::store::redis) struct StartAnswer {
     pub(in crate::store::redis) made: bool,
-    pub(in crate::store::redis) run: Run,
+    pub(in crate::store::redis) run: ByteBuf,
 }
 
 #[derive(Serialize)]
@@ -95,26 +163,50 @@ pub(in crate::store::redis) struct AcquireArgs {
 
 #[derive(Deserialize)]
 pub(in crate::store::redis) struct AcquireAnswer {
-    pub(in crate::store::redis) runs: Vec<Run>,
+    pub(in crate::store::redis) runs: Vec<ByteBuf>,
     pub(in crate::store::redis) plans: Vec<PlanRow>,
 }
 
 #[derive(Serialize)]
-pub(in crate::store::redis) struct FinishArgs<'a> {
-    pub(in crate::store::redis) run: RunId,
-    pub(in crate::store::redis) tenant: &'a TenantId,
-    pub(in crate::store::redis) fence: Fence,
-    pub(in crate::store::redis) outcome: Outcome,
+pub(in crate::store::redis) struct FinishArgs {
+    pub(in crate::store::redis) ends: Vec<EndRow>,
+}
+
+/// The end of an attempt: the run's id and tenant, the fence, the outcome, how many log lines and
+/// bytes of them go with it, what it used, and what not every end has.
+#[derive(Clone, Serialize)]
+pub(in crate::store::redis) struct EndRow(
+    pub(in crate::store::redis) RunId,
+    pub(in crate::store::redis) TenantId,
+    pub(in crate::store::redis) Fence,
+    pub(in crate::store::redis) Outcome,
+    pub(in crate::store::redis) usize,
+    pub(in crate::store::redis) usize,
+    pub(in crate::store::redis) Usage,
+    pub(in crate::store::redis) Said,
+);
+
+/// What not every end of an attempt has.
+#[derive(Clone, Serialize)]
+pub(in crate::store::redis) struct Said {
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::store::redis) result: Option<String>,
-    pub(in crate::store::redis) error: Option<RunError>,
-    pub(in crate::store::redis) usage: Usage,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::store::redis) digest: Option<String>,
-    pub(in crate::store::redis) progress: Option<Progress>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::store::redis) retry_at: Option<Timestamp>,
-    pub(in crate::store::redis) lines: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::store::redis) error: Option<RunError>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::store::redis) progress: Option<Progress>,
 }
 
 #[derive(Deserialize)]
+pub(in crate::store::redis) struct FinishAnswer {
+    pub(in crate::store::redis) ends: Vec<State>,
+}
+
+#[derive(Default, Deserialize)]
 pub(in crate::store::redis) struct State {
     pub(in crate::store::redis) state: String,
     #[serde(default)]
