@@ -101,7 +101,9 @@ impl Engine {
             let files = match self.granted_folders(&capabilities, &limits, control).await {
                 Ok(files) => files,
                 Err((outcome, message)) => {
-                    return Ok(Report::failed(outcome, message, Usage::default()));
+                    let wall_ms = millis(started.elapsed());
+                    let usage = Usage { wall_ms, waited_ms: wall_ms, ..Usage::default() };
+                    return Ok(Report::failed(outcome, message, usage));
                 }
             };
             let surroundings = Surroundings {
