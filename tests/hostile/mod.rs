@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::support::eventually;
 use crate::support::host::{Host, Site};
-use runs::{Guest, Row, TEXTS};
+use runs::{Guest, HANDLERS, Row, TEXTS};
 
 /// Rounds of all guests that run.
 const ROUNDS: usize = 50;
@@ -26,23 +26,29 @@ const GROWTH: u64 = 10 << 20;
 const BESIDE: &str = "[jobs.beside]\nplugin = 'behave'\nhandler = 'ok'\nargs = { n = 1 }\n\
     trigger = 'every 1s'\ncoalesce = 'all'\nmax_instances = 1000\n";
 
+/// All guests that run.
+fn rows() -> impl Iterator<Item = &'static Row> {
+    TEXTS.iter().chain(HANDLERS)
+}
+
 /// A host with all guests that run, and the job beside them.
 fn site() -> Site {
     let mut config = BESIDE.to_owned();
-    for row in TEXTS {
+    for row in rows() {
         let (plugin, handler) = match &row.guest {
             Guest::Text(_) => (row.name, "run"),
             Guest::Behave(handler) => ("behave", *handler),
         };
         config += &format!(
             "[jobs.{}]\nplugin = '{plugin}'\nhandler = '{handler}'\nmax_instances = 1000\n\
-             limits = {{ {} }}\n",
-            row.name, row.limits
+             limits = {{ {} }}\n{}\n",
+            row.name, row.limits, row.more
         );
     }
     let site = Site::new(&config);
     site.plugin("behave", "behave");
-    for row in TEXTS {
+    std::fs::create_dir(site.path("data")).unwrap();
+    for row in rows() {
         if let Guest::Text(module) = &row.guest {
             site.plugin_bytes(&module.bytes(), row.name);
         }
@@ -57,7 +63,7 @@ fn round(host: &Host) -> Vec<(&'static Row, Value)> {
         assert_eq!(status, 202, "{}: {run}", row.name);
         (row, run["id"].as_str().unwrap().to_owned())
     };
-    let started: Vec<_> = TEXTS.iter().map(start).collect();
+    let started: Vec<_> = rows().map(start).collect();
     let ended = |(row, id): (&'static Row, String)| {
         let run = eventually(&format!("{} to end", row.name), || {
             let (_, run) = host.get(&format!("/v1/runs/{id}?wait=10s"));
@@ -170,7 +176,7 @@ fn a_file_that_is_no_plugin_is_refused_with_the_reason() {
 #[test]
 fn no_two_rows_test_the_same() {
     let mut seen = std::collections::BTreeSet::new();
-    for row in TEXTS {
+    for row in rows() {
         assert!(seen.insert(row.name), "{} is there twice", row.name);
     }
     for row in files::rows() {

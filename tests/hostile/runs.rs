@@ -10,6 +10,8 @@ pub struct Row {
     pub guest: Guest,
     /// The limits of its job, as TOML.
     pub limits: &'static str,
+    /// Other keys of its job, as TOML.
+    pub more: &'static str,
     /// How it must end.
     pub outcome: &'static str,
     /// What the message must say.
@@ -31,8 +33,92 @@ const fn text(
     outcome: &'static str,
     says: &'static str,
 ) -> Row {
-    Row { name, guest: Guest::Text(module), limits, outcome, says }
+    Row { name, guest: Guest::Text(module), limits, more: "", outcome, says }
 }
+
+const fn behave(
+    (name, handler): (&'static str, &'static str),
+    limits: &'static str,
+    more: &'static str,
+    outcome: &'static str,
+    says: &'static str,
+) -> Row {
+    Row { name, guest: Guest::Behave(handler), limits, more, outcome, says }
+}
+
+/// Handlers that do what takes more than a line of text.
+pub const HANDLERS: &[Row] = &[
+    behave(
+        ("file-bomb", "take"),
+        "files = 50",
+        "args = { in = '/data', what = 'files', times = 100000 }
+         capabilities = { dirs = [{ host = 'data', guest = '/data', mode = 'rw' }] }",
+        "limit_exceeded",
+        "`limits.files` raises it",
+    ),
+    behave(
+        ("open-files", "take"),
+        "open_files = 8",
+        "args = { in = '/data', what = 'open files', times = 1000 }
+         capabilities = { dirs = [{ host = 'data', guest = '/data', mode = 'rw' }] }",
+        "limit_exceeded",
+        "`limits.open_files` raises it",
+    ),
+    behave(
+        ("open-streams", "take"),
+        "open_streams = 8",
+        "args = { in = '/data', what = 'streams', times = 1000 }
+         capabilities = { dirs = [{ host = 'data', guest = '/data', mode = 'rw' }] }",
+        "limit_exceeded",
+        "`limits.open_streams` raises it",
+    ),
+    behave(
+        ("bytes-of-files", "take"),
+        "written = '64KiB'",
+        "args = { in = '/data', what = 'bytes', times = 1000000 }
+         capabilities = { dirs = [{ host = 'data', guest = '/data', mode = 'rw' }] }",
+        "limit_exceeded",
+        "`limits.written` raises it",
+    ),
+    behave(
+        ("a-file-of-a-pebibyte", "take"),
+        "",
+        "args = { in = '/data', what = 'size', times = 1125899906842624 }
+         capabilities = { dirs = [{ host = 'data', guest = '/data', mode = 'rw' }] }",
+        "limit_exceeded",
+        "`limits.written` raises it",
+    ),
+    behave(
+        ("poll-of-a-hundred-thousand", "take"),
+        "handles = 200000",
+        "args = { what = 'pollables', times = 100000 }",
+        "limit_exceeded",
+        "`limits.resources` raises it",
+    ),
+    behave(
+        ("http-without-leave", "fetch_or_fail"),
+        "",
+        "args = { url = 'http://example.com/secret?key=1' }",
+        "failed",
+        "needs `capabilities.http = [\"http://example.com\"]`",
+    ),
+    behave(
+        ("http-to-another-port", "fetch_or_fail"),
+        "",
+        "args = { url = 'http://127.0.0.1:2/' }
+         capabilities = { http = ['http://127.0.0.1:1'] }",
+        "failed",
+        "needs `capabilities.http = [\"http://127.0.0.1:2\"]`",
+    ),
+    behave(
+        ("lines-without-end", "logs"),
+        "timeout = '1s'",
+        "args = { lines = 4000000000, bytes = 100 }",
+        "timed_out",
+        "`limits.timeout` raises it",
+    ),
+    behave(("panic", "panic"), "", "", "trapped", "unreachable"),
+];
 
 const SPIN: &str = "(loop $again (br $again)) (unreachable)";
 const CANCELLED: &str = r#"(import "campanile:job/context@0.1.0" "cancelled"
@@ -232,6 +318,7 @@ pub const TEXTS: &[Row] = &[
         "large-result",
         Module::run(
             "(drop (memory.grow (i32.const 32)))
+             (i32.store (i32.const 68) (i32.const 65536))
              (i32.store (i32.const 72) (i32.const 1000000)) (i32.const 64)",
         ),
         "",
