@@ -52,7 +52,8 @@ use ticker::Ticker;
 
 /// Epoch ticks: how long a guest computes before it lets others run and looks whether to stop.
 const TICK: std::time::Duration = std::time::Duration::from_millis(1);
-/// Stack that a guest may use, in bytes.
+/// Stack that a guest may use, in bytes. What one has used stays with the instance's place in the
+/// pool: giving it back after each run would take half of all runs a second.
 const MAX_WASM_STACK_BYTES: usize = 1 << 20;
 /// Stack of the fibre that a guest runs on; what is over its own is for host calls.
 const ASYNC_STACK_BYTES: usize = 2 << 20;

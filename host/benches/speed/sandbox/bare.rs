@@ -35,7 +35,8 @@ fn once(epochs: bool, fuel: bool) -> Duration {
     let mut config = Config::new();
     config.epoch_interruption(epochs).consume_fuel(fuel);
     let engine = Engine::new(&config).expect("an engine");
-    let module = Module::new(&engine, LOOP).expect("a module");
+    let module = wat::parse_str(LOOP).expect("a module");
+    let module = Module::new(&engine, module).expect("a module");
     let mut store = Store::new(&engine, ());
     if epochs {
         store.set_epoch_deadline(1);
