@@ -363,3 +363,31 @@ async fn a_compiled_plugin_is_kept_and_a_broken_file_of_the_cache_does_no_harm()
     load().await;
     assert!(std::fs::metadata(&files[0]).unwrap().len() > 10_000, "it was made again");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_pool_is_waited_for_and_no_run_fails_by_it() {
+    let settings = Settings {
+        max_instances: 1,
+        max_memory: 64 << 20,
+        cache_dir: None,
+        clock: Arc::new(SystemClock),
+    };
+    let engine = Engine::new(settings).unwrap();
+    let plugin = behave(&engine).await;
+    let runs: Vec<_> = (0..6)
+        .map(|_| {
+            let (engine, plugin) = (Arc::clone(&engine), Arc::clone(&plugin));
+            tokio::spawn(async move {
+                let control = Arc::new(Control::new(Log::new(64 * 1024, Arc::new(SystemClock))));
+                let request = request("sleep", &json!({ "ms": 50 }));
+                engine.run(&plugin, request, &control).await.unwrap()
+            })
+        })
+        .collect();
+    // Describing finds no room either, and waits too.
+    behave(&engine).await;
+    for run in runs {
+        let report = run.await.unwrap();
+        assert_eq!(report.outcome, Outcome::Succeeded, "{report:?}");
+    }
+}

@@ -428,3 +428,19 @@ fn what_was_taken_and_has_not_begun_is_handed_back_when_the_host_leaves() {
         (&json!(2), &json!("abandoned"))
     );
 }
+
+#[test]
+fn a_guest_with_a_long_grace_does_not_hold_up_the_end_of_the_host() {
+    let site = Site::new(
+        "[executor]\ndrain = '100ms'\n[jobs.spin]\nplugin = 'behave'\nhandler = 'spin'\n\
+         limits = { timeout = '1h', grace = '1h' }\n",
+    );
+    site.plugin("behave", "behave");
+    let host = site.start();
+    let (status, run) = host.post("/v1/jobs/spin/run", &json!({}));
+    assert_eq!(status, 202, "{run}");
+    let running = format!("/v1/runs/{}", run["id"].as_str().unwrap());
+    eventually("the guest to run", || (host.get(&running).1["state"] == "running").then_some(()));
+    let (status, said) = host.terminate();
+    assert!(status.success() && said.contains("the host shut down before it ended"), "{said}");
+}

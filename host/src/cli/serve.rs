@@ -1,6 +1,7 @@
 //! `host serve`: schedules and runs jobs until it is told to stop.
 
 use clap::Args;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::args::Common;
@@ -40,6 +41,7 @@ pub fn serve(args: &Serve, common: &Common) -> Result<Exit, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::failed(format!("this machine gives no runtime: {error}")))?;
+    allow_many_files();
     let ended = runtime.block_on(serve_until_told(args, config, format));
     // What is left behind must not keep the process from ending.
     runtime.shutdown_background();
@@ -79,6 +81,15 @@ async fn serve_until_told(
         (Some(failure), _) => Err(failure),
         (None, Err(error)) => Err(Failure::failed(format!("{error:#}"))),
         (None, Ok(())) => Ok(Exit::Done),
+    }
+}
+
+/// Lets the process have as many files open as the system lets it: runs count theirs themselves.
+fn allow_many_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::debug!(%error, "the process keeps its limit of open files");
     }
 }
 

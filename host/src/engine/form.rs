@@ -98,11 +98,11 @@ fn look(bytes: &[u8]) -> Result<Seen, Refusal> {
     for payload in wasmparser::Parser::new(0).parse_all(bytes) {
         let payload = payload.map_err(|error| damaged(&error.to_string()))?;
         match payload {
-            Payload::Version { encoding, .. } => {
-                if std::mem::take(&mut first) && encoding == Encoding::Module {
-                    seen.form = Form::Module;
-                }
+            Payload::Version { encoding: Encoding::Module, .. } if first => {
+                seen.form = Form::Module;
+                first = false;
             }
+            Payload::Version { .. } => first = false,
             Payload::CustomSection(section) => {
                 seen.has_world |= section.name().starts_with(WORLD_SECTION);
             }

@@ -232,7 +232,8 @@ impl Executor {
 
     fn cancel_all(&self, why: &str) {
         for (_, _, control) in self.live.running() {
-            control.cancel(why);
+            // Its grace is over: the drain was it.
+            control.force(why);
         }
     }
 }

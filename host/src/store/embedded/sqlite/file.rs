@@ -23,7 +23,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const WAL_BYTES_KEPT: u32 = 64 << 20;
 const WAL_PAGES_TO_CHECKPOINT: u32 = 12_000;
 /// Pages that the writing connection keeps in memory; run ids are hashes, so writes go everywhere.
-const WRITER_CACHE_KIB: i32 = 32 << 10;
+const WRITER_CACHE_KIB: i32 = 4 << 10;
 const STATEMENTS_CACHED: usize = 64;
 const SCHEMA: &str = include_str!("schema.sql");
 
