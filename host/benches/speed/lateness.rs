@@ -51,7 +51,7 @@ const RAN: Aim = Aim::AtLeast(99.0);
 pub fn measure(rig: &Rig, findings: &mut Findings) {
     let bells = Bells::new();
     findings.note("1,000 fires a second beside two guests that compute for ever");
-    let (bare, ours) = bells.beside(rig, Store::Memory, Others::Spin, || {
+    let (bare, ours) = bells.beside(rig, Store::Memory, Others::Spin(2), || {
         let bare = bare::thread(BUSY, Duration::ZERO).join().expect("a thread");
         show(findings, "bare thread, park_timeout", &bare);
         show(findings, "bare task, tokio::time", &bare::task(BUSY, Duration::ZERO).join());
@@ -60,7 +60,7 @@ pub fn measure(rig: &Rig, findings: &mut Findings) {
     judge(findings, "memory", &ours, bare.quantile(0.99), BUSY_MEMORY);
     show(findings, "ours, memory: over", &ours.over);
     let syncs = |load| (bare::syncs(load), load);
-    let (syncs, ours) = bells.beside(rig, Store::Sqlite, Others::Spin, || syncs(BUSY));
+    let (syncs, ours) = bells.beside(rig, Store::Sqlite, Others::Spin(2), || syncs(BUSY));
     show(findings, "bare write and sync", &syncs);
     // Of a thousand fires a second very many wait for one slow sync.
     if LONGEST_SYNC < syncs.max() {
@@ -70,6 +70,15 @@ pub fn measure(rig: &Rig, findings: &mut Findings) {
         judge(findings, "SQLite", &ours, syncs.quantile(0.99), BUSY_SQLITE);
     }
     show(findings, "ours, SQLite: over", &ours.over);
+
+    findings.note("10 fires a second beside a hundred guests that compute for ever");
+    let (bare, ours) = bells.beside(rig, Store::Memory, Others::Spin(100), || {
+        let bare = bare::thread(IDLE, IDLE.gap() / 2).join().expect("a thread");
+        (bare, IDLE)
+    });
+    show(findings, "bare thread, park_timeout", &bare);
+    show(findings, &started("memory"), &ours.started);
+    show(findings, "ours, memory: over", &ours.over);
 
     findings.note("10 fires a second and nothing else");
     let (loops, ours) = bells.beside(rig, Store::Memory, Others::None, || {

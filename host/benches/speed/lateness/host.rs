@@ -26,7 +26,6 @@ const AFTERWARDS: Duration = Duration::from_millis(500);
 const ACQUAINTED: Duration = Duration::from_secs(5);
 /// Guests that compute for ever take no longer to start.
 const PATIENCE: Duration = Duration::from_secs(60);
-const SPINNERS: u64 = 2;
 
 /// Where the host keeps things.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +40,8 @@ pub enum Store {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Others {
     None,
-    Spin,
+    /// So many guests that compute for ever.
+    Spin(u64),
 }
 
 /// A folder that hosts are started in, one after the other.
@@ -71,8 +71,8 @@ impl Bells {
     ) -> (T, Late) {
         let config = self.config(store, others);
         let host = rig.runtime.block_on(Host::start(config)).expect("a host");
-        if others == Others::Spin {
-            rig.runtime.block_on(spinning(host.store().as_ref()));
+        if let Others::Spin(guests) = others {
+            rig.runtime.block_on(spinning(host.store().as_ref(), guests));
         }
         let (given, load) = first();
         let late = rig.runtime.block_on(ring(host.store(), rig.clock.now(), load));
@@ -88,10 +88,10 @@ impl Bells {
         };
         let mut text = format!(
             "store = \"{store}\"\nauto_schedule = false\n[api]\nlisten = \"127.0.0.1:0\"\n\
-             [executor]\ndrain = \"0s\"\n"
+             [executor]\ndrain = \"0s\"\nmax_running = 400\nmemory = \"64GiB\"\n"
         );
-        if others == Others::Spin {
-            for number in 0..SPINNERS {
+        if let Others::Spin(guests) = others {
+            for number in 0..guests {
                 text.push_str(&format!(
                     "[jobs.spin-{number}]\nplugin = \"behave\"\nhandler = \"spin\"\n\
                      trigger = {{ type = \"interval\", hours = 1, start = \"now\" }}\n\
@@ -120,9 +120,9 @@ pub fn together(rig: &Rig, folders: &[Bells], port: u16, load: Load) -> Late {
     late
 }
 
-async fn spinning(store: &dyn store::Store) {
+async fn spinning(store: &dyn store::Store, guests: u64) {
     let all_spin = async {
-        while store.health().await.expect("health").live_runs < SPINNERS {
+        while store.health().await.expect("health").live_runs < guests {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
