@@ -47,6 +47,7 @@ impl RedisStore {
         let answer: wire::AcquireAnswer =
             self.link.call(Script::Acquire, Self::caller(session, now), &args, b"").await?;
         let mut claims = Vec::with_capacity(answer.runs.len());
+        self.know(&answer.plans).await?;
         for (run, row) in answer.runs.into_iter().zip(&answer.plans) {
             claims.push(claim_of(wire::unpack(&run)?, self.schedule(row).await?));
         }

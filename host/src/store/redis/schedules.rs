@@ -1,5 +1,6 @@
 //! Schedules: made, changed, removed, and which of them are due.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::link::Caller;
@@ -12,6 +13,9 @@ use crate::record::{Definition, Schedule, Session};
 use crate::store::Result;
 use crate::store::error::StoreError;
 use crate::time::Timestamp;
+
+/// Definitions that are asked for in one question at most.
+const DEFINITIONS_AT_ONCE: usize = 500;
 
 impl RedisStore {
     /// The definition that a planning record was written with; `None` when there is another one by
@@ -36,6 +40,36 @@ impl RedisStore {
         }
         let def = definitions::read(&kept, plan, base.as_deref())?;
         Ok(def.map(|def| self.definitions.put(job, plan, def)))
+    }
+
+    /// Reads the definitions of all `rows` that are not here yet, with one question for many of
+    /// them.
+    pub(super) async fn know(&self, rows: &[PlanRow]) -> Result<()> {
+        let mut unknown = BTreeMap::new();
+        for row in rows.iter().filter(|row| !row.1.is_empty()) {
+            let job = wire::job_of_name(&row.0)?;
+            let (plan, _) = Plan::read(&row.1)?;
+            if self.definitions.get(&job, &plan).is_none() {
+                unknown.insert(wire::job_name(&job), (job, plan));
+            }
+        }
+        let unknown: Vec<_> = unknown.into_iter().collect();
+        for some in unknown.chunks(DEFINITIONS_AT_ONCE) {
+            let mut ask = redis::cmd("HMGET");
+            let names: Vec<&str> = some.iter().map(|(name, _)| name.as_str()).collect();
+            ask.arg(self.link.keys().of("DEF")).arg(names);
+            let kept: Vec<Option<Vec<u8>>> = self.link.read(&ask).await?;
+            for ((_, (job, plan)), kept) in some.iter().zip(kept) {
+                let kept = kept.unwrap_or_default();
+                // What another host wrote is read with what that one has built in, by itself.
+                if definitions::other_base(&kept).is_none()
+                    && let Some(def) = definitions::read(&kept, plan, None)?
+                {
+                    self.definitions.put(job, plan, def);
+                }
+            }
+        }
+        Ok(())
     }
 
     pub(super) async fn schedule(&self, row: &PlanRow) -> Result<Option<Arc<Schedule>>> {
@@ -137,6 +171,7 @@ impl RedisStore {
             self.link.call(Script::Due, Self::caller(session, now), &args, b"").await?;
         let mut schedules = Vec::with_capacity(answer.items.len());
         let mut next_due = answer.next;
+        self.know(&answer.items).await?;
         for row in &answer.items {
             match self.schedule(row).await? {
                 Some(schedule) => schedules.push(schedule),
