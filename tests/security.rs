@@ -95,7 +95,7 @@ const FILES: &[(&str, &str)] = &[
     ("wasi:random/insecure", "random"),
     ("wasi:random/insecure-seed", "random"),
     ("wasi:random/random", "random"),
-    ("wasi:sockets/ip-name-lookup", "sockets"),
+    ("wasi:sockets/ip-name-lookup", "lookup"),
     ("wasi:sockets/tcp-create-socket", "sockets"),
     ("wasi:sockets/udp-create-socket", "sockets"),
 ];

@@ -90,8 +90,9 @@ async fn pump(app: App, tenant: TenantId, sender: mpsc::Sender<Bytes>) {
             Err(RecvError::Lagged(missed)) => Ok(vec![seen.lagged(missed, &app)]),
             Err(RecvError::Closed) => return,
         };
-        // A store that does not answer tells nothing; the next change finds what was missed.
-        for event in news.unwrap_or_default() {
+        // Of a store that does not answer the reader learns that something was missed.
+        let news = news.unwrap_or_else(|_| vec![seen.lagged(1, &app)]);
+        for event in news {
             let Ok(data) = serde_json::to_string(&event) else { continue };
             let text = format!("id: {}\nevent: {}\ndata: {data}\n\n", event.id, event.r#type);
             if sender.send(text.into()).await.is_err() {

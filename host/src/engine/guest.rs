@@ -33,8 +33,6 @@ pub(super) struct Guest {
     pub(super) table: ResourceTable,
     pub(super) files: Files,
     pub(super) reach: Arc<Reach>,
-    /// The name that each look-up is for.
-    pub(super) lookups: BTreeMap<u32, String>,
     pub(super) limiter: Limiter,
     pub(super) meter: Arc<Meter>,
     pub(super) rate: Rate,
@@ -88,7 +86,6 @@ impl Guest {
             table: ResourceTable::new(),
             files: Files::default(),
             reach: Arc::new(Reach::new(Vec::new(), Arc::clone(&control))),
-            lookups: BTreeMap::new(),
             limiter: Limiter::unbounded(),
             meter,
             rate: Rate::new(),

@@ -115,5 +115,5 @@ fn link_sockets(l: &mut Linker<Guest>) -> wasmtime::Result<()> {
     sockets::udp::add_to_linker::<_, WasiSockets>(l, Guest::sockets)?;
     sockets::instance_network::add_to_linker::<_, WasiSockets>(l, Guest::sockets)?;
     sockets::network::add_to_linker::<_, WasiSockets>(l, &Default::default(), Guest::sockets)?;
-    sockets::ip_name_lookup::add_to_linker::<_, HasSelf<Guest>>(l, |guest| guest)
+    wasi::sockets::ip_name_lookup::add_to_linker::<_, HasSelf<Guest>>(l, |guest| guest)
 }

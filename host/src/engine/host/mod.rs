@@ -14,6 +14,7 @@ mod stdio;
 mod streams;
 
 pub(super) mod http;
+pub(super) mod lookup;
 mod sockets;
 mod tcp;
 

@@ -14,6 +14,7 @@ mod origin;
 mod reason;
 mod tls;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,6 +68,15 @@ impl Requests {
         net: Arc<Net>,
     ) -> Self {
         Self { granted: granted.into(), meter, control, net, lookups: Lookups::default() }
+    }
+
+    /// Asks where a name leads, for whoever may know: so many at once as for requests.
+    pub(super) fn find(
+        &self,
+        name: String,
+    ) -> impl Future<Output = std::io::Result<Vec<IpAddr>>> + Send + use<> {
+        let (net, lookups) = (Arc::clone(&self.net), self.lookups.clone());
+        async move { net.names.find(&name, &lookups).await }
     }
 
     /// Judges a request by all that is known before it is sent.
