@@ -43,6 +43,8 @@ mod plan;
 #[cfg(test)]
 mod redis;
 #[cfg(test)]
+mod reload;
+#[cfg(test)]
 mod roles;
 #[cfg(test)]
 mod secrets;

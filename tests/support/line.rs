@@ -153,6 +153,7 @@ async fn catalog(engine: &Engine, plugin: &str) -> Catalog {
         about: Some(loaded.about.clone()),
         state: State::Active(loaded),
         loaded_at: SystemClock.now(),
+        update_refused: None,
     })
 }
 

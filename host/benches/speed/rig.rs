@@ -234,6 +234,7 @@ fn catalog(rig: &Rig) -> Catalog {
         about: Some(rig.noop.about.clone()),
         state: State::Active(Arc::clone(&rig.noop)),
         loaded_at: rig.clock.now(),
+        update_refused: None,
     })
 }
 

@@ -64,6 +64,7 @@ async fn serve() -> Served {
         about: None,
         state: State::Refused("it is empty".to_owned()),
         loaded_at: now(),
+        update_refused: None,
     };
     let catalog = watch::Sender::new(Arc::new(Catalog::default().with(refused)));
     let context = Context {

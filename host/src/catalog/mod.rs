@@ -35,6 +35,8 @@ pub struct Entry {
     pub state: State,
     /// When it was loaded or refused.
     pub loaded_at: Timestamp,
+    /// Why the file that was put in its place since then does not count.
+    pub update_refused: Option<String>,
 }
 
 /// Where a plugin was read from.

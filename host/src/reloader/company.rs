@@ -144,7 +144,14 @@ impl Reloader {
                 info!(plugin = %name, digest = %kept.digest, "loaded from the store");
                 let about = Some(plugin.about.clone());
                 let state = State::Active(plugin);
-                let entry = Entry { key, from: FoundIn::Store, about, state, loaded_at: now };
+                let entry = Entry {
+                    key,
+                    from: FoundIn::Store,
+                    about,
+                    state,
+                    loaded_at: now,
+                    update_refused: None,
+                };
                 let catalog = self.catalog.borrow().with(entry);
                 self.catalog.send_replace(std::sync::Arc::new(catalog));
                 Ok(true)
@@ -231,7 +238,14 @@ mod tests {
             imports: Vec::new(),
         });
         let state = State::Refused("it is only named here".to_owned());
-        Entry { key: key(name), from, about, state, loaded_at: Timestamp::from_secs(0) }
+        Entry {
+            key: key(name),
+            from,
+            about,
+            state,
+            loaded_at: Timestamp::from_secs(0),
+            update_refused: None,
+        }
     }
 
     #[test]

@@ -31,9 +31,23 @@ pub async fn entry(engine: &Engine, key: PluginKey, file: &Path, now: Timestamp)
     match loaded {
         Ok(plugin) => {
             let about = Some(plugin.about.clone());
-            Entry { key, from, about, state: State::Active(plugin), loaded_at: now }
+            Entry {
+                key,
+                from,
+                about,
+                state: State::Active(plugin),
+                loaded_at: now,
+                update_refused: None,
+            }
         }
-        Err(why) => Entry { key, from, about: None, state: State::Refused(why), loaded_at: now },
+        Err(why) => Entry {
+            key,
+            from,
+            about: None,
+            state: State::Refused(why),
+            loaded_at: now,
+            update_refused: None,
+        },
     }
 }
 

@@ -6,7 +6,10 @@
 //! host.toml, sidecars, handlers --definitions--> reconcile --> store
 //! ```
 //!
-//! A plugin that is replaced or removed goes on as it was until the next start; the log says so.
+//! A file that is replaced is loaded beside the plugin that runs, and takes its place in one step once
+//! it is found to be one; runs under way go on with what they began with. A file that is no plugin
+//! changes nothing but what is told of it. A plugin that is removed goes on until the next start; the
+//! log says so.
 
 pub mod apply;
 mod company;
@@ -27,12 +30,13 @@ use notify::{EventKind, Watcher as _};
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
-use crate::catalog::{Catalog, FoundIn, State};
+use crate::catalog::{Catalog, Entry, FoundIn, State};
 use crate::clock::SharedClock;
 use crate::config::Config;
 use crate::config::definitions::Unscheduled;
 use crate::engine::Engine;
 use crate::engine::plugin::Digest;
+use crate::job::PluginKey;
 use crate::lease::cell::SessionCell;
 use crate::scheduler::wake::Wake;
 use crate::store::Store;
@@ -235,9 +239,8 @@ impl Reloader {
         };
         let before = Arc::clone(&self.catalog.borrow());
         let own = before.get(&key).is_some_and(|entry| matches!(entry.from, FoundIn::Folder(_)));
-        if let Some(active) = before.active(&key).filter(|_| own) {
-            self.say_what_changed(&shown, path, &active.about.digest);
-            return false;
+        if own && before.active(&key).is_some() {
+            return self.replace(&shown, &key, path).await;
         }
         let entry = file::entry(&self.engine, key, path, self.clock.now()).await;
         match &entry.state {
@@ -252,17 +255,42 @@ impl Reloader {
         true
     }
 
-    /// A file of a plugin that is loaded was written to.
-    fn say_what_changed(&self, shown: &str, path: &Path, digest: &str) {
-        match file::read(path) {
-            Ok(bytes) if Digest::of(&bytes).to_string() == digest => {
-                debug!(file = %shown, "written, and the same as before");
-            }
-            Ok(_) | Err(_) => warn!(
-                file = %shown,
-                "replaced; the version that is loaded goes on until the next start"
-            ),
+    /// A file of a plugin that is loaded was written to: what it is now takes the plugin's place, if it
+    /// is a plugin. Answers whether the catalog changed.
+    async fn replace(&mut self, shown: &str, key: &PluginKey, path: &Path) -> bool {
+        let before = Arc::clone(&self.catalog.borrow());
+        let Some((entry, active)) = before.get(key).zip(before.active(key)) else { return false };
+        let digest = &active.about.digest;
+        let same = file::read(path).is_ok_and(|bytes| Digest::of(&bytes).to_string() == *digest);
+        if same && entry.update_refused.is_none() {
+            debug!(file = %shown, "written, and the same as before");
+            return false;
         }
+        let next = if same {
+            info!(file = %shown, "is again what it was");
+            Entry { update_refused: None, ..entry.clone() }
+        } else {
+            let next = file::entry(&self.engine, key.clone(), path, self.clock.now()).await;
+            match &next.state {
+                State::Active(plugin) => {
+                    info!(
+                        plugin = %key.plugin, was = %digest, digest = %plugin.about.digest,
+                        "replaced; runs under way end with the version that they began with"
+                    );
+                    self.exchange.to_share.insert(key.clone());
+                    next
+                }
+                State::Refused(why) => {
+                    warn!(
+                        file = %shown,
+                        "the new version is refused: {why}; the one that was there goes on"
+                    );
+                    Entry { update_refused: Some(why.clone()), ..entry.clone() }
+                }
+            }
+        };
+        self.catalog.send_replace(Arc::new(before.with(next)));
+        true
     }
 
     /// Brings what is declared now into the store.

@@ -24,7 +24,7 @@ pub struct PluginView {
     pub handlers: Vec<Handler>,
     /// Whether it can be run.
     pub state: State,
-    /// Why it can't.
+    /// Why it can't; of an active one, why the file that was put in its place does not count.
     pub error: Option<String>,
     /// When it was loaded or refused.
     pub loaded_at: Timestamp,
@@ -82,7 +82,7 @@ impl PluginView {
     pub fn of(entry: &Entry) -> Self {
         let about = entry.about.as_ref();
         let (state, error) = match &entry.state {
-            crate::catalog::State::Active(_) => (State::Active, None),
+            crate::catalog::State::Active(_) => (State::Active, entry.update_refused.clone()),
             crate::catalog::State::Refused(why) => (State::Refused, Some(why.clone())),
         };
         Self {

@@ -265,6 +265,7 @@ fn a_plugin_is_shown_whether_it_can_be_run_or_not() {
         about: None,
         state: State::Refused("it is truncated; copy it again".to_owned()),
         loaded_at: time("2026-12-01T00:00:00Z"),
+        update_refused: None,
     };
     check("plugin-refused", &PluginView::of(&entry));
     let active = PluginView {

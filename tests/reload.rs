@@ -1,0 +1,136 @@
+//! A plugin's file is replaced while the host serves: the new version takes its place in one step, or
+//! the old one goes on.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::support::eventually;
+use crate::support::guests;
+use crate::support::host::{Host, Site};
+
+const JOBS: &str = "[jobs.tick]\nplugin = 'bell'\nhandler = 'run'\ntrigger = 'every 200ms'\n\
+    coalesce = 'all'\nmax_instances = 1000\nhistory = { keep = 1000 }\n\
+    [jobs.long]\nplugin = 'bell'\nhandler = 'sleep'\nargs = { ms = 1500 }\n";
+
+fn digest(host: &Host) -> String {
+    let plugins = host.items("/v1/plugins");
+    plugins[0]["digest"].as_str().unwrap_or_default().to_owned()
+}
+
+fn digest_of(bytes: &[u8]) -> String {
+    campanile::engine::plugin::Digest::of(bytes).to_string()
+}
+
+/// Every fire so far has one run, which succeeded, with one of these versions.
+fn check(host: &Host, versions: &[String]) {
+    for item in host.items("/v1/jobs/tick/ledger?limit=1000") {
+        assert_eq!((&item["verdict"], &item["count"]), (&json!("ran"), &json!(1)), "{item}");
+    }
+    for run in host.items("/v1/runs?job=tick&state=done&limit=1000") {
+        assert_eq!((&run["outcome"], &run["attempt"]), (&json!("succeeded"), &json!(1)), "{run}");
+        let digest = run["digest"].as_str().unwrap();
+        assert!(versions.iter().any(|version| version == digest), "{run}");
+    }
+}
+
+/// The ways in which a file comes to have other bytes.
+fn ways() -> [(&'static str, fn(&Path, &[u8])); 5] {
+    [
+        ("copied over", |file, bytes| std::fs::write(file, bytes).unwrap()),
+        ("written beside and renamed", |file, bytes| {
+            let beside = file.with_extension("part");
+            std::fs::write(&beside, bytes).unwrap();
+            std::fs::rename(beside, file).unwrap();
+        }),
+        ("written in pieces", |file, bytes| {
+            use std::io::Write;
+            let mut file = std::fs::File::create(file).unwrap();
+            for piece in bytes.chunks(bytes.len() / 4 + 1) {
+                file.write_all(piece).unwrap();
+                file.sync_all().unwrap();
+            }
+        }),
+        ("removed and copied back", |file, bytes| {
+            std::fs::remove_file(file).unwrap();
+            std::fs::write(file, bytes).unwrap();
+        }),
+        ("a link that is swapped", |file, bytes| {
+            let version = file.with_extension(digest_of(bytes).replace(':', "-"));
+            std::fs::write(&version, bytes).unwrap();
+            let link = file.with_extension("link");
+            std::os::unix::fs::symlink(&version, &link).unwrap();
+            std::fs::rename(link, file).unwrap();
+        }),
+    ]
+}
+
+#[test]
+fn whichever_way_a_file_is_replaced_no_fire_is_lost_and_no_run_fails() {
+    let versions = [guests::bytes("noop"), guests::core_bytes("noop")];
+    let digests = versions.each_ref().map(|bytes| digest_of(bytes));
+    let site = Site::new(JOBS);
+    site.plugin_bytes(&versions[0], "bell");
+    let file = site.path("plugins/bell.wasm");
+    let host = site.start();
+    let mut now = 0;
+    for (way, replace) in ways() {
+        for _ in 0..2 {
+            now = 1 - now;
+            replace(&file, &versions[now]);
+            eventually(&format!("the new version, {way}"), || {
+                (digest(&host) == digests[now]).then_some(())
+            });
+            host.item("a run of it", "/v1/runs?job=tick&state=done&limit=1000", |run| {
+                run["digest"] == *digests[now]
+            });
+        }
+    }
+    check(&host, &digests);
+    assert!(host.terminate().0.success());
+}
+
+#[test]
+fn a_run_under_way_ends_with_its_version_and_the_next_one_has_the_new_one() {
+    let site = Site::new(JOBS);
+    site.plugin("behave", "bell");
+    let host = site.start();
+    let (status, run) = host.post("/v1/jobs/long/run", &json!({}));
+    assert_eq!(status, 202, "{run}");
+    let path = format!("/v1/runs/{}", run["id"].as_str().unwrap());
+    eventually("it to run", || (host.get(&path).1["state"] == "running").then_some(()));
+    site.plugin("noop", "bell");
+    host.says("runs under way end with the version that they began with");
+    let (_, run) = host.get(&format!("{path}?wait=30s"));
+    assert_eq!(run["outcome"], "succeeded", "{run}");
+    assert_eq!(run["digest"], digest_of(&guests::bytes("behave")));
+    host.item("a run of the new one", "/v1/runs?job=tick&state=done", |run| {
+        run["outcome"] == "succeeded" && run["digest"] == digest_of(&guests::bytes("noop"))
+    });
+}
+
+#[test]
+fn a_version_that_is_refused_changes_nothing_but_what_is_told() {
+    let site = Site::new(JOBS);
+    site.plugin("noop", "bell");
+    let host = site.start();
+    let good = digest_of(&guests::bytes("noop"));
+    for (bad, says) in [
+        (b"not a plugin".to_vec(), "not WebAssembly"),
+        (guests::bytes("other_world"), "another world"),
+        (guests::bytes("behave")[..5_000].to_vec(), "truncated"),
+    ] {
+        site.plugin_bytes(&bad, "bell");
+        let plugin = host.item("the reason", "/v1/plugins", |plugin| {
+            plugin["error"].as_str().is_some_and(|error| error.contains(says))
+        });
+        assert_eq!((&plugin["state"], &plugin["digest"]), (&json!("active"), &json!(good)));
+    }
+    let runs = host.items("/v1/runs?job=tick&state=done&limit=1000").len();
+    eventually("more runs", || {
+        (host.items("/v1/runs?job=tick&state=done&limit=1000").len() > runs + 3).then_some(())
+    });
+    site.plugin("noop", "bell");
+    host.item("no more of it", "/v1/plugins", |plugin| plugin["error"] == Value::Null);
+    check(&host, &[good]);
+}
