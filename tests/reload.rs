@@ -110,6 +110,27 @@ fn a_run_under_way_ends_with_its_version_and_the_next_one_has_the_new_one() {
 }
 
 #[test]
+fn a_plugin_whose_file_is_gone_is_waited_for_and_no_fire_is_lost() {
+    let site = Site::new(JOBS);
+    site.plugin("noop", "bell");
+    let host = site.start();
+    host.item("a run", "/v1/runs?job=tick&state=done", |run| run["outcome"] == "succeeded");
+    let file = site.path("plugins/bell.wasm");
+    std::fs::remove_file(&file).unwrap();
+    host.says("its file is gone; runs under way end, and fires wait for it to come back");
+    assert_eq!(host.items("/v1/plugins"), [] as [Value; 0]);
+    let waiting = host.item("a fire that waits", "/v1/runs?job=tick&state=queued", |run| {
+        run["reason"] == "no_plugin"
+    });
+    site.plugin("noop", "bell");
+    let path = format!("/v1/runs/{}?wait=30s", waiting["id"].as_str().unwrap());
+    assert_eq!(host.get(&path).1["outcome"], "succeeded");
+    for item in host.items("/v1/jobs/tick/ledger?limit=1000") {
+        assert_eq!(item["verdict"], "ran", "{item}");
+    }
+}
+
+#[test]
 fn a_version_that_is_refused_changes_nothing_but_what_is_told() {
     let site = Site::new(JOBS);
     site.plugin("noop", "bell");

@@ -79,12 +79,24 @@ impl Catalog {
     pub fn with(&self, entry: Entry) -> Self {
         let mut entries = self.entries.clone();
         entries.insert(entry.key.clone(), entry);
+        Self::of(entries)
+    }
+
+    fn of(entries: BTreeMap<PluginKey, Entry>) -> Self {
         let active = |(key, entry): (&PluginKey, &Entry)| match entry.state {
             State::Active(_) => Some(key.clone()),
             State::Refused(_) => None,
         };
         let classes = Arc::new(entries.iter().filter_map(active).collect());
         Self { entries, classes }
+    }
+
+    /// The same without one plugin.
+    #[must_use]
+    pub fn without(&self, key: &PluginKey) -> Self {
+        let mut entries = self.entries.clone();
+        entries.remove(key);
+        Self::of(entries)
     }
 
     /// All plugins by name, the refused ones too.

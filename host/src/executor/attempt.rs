@@ -62,7 +62,7 @@ impl Executor {
         .await;
     }
 
-    /// Answers how it ended; `None`: it did not begin, because its host leaves.
+    /// Answers how it ended; `None`: it did not begin, because its host leaves or lost the plugin.
     async fn call(
         &self,
         claim: &Claim,
@@ -75,11 +75,8 @@ impl Executor {
         };
         let run = &claim.run;
         let plugin = self.catalog.borrow().active(&run.plugin_key()).cloned();
-        let Some(plugin) = plugin else {
-            let message = format!("the plugin `{}` went away before it started", run.plugin);
-            let outcome = Outcome::Failed;
-            return Some(Obstacle { outcome, message, retryable: true }.into_end(None));
-        };
+        // It went away after the run was taken: the run waits for it like those that were not.
+        let plugin = plugin?;
         let digest = Some(plugin.about.digest.clone());
         if !plugin.about.handlers.iter().any(|handler| handler.name == run.handler) {
             let known: Vec<_> =

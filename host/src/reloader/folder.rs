@@ -13,6 +13,8 @@ use crate::time::Timestamp;
 
 /// A file that has not changed for so long is taken to be whole.
 pub const SETTLE: Duration = Duration::from_millis(300);
+/// A file that has been away for so long is gone: some ways to replace one take it away first.
+pub const GONE: Duration = Duration::from_secs(2);
 /// Files looked at in the plugins folder at most.
 pub const MAX_FILES: usize = 10_000;
 
@@ -72,6 +74,8 @@ struct Seen {
     stamp: Stamp,
     since: Timestamp,
     reported: bool,
+    /// Since when it is not there.
+    away: Option<Timestamp>,
 }
 
 /// What one look at the folder found.
@@ -89,20 +93,29 @@ impl Settling {
     /// Takes in one look at the folder, made at `now`.
     pub fn look(&mut self, files: &BTreeMap<PathBuf, Stamp>, now: Timestamp) -> Found {
         let mut found = Found::default();
-        let gone: Vec<_> =
-            self.seen.keys().filter(|path| !files.contains_key(*path)).cloned().collect();
-        for path in gone {
-            self.seen.remove(&path);
-            found.gone.push(path);
-        }
+        self.seen.retain(|path, seen| {
+            if files.contains_key(path) {
+                seen.away = None;
+                return true;
+            }
+            let away = *seen.away.get_or_insert(now);
+            let is_gone = GONE <= now.since(away);
+            if is_gone {
+                found.gone.push(path.clone());
+            } else {
+                found.pending = true;
+            }
+            !is_gone
+        });
         for (path, stamp) in files {
             let seen = self.seen.entry(path.clone()).or_insert(Seen {
                 stamp: *stamp,
                 since: now,
                 reported: false,
+                away: None,
             });
             if seen.stamp != *stamp || now < seen.since {
-                *seen = Seen { stamp: *stamp, since: now, reported: false };
+                *seen = Seen { stamp: *stamp, since: now, reported: false, away: None };
             }
             if seen.reported {
                 continue;
@@ -120,7 +133,7 @@ impl Settling {
     /// Takes in a look whose files need not settle: those that are there at start.
     pub fn adopt(&mut self, files: &BTreeMap<PathBuf, Stamp>, now: Timestamp) {
         for (path, stamp) in files {
-            let seen = Seen { stamp: *stamp, since: now, reported: true };
+            let seen = Seen { stamp: *stamp, since: now, reported: true, away: None };
             self.seen.insert(path.clone(), seen);
         }
     }
@@ -149,7 +162,21 @@ mod tests {
         assert_eq!(settling.look(&files(2), at(500)).settled, std::slice::from_ref(&path));
         assert_eq!(settling.look(&files(2), at(900)), Found::default());
         assert!(settling.look(&files(3), at(1_000)).pending, "it was written again");
-        assert_eq!(settling.look(&BTreeMap::new(), at(1_100)).gone, std::slice::from_ref(&path));
+        let nothing = BTreeMap::new();
+        assert!(settling.look(&nothing, at(1_100)).pending, "it may come back");
+        assert_eq!(settling.look(&nothing, at(3_000)).gone, [""; 0].map(PathBuf::from));
+        assert_eq!(settling.look(&nothing, at(3_100)).gone, std::slice::from_ref(&path));
+        assert_eq!(settling.look(&nothing, at(9_000)), Found::default());
+    }
+
+    #[test]
+    fn a_file_that_is_soon_back_as_it_was_is_no_news() {
+        let mut settling = Settling::default();
+        let files = BTreeMap::from([(PathBuf::from("a.wasm"), stamp(1))]);
+        settling.adopt(&files, at(0));
+        assert!(settling.look(&BTreeMap::new(), at(100)).pending);
+        assert_eq!(settling.look(&files, at(1_000)), Found::default());
+        assert!(settling.look(&BTreeMap::new(), at(2_500)).pending, "it is away anew");
     }
 
     #[test]

@@ -8,8 +8,8 @@
 //!
 //! A file that is replaced is loaded beside the plugin that runs, and takes its place in one step once
 //! it is found to be one; runs under way go on with what they began with. A file that is no plugin
-//! changes nothing but what is told of it. A plugin that is removed goes on until the next start; the
-//! log says so.
+//! changes nothing but what is told of it. A plugin whose file is gone is taken out; its jobs wait for
+//! it as for any that is not there (rule A21).
 
 pub mod apply;
 mod company;
@@ -198,7 +198,7 @@ impl Reloader {
         };
         let found = self.settling.look(&files, self.clock.now());
         for path in &found.gone {
-            info!(file = %path.display(), "a plugin's file is gone; it goes on until the next start");
+            self.behind |= self.remove(path);
         }
         for path in &found.settled {
             self.behind |= self.load(path).await;
@@ -252,6 +252,20 @@ impl Reloader {
         }
         self.exchange.to_share.insert(entry.key.clone());
         self.catalog.send_replace(Arc::new(before.with(entry)));
+        true
+    }
+
+    /// Takes out the plugin of a file that is gone. Answers whether the catalog changed.
+    fn remove(&mut self, path: &Path) -> bool {
+        let before = Arc::clone(&self.catalog.borrow());
+        let own = FoundIn::Folder(path.to_owned());
+        let entry = before.entries().find(|entry| entry.from == own);
+        let Some(key) = entry.map(|entry| entry.key.clone()) else { return false };
+        info!(
+            plugin = %key.plugin, file = %self.config.short(path),
+            "its file is gone; runs under way end, and fires wait for it to come back"
+        );
+        self.catalog.send_replace(Arc::new(before.without(&key)));
         true
     }
 
