@@ -131,6 +131,29 @@ fn a_plugin_whose_file_is_gone_is_waited_for_and_no_fire_is_lost() {
 }
 
 #[test]
+fn a_sidecar_takes_effect_by_itself_and_one_that_is_wrong_changes_nothing() {
+    let site = Site::new("");
+    site.plugin("noop", "bell");
+    let host = site.start();
+    let write = |text: &str| std::fs::write(site.path("plugins/bell.toml"), text).unwrap();
+    let job = |args: u64| format!("[jobs.extra]\nhandler = 'run'\nargs = {args}\n");
+    write(&job(1));
+    host.item("the job", "/v1/jobs", |job| job["id"] == "extra" && job["source"] == "sidecar");
+    write(&job(2));
+    host.item("its change", "/v1/jobs", |job| job["definition"]["args"] == 2);
+    write("[jobs.extra]\nhandler = 'run'\nargz = 3\n");
+    host.says("unknown key `argz`; did you mean `args`?");
+    let (_, job_now) = host.get("/v1/jobs/extra");
+    assert_eq!((&job_now["state"], &job_now["definition"]["args"]), (&json!("active"), &json!(2)));
+    write(&job(4));
+    host.item("its next change", "/v1/jobs", |job| job["definition"]["args"] == 4);
+    std::fs::remove_file(site.path("plugins/bell.toml")).unwrap();
+    host.item("it to be parked", "/v1/jobs", |job| {
+        job["state"] == "parked" && job["reason"] == "undeclared"
+    });
+}
+
+#[test]
 fn a_version_that_is_refused_changes_nothing_but_what_is_told() {
     let site = Site::new(JOBS);
     site.plugin("noop", "bell");

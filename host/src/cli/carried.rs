@@ -10,7 +10,7 @@ use crate::config::resolve::Carried;
 use crate::engine::{Engine, Settings};
 use crate::job::PluginKey;
 use crate::reloader::file;
-use crate::reloader::folder::scan;
+use crate::reloader::folder::{PLUGIN, scan};
 
 /// Instances that are asked at once.
 const INSTANCES: u32 = 4;
@@ -33,7 +33,7 @@ pub struct Folder {
 /// The folder can't be read, or the machine can't run a plugin.
 pub async fn folder(config: &Config) -> Result<Folder, Failure> {
     let shown = config.short(&config.plugins);
-    let files = scan(&config.plugins)
+    let files = scan(&config.plugins, PLUGIN)
         .map_err(|error| Failure::usage(format!("can't read the folder `{shown}`: {error}")))?;
     let mut found = Folder::default();
     if files.is_empty() {

@@ -11,6 +11,10 @@ use std::time::Duration;
 
 use crate::time::Timestamp;
 
+/// How plugins' files end.
+pub const PLUGIN: &str = "wasm";
+/// How the files beside them end.
+pub const SIDECAR: &str = "toml";
 /// A file that has not changed for so long is taken to be whole.
 pub const SETTLE: Duration = Duration::from_millis(300);
 /// A file that has been away for so long is gone: some ways to replace one take it away first.
@@ -27,12 +31,12 @@ pub struct Stamp {
     regular: bool,
 }
 
-/// The `*.wasm` in `folder`, none when there is no such folder.
+/// The files in `folder` whose names end with `.` and `ending`, none when there is no such folder.
 ///
 /// # Errors
 ///
 /// The folder can't be read.
-pub fn scan(folder: &Path) -> std::io::Result<BTreeMap<PathBuf, Stamp>> {
+pub fn scan(folder: &Path, ending: &str) -> std::io::Result<BTreeMap<PathBuf, Stamp>> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
@@ -41,7 +45,7 @@ pub fn scan(folder: &Path) -> std::io::Result<BTreeMap<PathBuf, Stamp>> {
     let mut files = BTreeMap::new();
     for entry in entries.take(MAX_FILES) {
         let path = entry?.path();
-        if path.extension() != Some(OsStr::new("wasm")) {
+        if path.extension() != Some(OsStr::new(ending)) {
             continue;
         }
         // A file that vanished between the two calls is no longer there to be loaded.

@@ -9,7 +9,8 @@
 //! A file that is replaced is loaded beside the plugin that runs, and takes its place in one step once
 //! it is found to be one; runs under way go on with what they began with. A file that is no plugin
 //! changes nothing but what is told of it. A plugin whose file is gone is taken out; its jobs wait for
-//! it as for any that is not there (rule A21).
+//! it as for any that is not there (rule A21). A sidecar that changes is read again; one that is wrong
+//! leaves its jobs as they are.
 
 pub mod apply;
 mod company;
@@ -42,7 +43,7 @@ use crate::scheduler::wake::Wake;
 use crate::store::Store;
 use company::Exchange;
 use fleet::Fleet;
-use folder::{SETTLE, Settling, scan};
+use folder::{PLUGIN, SETTLE, SIDECAR, Settling, scan};
 
 /// The folder is looked at this often even when nobody says that it changed: network file systems
 /// do not tell.
@@ -57,6 +58,8 @@ pub struct Reloader {
     catalog: watch::Sender<Arc<Catalog>>,
     wake: Arc<Wake>,
     settling: Settling,
+    /// The files beside plugins.
+    sidecars: Settling,
     /// The catalog or the fleet has changed and the store's jobs do not know yet.
     behind: bool,
     /// The hosts that share the store, if it is one that can be shared.
@@ -104,6 +107,7 @@ impl Reloader {
             catalog,
             wake,
             settling: Settling::default(),
+            sidecars: Settling::default(),
             behind: false,
             fleet,
             exchange: Exchange::default(),
@@ -121,9 +125,12 @@ impl Reloader {
         let shown = folder.display();
         std::fs::create_dir_all(&folder)
             .with_context(|| format!("can't make the folder of plugins `{shown}`"))?;
-        let files = scan(&folder)
+        let files = scan(&folder, PLUGIN)
             .with_context(|| format!("can't read the folder of plugins `{shown}` (`plugins`)"))?;
         self.settling.adopt(&files, self.clock.now());
+        let sidecars = scan(&folder, SIDECAR)
+            .with_context(|| format!("can't read the folder of plugins `{shown}` (`plugins`)"))?;
+        self.sidecars.adopt(&sidecars, self.clock.now());
         for path in files.keys() {
             self.load(path).await;
         }
@@ -189,14 +196,21 @@ impl Reloader {
 
     /// Looks once. Answers whether a file is still being written.
     async fn look(&mut self) -> bool {
-        let files = match scan(&self.config.plugins) {
-            Ok(files) => files,
+        let folder = &self.config.plugins;
+        let scanned = scan(folder, PLUGIN).and_then(|files| Ok((files, scan(folder, SIDECAR)?)));
+        let (files, sidecars) = match scanned {
+            Ok(scanned) => scanned,
             Err(error) => {
                 warn!(%error, "the plugins folder can't be read; looking again soon");
                 return false;
             }
         };
         let found = self.settling.look(&files, self.clock.now());
+        let beside = self.sidecars.look(&sidecars, self.clock.now());
+        for path in beside.settled.iter().chain(&beside.gone) {
+            info!(file = %self.config.short(path), "changed; the jobs that it defines are read again");
+            self.behind = true;
+        }
         for path in &found.gone {
             self.behind |= self.remove(path);
         }
@@ -213,7 +227,7 @@ impl Reloader {
             }
             self.wake.call();
         }
-        found.pending
+        found.pending || beside.pending
     }
 
     /// Says which of the new plugins nothing runs, and what would.
