@@ -1,7 +1,7 @@
 //! What the host's tasks say about how they are. Readiness and metrics read it; nothing decides
 //! by it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -34,6 +34,21 @@ pub struct SchedulerPause {
     pub since: Timestamp,
 }
 
+/// A part of the host that asks the store over and over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Asker {
+    /// For what is due.
+    Scheduler,
+    /// For queued runs.
+    Executor,
+    /// To keep how runs ended.
+    Runs,
+    /// To go on holding what it holds.
+    Session,
+    /// To forget what is old.
+    Housekeeping,
+}
+
 /// How one host's tasks are.
 #[derive(Debug, Default)]
 pub struct Status {
@@ -44,7 +59,8 @@ pub struct Status {
     passes: AtomicU64,
     /// Micros of the earliest fire still due after the last pass; 0: none.
     oldest_due: AtomicI64,
-    store_error: Mutex<Option<String>>,
+    /// What the store last refused each part of the host that it did not do since.
+    store_errors: Mutex<BTreeMap<Asker, String>>,
     /// Jobs whose ledger is not sound, and what was found.
     faults: Mutex<BTreeMap<JobKey, String>>,
     running: AtomicU64,
@@ -65,7 +81,7 @@ impl Status {
         self.last_pass.store(now.micros(), Ordering::Relaxed);
         self.passes.fetch_add(1, Ordering::Relaxed);
         self.oldest_due.store(oldest_due.map_or(0, Timestamp::micros), Ordering::Relaxed);
-        self.store_works();
+        self.store_works(Asker::Scheduler);
     }
 
     /// How often the scheduler has looked.
@@ -78,24 +94,26 @@ impl Status {
         Timestamp::from_micros(self.last_pass.load(Ordering::Relaxed))
     }
 
-    /// The store did what it was asked.
-    pub fn store_works(&self) {
-        let before = self.store_error.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if before.is_some() {
+    /// The store did what a part of the host asked. That it does for one what it refuses another is
+    /// no contradiction: a full one still answers who only asks.
+    pub fn store_works(&self, asker: Asker) {
+        let mut errors = self.store_errors.lock().unwrap_or_else(PoisonError::into_inner);
+        if errors.remove(&asker).is_some() && errors.is_empty() {
             info!("the store does what it is asked again");
         }
     }
 
-    /// The store did not do what it was asked; `so` says what is done about it. Logged once, until
-    /// it works again: many ask it, over and over.
-    pub fn store_failed(&self, error: &dyn Display, so: &str) {
+    /// The store did not do what a part of the host asked; `so` says what is done about it. Logged
+    /// once, until it works again for all: many ask it, over and over.
+    pub fn store_failed(&self, asker: Asker, error: &dyn Display, so: &str) {
         let error = error.to_string();
-        let mut known = self.store_error.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*known {
-            None => warn!(%error, "{so}"),
-            Some(_) => debug!(%error, "{so}"),
+        let mut errors = self.store_errors.lock().unwrap_or_else(PoisonError::into_inner);
+        if errors.is_empty() {
+            warn!(%error, "{so}");
+        } else {
+            debug!(%error, "{so}");
         }
-        *known = Some(error);
+        errors.insert(asker, error);
     }
 
     /// What is wrong with a job's ledger; `None`: nothing, or nothing any more.
@@ -168,10 +186,9 @@ impl Status {
         if self.draining.load(Ordering::Relaxed) {
             problems.push("the host is shutting down".to_owned());
         }
-        let error = self.store_error.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(error) = error {
-            problems.push(format!("store: {error}"));
-        }
+        let errors = self.store_errors.lock().unwrap_or_else(PoisonError::into_inner);
+        let errors: BTreeSet<&String> = errors.values().collect();
+        problems.extend(errors.into_iter().map(|error| format!("store: {error}")));
         let faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
         problems.extend(faults.iter().map(|(job, fault)| format!("ledger of {job}: {fault}")));
         drop(faults);
@@ -213,8 +230,23 @@ mod tests {
         status.set_no_scheduler();
         let now = Timestamp::from_secs(1_000);
         assert!(status.problems(now).is_empty());
-        status.store_failed(&"gone", "trying again");
+        status.store_failed(Asker::Session, &"gone", "trying again");
         assert_eq!(status.problems(now), ["store: gone"]);
+    }
+
+    #[test]
+    fn what_the_store_refuses_one_part_stands_until_it_does_it_for_that_part() {
+        let status = Status::default();
+        status.set_no_scheduler();
+        let now = Timestamp::from_secs(1_000);
+        status.store_failed(Asker::Scheduler, &"full", "trying again");
+        status.store_failed(Asker::Runs, &"full", "trying again");
+        status.store_works(Asker::Executor);
+        assert_eq!(status.problems(now), ["store: full"]);
+        status.store_works(Asker::Runs);
+        assert_eq!(status.problems(now), ["store: full"]);
+        status.store_works(Asker::Scheduler);
+        assert!(status.problems(now).is_empty());
     }
 
     #[test]

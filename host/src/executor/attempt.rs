@@ -24,6 +24,7 @@ use crate::run::usage::Usage;
 use crate::run::{LogLine, RunKey};
 use crate::schedule::retry::{Ended, next_attempt};
 use crate::secrets::Secrets;
+use crate::status::Asker;
 use crate::store::error::StoreError;
 
 /// The pause before a store is told again how a run ended; doubles up to the longest.
@@ -276,7 +277,11 @@ impl Executor {
         let mut pause = FIRST_PAUSE;
         loop {
             let now = self.clock.now();
-            match self.store.finish(&held.session, &key, claim.fence, end.clone(), now).await {
+            let told = self.store.finish(&held.session, &key, claim.fence, end.clone(), now).await;
+            if told.is_ok() && pause != FIRST_PAUSE {
+                self.status.store_works(Asker::Runs);
+            }
+            match told {
                 Ok(Finished::Done | Finished::Already) => return,
                 Ok(Finished::Fenced) | Err(StoreError::Fenced) => {
                     warn!("another attempt has taken over; this one's end is not noted");
@@ -288,7 +293,7 @@ impl Executor {
                 }
                 Err(error) => {
                     let so = "the store did not take a run's end; telling it again";
-                    self.status.store_failed(&error, so);
+                    self.status.store_failed(Asker::Runs, &error, so);
                     if matches!(error, StoreError::Full(_)) {
                         end.log.clear();
                     }

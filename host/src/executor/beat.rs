@@ -27,7 +27,7 @@ use crate::record::HostInfo;
 use crate::record::step::{Beat, Pulse, Reaped, RunProgress};
 use crate::run::RunKey;
 use crate::run::id::Fence;
-use crate::status::Status;
+use crate::status::{Asker, Status};
 use crate::store::error::StoreError;
 use crate::store::{Result, Store};
 
@@ -120,6 +120,7 @@ impl Beater {
                         debug!(%run, "is to be cancelled");
                         self.live.cancel(run, why);
                     }
+                    self.status.store_works(Asker::Session);
                     let dead = observer.look(boot::now(), &beat.peers);
                     // While the last one is still followed this one is not: the next one says the
                     // same.
@@ -134,7 +135,8 @@ impl Beater {
                     self.reopen(&mut said).await;
                 }
                 Err(error) => {
-                    self.status.store_failed(&error, "the store did not take the heartbeat")
+                    let so = "the store did not take the heartbeat";
+                    self.status.store_failed(Asker::Session, &error, so);
                 }
             }
             let held = self.session.current();
@@ -162,13 +164,14 @@ impl Beater {
         match self.in_time(self.store.attach(info.clone(), self.clock.now())).await {
             Ok(attached) => {
                 info!(session = %attached.session.id, "a new session was opened");
+                self.status.store_works(Asker::Session);
                 self.session.replace(attached.session, sent);
                 *said = info;
                 tell(&attached.reaped);
             }
             Err(error) => {
                 let so = "no new session could be opened; trying again soon";
-                self.status.store_failed(&error, so);
+                self.status.store_failed(Asker::Session, &error, so);
             }
         }
     }

@@ -33,7 +33,7 @@ use crate::engine::services::Desk;
 use crate::job::names::QueueName;
 use crate::lease::cell::{Held, SessionCell};
 use crate::record::step::{Acquire, Change, Claim, MAX_ACQUIRE};
-use crate::status::Status;
+use crate::status::{Asker, Status};
 use crate::store::Store;
 use live::Live;
 use slots::{Slot, Slots};
@@ -165,11 +165,12 @@ impl Executor {
             let want = Acquire { slots: slots.len(), queues, classes };
             let claims = match self.store.acquire(&held.session, want, self.clock.now()).await {
                 Ok(claims) => {
-                    self.status.store_works();
+                    self.status.store_works(Asker::Executor);
                     claims
                 }
                 Err(error) => {
-                    self.status.store_failed(&error, "the store gave no runs; looking again soon");
+                    let so = "the store gave no runs; looking again soon";
+                    self.status.store_failed(Asker::Executor, &error, so);
                     Vec::new()
                 }
             };

@@ -17,7 +17,7 @@ use crate::clock::SharedClock;
 use crate::job::History;
 use crate::record::step::Retention;
 use crate::schedule::served::Unserved;
-use crate::status::Status;
+use crate::status::{Asker, Status};
 use crate::store::{Result, Store};
 
 /// How often runs that wait for a plugin are looked at.
@@ -99,11 +99,17 @@ impl Keeper {
     fn run(mut self, runtime: &tokio::runtime::Runtime, ended: &mpsc::Receiver<()>) {
         let mut pause = Duration::ZERO;
         while ended.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
-            pause = runtime.block_on(self.step()).unwrap_or_else(|error| {
-                let so = "the store could not be tidied; trying again soon";
-                self.status.store_failed(&error, so);
-                FAILED_PAUSE
-            });
+            pause = match runtime.block_on(self.step()) {
+                Ok(pause) => {
+                    self.status.store_works(Asker::Housekeeping);
+                    pause
+                }
+                Err(error) => {
+                    let so = "the store could not be tidied; trying again soon";
+                    self.status.store_failed(Asker::Housekeeping, &error, so);
+                    FAILED_PAUSE
+                }
+            };
         }
     }
 

@@ -28,7 +28,7 @@ use crate::executor::Claimed;
 use crate::executor::slots::Slots;
 use crate::job::names::QueueName;
 use crate::lease::cell::SessionCell;
-use crate::status::Status;
+use crate::status::{Asker, Status};
 use crate::store::Store;
 use crate::time::Timestamp;
 use wake::Wake;
@@ -73,7 +73,7 @@ impl Scheduler {
         let runtime = match tokio::runtime::Builder::new_current_thread().enable_time().build() {
             Ok(runtime) => runtime,
             Err(error) => {
-                self.status.store_failed(&error, "the scheduler can't start");
+                self.status.store_failed(Asker::Scheduler, &error, "the scheduler can't start");
                 return;
             }
         };
@@ -98,7 +98,8 @@ impl Scheduler {
                     next_due.map_or(LONGEST_SLEEP, |due| due.since(now)).min(LONGEST_SLEEP)
                 }
                 Err(error) => {
-                    self.status.store_failed(&error, "the store gave no answer; trying again soon");
+                    let so = "the store gave no answer; trying again soon";
+                    self.status.store_failed(Asker::Scheduler, &error, so);
                     STORE_RETRY_PAUSE
                 }
             };
