@@ -34,8 +34,11 @@ fn check(host: &Host, versions: &[String]) {
     }
 }
 
-/// The ways in which a file comes to have other bytes.
-fn ways() -> [(&'static str, fn(&Path, &[u8])); 5] {
+/// A way in which a file comes to have other bytes.
+type Way = (&'static str, fn(&Path, &[u8]));
+
+/// All of them.
+fn ways() -> [Way; 5] {
     [
         ("copied over", |file, bytes| std::fs::write(file, bytes).unwrap()),
         ("written beside and renamed", |file, bytes| {
