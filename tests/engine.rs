@@ -11,16 +11,15 @@ use campanile::engine::log::Log;
 use campanile::engine::plugin::Plugin;
 use campanile::engine::run::Request;
 use campanile::engine::{Engine, Settings};
-use campanile::job::capabilities::{Capabilities, DirGrant, DirMode};
+use campanile::job::capabilities::{DirGrant, DirMode};
 use campanile::job::limits::Limits;
 use campanile::lease::term::Until;
 use campanile::lease::{Lease, boot};
+use campanile::run::LogLine;
 use campanile::run::outcome::Outcome;
-use campanile::run::{Cause, LogLine};
-use campanile::time::Timestamp;
 use serde_json::{Value, json};
 
-use crate::support::guests;
+use crate::support::{guests, requests};
 
 fn engine() -> Arc<Engine> {
     let settings = Settings {
@@ -41,24 +40,7 @@ fn limits() -> Limits {
 }
 
 fn request(handler: &str, args: &Value) -> Request {
-    Request {
-        tenant: "default".into(),
-        job: "test".into(),
-        run: "0".repeat(32),
-        handler: handler.into(),
-        cause: Cause::Manual,
-        fire_time: Timestamp::from_secs(1_000),
-        previous_success: None,
-        attempt: 1,
-        fence: 7,
-        covers: 1,
-        args: args.to_string(),
-        limits: limits(),
-        capabilities: Capabilities::default(),
-        config: Arc::default(),
-        secrets: Arc::default(),
-        services: None,
-    }
+    Request { args: args.to_string(), limits: limits(), ..requests::request(handler) }
 }
 
 async fn run_with(engine: &Engine, plugin: &Plugin, request: Request) -> (Report, Vec<LogLine>) {

@@ -1,7 +1,6 @@
 //! Good components with bytes changed, from one seed: whatever comes out is refused, or runs and
 //! ends; the engine goes on.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,38 +9,19 @@ use campanile::engine::control::Control;
 use campanile::engine::log::Log;
 use campanile::engine::run::Request;
 use campanile::engine::{Engine, Settings};
-use campanile::job::capabilities::Capabilities;
 use campanile::job::limits::Limits;
-use campanile::run::Cause;
 use campanile::run::outcome::Outcome;
-use campanile::time::Timestamp;
 
 use super::module::good;
-use crate::support::guests;
 use crate::support::mutants::mutants;
+use crate::support::{guests, requests};
 
 /// Mutations of each component.
 const MUTATIONS: usize = 150;
 
 fn request(handler: &str) -> Request {
-    Request {
-        tenant: "default".into(),
-        job: "mutant".into(),
-        run: "0".repeat(32),
-        handler: handler.into(),
-        cause: Cause::Manual,
-        fire_time: Timestamp::from_secs(1_000),
-        previous_success: None,
-        attempt: 1,
-        fence: 7,
-        covers: 1,
-        args: "null".into(),
-        limits: Limits { timeout: Duration::from_millis(200), ..Limits::default() },
-        capabilities: Capabilities::default(),
-        config: Arc::new(BTreeMap::new()),
-        secrets: Arc::default(),
-        services: None,
-    }
+    let limits = Limits { timeout: Duration::from_millis(200), ..Limits::default() };
+    Request { limits, ..requests::request(handler) }
 }
 
 async fn run(engine: &Engine, bytes: Vec<u8>) -> Option<Outcome> {

@@ -10,6 +10,7 @@ pub mod ports;
 pub mod proxy;
 pub mod redis;
 pub mod reports;
+pub mod requests;
 pub mod told;
 pub mod web;
 
