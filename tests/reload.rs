@@ -173,6 +173,14 @@ fn a_version_that_is_refused_changes_nothing_but_what_is_told() {
         });
         assert_eq!((&plugin["state"], &plugin["digest"]), (&json!("active"), &json!(good)));
     }
+    let listed = String::from_utf8(host.cli(&["plugins", "ls"]).stdout).unwrap();
+    assert!(listed.contains("; new file refused: "), "{listed}");
+    for handler in host.items("/v1/plugins")[0]["handlers"].as_array().unwrap() {
+        let name = handler["name"].as_str().unwrap();
+        assert!(listed.contains(name), "{name} is missing in {listed}");
+    }
+    let shown = String::from_utf8(host.cli(&["plugins", "show", "bell"]).stdout).unwrap();
+    assert!(shown.contains("new file refused") && shown.contains("truncated"), "{shown}");
     let runs = host.items("/v1/runs?job=tick&state=done&limit=1000").len();
     eventually("more runs", || {
         (host.items("/v1/runs?job=tick&state=done&limit=1000").len() > runs + 3).then_some(())

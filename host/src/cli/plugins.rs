@@ -83,9 +83,13 @@ fn list(args: &List, common: &Common) -> Result<Exit, Failure> {
 
 fn row(plugin: &PluginView) -> [Cell; 6] {
     let handlers: Vec<_> = plugin.handlers.iter().map(|handler| handler.name.as_str()).collect();
-    let last = match &plugin.error {
-        Some(error) => Cell::new(error, Tone::Bad),
-        None => handlers.join(", ").into(),
+    let handlers = handlers.join(", ");
+    let last = match (&plugin.error, plugin.state) {
+        (None, _) => handlers.into(),
+        (Some(error), State::Active) => {
+            Cell::new(format!("{handlers}; new file refused: {error}"), Tone::Odd)
+        }
+        (Some(error), State::Refused | State::Held) => Cell::new(error, Tone::Bad),
     };
     [
         plugin.name.to_string().into(),
@@ -130,7 +134,11 @@ fn show(args: &Show, common: &Common) -> Result<Exit, Failure> {
         ("found in", plugin.found_in.word().into()),
     ];
     if let Some(error) = &plugin.error {
-        rows.push(("error", Cell::new(error, Tone::Bad)));
+        let title = match plugin.state {
+            State::Active => "new file refused",
+            State::Refused | State::Held => "error",
+        };
+        rows.push((title, Cell::new(error, Tone::Bad)));
     }
     print(pairs(&rows))?;
     print(super::inspect::handlers(&plugin.handlers))?;
