@@ -83,17 +83,19 @@ fn a_server_that_would_lose_jobs_is_refused_with_what_to_do() {
     let (status, said) = site(&url(&evicting)).start_in_vain();
     assert!(!status.success() && said.contains("`noeviction`"), "{said}");
 
-    let newer = Redis::start();
-    newer.ask(&[&["HSET", "{camp:0}:m", "schema", "99", "gen", "1"]]);
-    let (status, said) = site(&url(&newer)).start_in_vain();
-    assert!(!status.success(), "{said}");
-    assert!(said.contains("format 99") && said.contains("newer host"), "{said}");
-    let kept = newer.ask(&[&["DBSIZE"]]);
-    assert_eq!(
-        kept.trim().trim_start_matches(':'),
-        "1",
-        "nothing was written beside what was there"
-    );
+    for (format, says) in [("99", "newer host"), ("1", "give `prefix` another name")] {
+        let other = Redis::start();
+        other.ask(&[&["HSET", "{camp:0}:m", "schema", format, "gen", "1"]]);
+        let (status, said) = site(&url(&other)).start_in_vain();
+        assert!(!status.success(), "{said}");
+        assert!(said.contains(&format!("format {format}")) && said.contains(says), "{said}");
+        let counts: [(&[&str], _); 2] = [(&["DBSIZE"], "1"), (&["HLEN", "{camp:0}:m"], "2")];
+        for (counted, expected) in counts {
+            let kept = other.ask(&[counted]);
+            let kept = kept.trim().trim_start_matches(':');
+            assert_eq!(kept, expected, "nothing was written beside what was there");
+        }
+    }
 
     let nobody = format!("url = \"redis://127.0.0.1:{}/0\"", crate::support::ports::free());
     let (status, said) = site(&nobody).start_in_vain();
