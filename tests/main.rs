@@ -60,3 +60,5 @@ mod state;
 mod store;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod tenants;

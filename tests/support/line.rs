@@ -104,7 +104,7 @@ impl Line {
             status: Arc::clone(&status),
             live,
             queues: Arc::new([QueueName::default()].into()),
-            config: Arc::new(config()),
+            config: tokio::sync::watch::Sender::new(Arc::new(config())).subscribe(),
             desk: Arc::new(Desk::new(Arc::clone(&store), Arc::clone(&clock), mpsc::channel(1).0)),
         };
         let (stop, wake) = (Arc::new(AtomicBool::new(false)), Arc::new(Wake::default()));

@@ -174,7 +174,7 @@ impl Line {
             status: Arc::clone(&status),
             live: Arc::new(Live::default()),
             queues: Arc::new([QueueName::default()].into()),
-            config: Arc::new(config()),
+            config: tokio::sync::watch::Sender::new(Arc::new(config())).subscribe(),
             desk: Arc::new(Desk::new(
                 Arc::clone(&store),
                 Arc::clone(&rig.clock),

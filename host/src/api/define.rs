@@ -3,6 +3,8 @@
 //! A body is one layer of a job like a table of a file (`config::resolve`), and may grant nothing.
 //! What comes of the fire times of a job that is replaced, `schedule::reconcile::asked` says.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
@@ -316,7 +318,8 @@ fn resolved(
         config_version: 0,
         path: String::new(),
     };
-    match resolve(&app.context.config, wanted, &plugins) {
+    let config = Arc::clone(&app.context.config.borrow());
+    match resolve(&config, wanted, &plugins) {
         // A file may be ahead of its plugin; whoever asks is there to be told.
         Ok(resolved) if !resolved.remarks.is_empty() => Err(resolved.remarks),
         Ok(resolved) => Ok(resolved),

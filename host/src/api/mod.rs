@@ -70,7 +70,7 @@ pub struct Context {
     /// Jobs as values.
     pub jobs: Arc<JobCache>,
     /// What definitions that come over REST mean here.
-    pub config: Arc<Config>,
+    pub config: watch::Receiver<Arc<Config>>,
     /// How the host is.
     pub status: Arc<Status>,
     /// What is counted.

@@ -5,13 +5,16 @@
 
 use std::convert::Infallible;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{FromRequestParts, Path, Query};
 use http::request::Parts;
 use serde_json::Value;
 
+use super::App;
 use super::error::{ApiError, Kind};
+use crate::config::Config;
 use crate::job::names::TenantId;
 use crate::problem::{Problem, nearest};
 use crate::record::query::{DEFAULT_PAGE, MAX_PAGE, Page};
@@ -26,22 +29,28 @@ pub struct Params {
     given: Vec<(String, String)>,
     known: Vec<&'static str>,
     problems: Vec<Problem>,
+    config: Arc<Config>,
 }
 
-impl<S: Sync> FromRequestParts<S> for Params {
+impl FromRequestParts<App> for Params {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
+        Ok(Self::of(parts, Arc::clone(&app.context.config.borrow())))
+    }
+}
+
+impl Params {
+    /// The parameters of a request to a host that is configured so.
+    fn of(parts: &Parts, config: Arc<Config>) -> Self {
         let given = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri);
         let (given, problems) = match given {
             Ok(Query(given)) => (given, Vec::new()),
             Err(error) => (Vec::new(), vec![Problem::new("", error.to_string())]),
         };
-        Ok(Self { given, known: vec!["tenant"], problems })
+        Self { given, known: vec!["tenant"], problems, config }
     }
-}
 
-impl Params {
     /// The parameter `key` as `read` understands it; `None` when it is missing or wrong.
     pub fn read<T>(
         &mut self,
@@ -79,15 +88,18 @@ impl Params {
         if !self.problems.is_empty() {
             return Err(ApiError::invalid(self.problems));
         }
-        let default = TenantId::default_tenant();
-        match tenant {
-            Some(tenant) if tenant != default => Err(ApiError::new(
-                Kind::NoSuchTenant,
-                format!("there is no tenant `{tenant}`; there is `{default}`"),
-            )),
-            Some(_) | None => Ok(default),
+        let tenant = tenant.unwrap_or_else(TenantId::default_tenant);
+        match self.config.tenants.contains_key(&tenant) {
+            true => Ok(tenant),
+            false => Err(no_such_tenant(&tenant)),
         }
     }
+}
+
+/// Nobody is told which there are.
+fn no_such_tenant(tenant: &TenantId) -> ApiError {
+    let help = "ask for one that the host's `[tenants.X]` tables name";
+    ApiError::new(Kind::NoSuchTenant, format!("there is no tenant `{tenant}`; {help}"))
 }
 
 fn unknown(key: &str, known: &[&str]) -> String {
@@ -162,20 +174,22 @@ mod tests {
     use super::*;
     use crate::run::Verdict;
 
-    async fn params(query: &str) -> Params {
+    fn params(query: &str) -> Params {
         let request = http::Request::builder().uri(format!("/v1/runs?{query}")).body(()).unwrap();
-        let (mut parts, ()) = request.into_parts();
-        let Ok(params) = Params::from_request_parts(&mut parts, &()).await;
-        params
+        let (parts, ()) = request.into_parts();
+        let here = std::path::Path::new("/");
+        let text = "[tenants.acme]\n";
+        let config = Config::parse(text, &here.join("host.toml"), here, 1).unwrap();
+        Params::of(&parts, Arc::new(config))
     }
 
     fn detail(error: ApiError) -> (u16, String) {
         (error.status().as_u16(), format!("{error:?}"))
     }
 
-    #[tokio::test]
-    async fn every_wrong_parameter_is_named_at_once() {
-        let mut params = params("limit=0&verdikt=ran&job=a&job=b").await;
+    #[test]
+    fn every_wrong_parameter_is_named_at_once() {
+        let mut params = params("limit=0&verdikt=ran&job=a&job=b");
         params.page();
         assert_eq!(params.read("job", |text| Ok(text.to_owned())), None);
         assert_eq!(params.read("verdict", word::<Verdict>), None);
@@ -190,12 +204,13 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn there_is_one_tenant() {
-        assert!(params("").await.finish().is_ok());
-        assert!(params("tenant=default").await.finish().is_ok());
-        assert_eq!(detail(params("tenant=acme").await.finish().unwrap_err()).0, 404);
-        assert_eq!(detail(params("tenant=A%20B").await.finish().unwrap_err()).0, 422);
+    #[test]
+    fn a_request_is_about_a_tenant_that_there_is() {
+        let named = |tenant: &str| tenant.parse::<TenantId>().unwrap();
+        assert_eq!(params("").finish().unwrap(), named("default"));
+        assert_eq!(params("tenant=acme").finish().unwrap(), named("acme"));
+        assert_eq!(detail(params("tenant=other").finish().unwrap_err()).0, 404);
+        assert_eq!(detail(params("tenant=A%20B").finish().unwrap_err()).0, 422);
     }
 
     #[test]

@@ -67,13 +67,14 @@ async fn serve() -> Served {
         update_refused: None,
     };
     let catalog = watch::Sender::new(Arc::new(Catalog::default().with(refused)));
+    let config = Config::parse("", Path::new("host.toml"), Path::new("/srv"), 1).unwrap();
     let context = Context {
         store: Arc::clone(&store) as Arc<dyn Store>,
         clock: Arc::clone(&clock) as SharedClock,
         catalog: catalog.subscribe(),
         fleet: crate::catalog::fleet::Fleet::alone(catalog.subscribe()),
         jobs: Arc::default(),
-        config: Arc::new(Config::parse("", Path::new("host.toml"), Path::new("/srv"), 1).unwrap()),
+        config: watch::Sender::new(Arc::new(config)).subscribe(),
         status: Arc::clone(&status),
         host: "tower".to_owned(),
         metrics: Arc::default(),

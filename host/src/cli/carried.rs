@@ -33,7 +33,7 @@ pub struct Folder {
 /// The folder can't be read, or the machine can't run a plugin.
 pub async fn folder(config: &Config) -> Result<Folder, Failure> {
     let shown = config.short(&config.plugins);
-    let files = scan(&config.plugins, PLUGIN)
+    let files = scan(config, PLUGIN)
         .map_err(|error| Failure::usage(format!("can't read the folder `{shown}`: {error}")))?;
     let mut found = Folder::default();
     if files.is_empty() {
@@ -48,7 +48,7 @@ pub async fn folder(config: &Config) -> Result<Folder, Failure> {
     let engine = Engine::read_only(settings)
         .map_err(|error| Failure::failed(format!("the sandbox can't start: {error:#}")))?;
     for path in files.keys() {
-        let key = match file::plugin_key(path) {
+        let key = match file::plugin_key(config, path) {
             Ok(key) => key,
             Err(why) => {
                 found.strange.push(format!("{}: {why}", config.short(path)));

@@ -13,7 +13,7 @@ use super::resolve::{
     Carried, Resolved, Wanted, check_defaults, named_handler, resolve, usable_defaults,
 };
 use super::sidecar::{BrokenSidecar, Sidecar};
-use crate::job::names::{HandlerName, JobId, PluginName, TenantId};
+use crate::job::names::{HandlerName, JobId, TenantId};
 use crate::job::{JobKey, PluginKey, Source};
 use crate::plugin::Handler;
 use crate::problem::{Problem, join};
@@ -37,13 +37,18 @@ pub struct Definitions {
 pub struct Unscheduled {
     /// The plugin.
     pub plugin: PluginKey,
-    /// What to write into `host.toml`.
+    /// The file to write it into, for people.
+    pub into: String,
+    /// What to write there.
     pub write: String,
 }
 
 /// The name under which a plugin's own jobs are known to come from it.
-pub fn plugin_origin(plugin: &PluginName) -> String {
-    format!("plugin {plugin}")
+pub fn plugin_origin(plugin: &PluginKey) -> String {
+    match plugin.tenant == TenantId::default_tenant() {
+        true => format!("plugin {}", plugin.plugin),
+        false => format!("plugin {}/{}", plugin.tenant, plugin.plugin),
+    }
 }
 
 /// Finds all jobs. Nothing that is wrong in one place keeps another from being read.
@@ -84,14 +89,14 @@ struct Gathered<'a> {
     /// The handlers that a file or a sidecar speaks of.
     named: BTreeSet<(PluginKey, HandlerName)>,
     /// Plugins whose sidecar is broken.
-    held: BTreeSet<&'a PluginName>,
+    held: BTreeSet<&'a PluginKey>,
     found: Definitions,
 }
 
 /// Who has an id.
 struct Owner {
     origin: String,
-    plugin: Option<PluginName>,
+    plugin: Option<PluginKey>,
 }
 
 impl Gathered<'_> {
@@ -99,9 +104,13 @@ impl Gathered<'_> {
         let origin = self.config.origin();
         for (id, definition) in &self.config.jobs {
             let plugin = definition.get("plugin").and_then(Value::as_str);
-            let sidecar = sidecars.iter().find(|sidecar| Some(sidecar.plugin.as_str()) == plugin);
+            let key = key_of(&TenantId::default_tenant(), id);
+            let sidecar = sidecars.iter().find(|sidecar| {
+                sidecar.plugin.tenant == key.tenant
+                    && Some(sidecar.plugin.plugin.as_str()) == plugin
+            });
             self.take(Wanted {
-                key: key_of(id),
+                key,
                 source: Source::File,
                 definition,
                 sidecar: sidecar.and_then(|sidecar| sidecar.jobs.get(id)),
@@ -115,7 +124,8 @@ impl Gathered<'_> {
     fn take_sidecars(&mut self, sidecars: &[&Sidecar]) {
         for sidecar in sidecars {
             for (id, definition) in &sidecar.jobs {
-                let below_the_file = self.owners.get(&key_of(id)).is_some_and(|owner| {
+                let key = key_of(&sidecar.plugin.tenant, id);
+                let below_the_file = self.owners.get(&key).is_some_and(|owner| {
                     owner.origin == self.config.origin()
                         && owner.plugin.as_ref() == Some(&sidecar.plugin)
                 });
@@ -123,7 +133,7 @@ impl Gathered<'_> {
                     continue;
                 }
                 self.take(Wanted {
-                    key: key_of(id),
+                    key,
                     source: Source::Sidecar,
                     definition,
                     sidecar: None,
@@ -138,7 +148,7 @@ impl Gathered<'_> {
     /// Makes jobs of the handlers that have a trigger and that no definition names.
     fn take_plugins(&mut self) {
         for Carried { plugin, handlers, own } in self.plugins {
-            let origin = plugin_origin(&plugin.plugin);
+            let origin = plugin_origin(plugin);
             let Some(handlers) = handlers else {
                 self.found.broken.insert(origin);
                 continue;
@@ -150,7 +160,7 @@ impl Gathered<'_> {
                     continue;
                 }
                 let named = self.named.contains(&(plugin.clone(), handler.name.clone()));
-                let held = self.held.contains(&plugin.plugin);
+                let held = self.held.contains(plugin);
                 if self.config.auto_schedule && *own && !named && !held {
                     self.take_handler(plugin, handler);
                 }
@@ -163,7 +173,7 @@ impl Gathered<'_> {
         if defaults.get("trigger").is_none_or(|trigger| trigger.is_null() || trigger == "none") {
             return;
         }
-        let origin = plugin_origin(&plugin.plugin);
+        let origin = plugin_origin(plugin);
         let id = if handler.name == HandlerName::run() {
             plugin.plugin.to_string()
         } else {
@@ -202,9 +212,11 @@ impl Gathered<'_> {
         }
         let nothing = Entries::new();
         let named = named_handler(wanted.definition, wanted.sidecar.unwrap_or(&nothing));
+        let named = named
+            .map(|(plugin, handler)| (PluginKey { tenant: key.tenant.clone(), plugin }, handler));
         let plugin = named.as_ref().map(|(plugin, _)| plugin.clone());
-        if let (Some((plugin, handler)), Source::File | Source::Sidecar) = (named, wanted.source) {
-            self.named.insert((PluginKey { tenant: key.tenant.clone(), plugin }, handler));
+        if let (Some(named), Source::File | Source::Sidecar) = (named, wanted.source) {
+            self.named.insert(named);
         }
         let below_is_broken = wanted.source == Source::File
             && plugin.as_ref().is_some_and(|plugin| self.held.contains(plugin));
@@ -224,10 +236,10 @@ impl Gathered<'_> {
         let scheduled: BTreeSet<PluginKey> =
             self.found.jobs.iter().map(|resolved| resolved.job.plugin_key()).collect();
         for Carried { plugin, handlers, own } in self.plugins {
-            let held = self.held.contains(&plugin.plugin);
+            let held = self.held.contains(plugin);
             if handlers.is_some() && *own && !held && !scheduled.contains(plugin) {
-                let write = what_to_write(&plugin.plugin, handlers.as_deref().unwrap_or_default());
-                self.found.unscheduled.push(Unscheduled { plugin: plugin.clone(), write });
+                let handlers = handlers.as_deref().unwrap_or_default();
+                self.found.unscheduled.push(what_to_write(self.config, plugin, handlers));
             }
         }
     }
@@ -244,17 +256,24 @@ impl Gathered<'_> {
     }
 }
 
-fn key_of(id: &JobId) -> JobKey {
-    JobKey { tenant: TenantId::default_tenant(), job: id.clone() }
+fn key_of(tenant: &TenantId, id: &JobId) -> JobKey {
+    JobKey { tenant: tenant.clone(), job: id.clone() }
 }
 
-/// The shortest job for a plugin.
-fn what_to_write(plugin: &PluginName, handlers: &[Handler]) -> String {
-    let mut write = format!("[jobs.\"{plugin}\"]\nplugin = \"{plugin}\"\n");
+/// The shortest job for a plugin: one of another tenant is defined beside its plugin.
+fn what_to_write(config: &Config, plugin: &PluginKey, handlers: &[Handler]) -> Unscheduled {
+    let PluginKey { tenant, plugin: name } = plugin;
+    let mut write = format!("[jobs.\"{name}\"]\n");
+    let into = if *tenant == TenantId::default_tenant() {
+        write.push_str(&format!("plugin = \"{name}\"\n"));
+        config.file.as_deref().map_or("host.toml".into(), |file| config.short(file))
+    } else {
+        config.short(&config.plugins_of(tenant).join(format!("{name}.toml")))
+    };
     let has_run = handlers.iter().any(|handler| handler.name == HandlerName::run());
     if let (false, Some(handler)) = (has_run, handlers.first()) {
         write.push_str(&format!("handler = \"{}\"\n", handler.name));
     }
     write.push_str("trigger = \"every 1h\"\n");
-    write
+    Unscheduled { plugin: plugin.clone(), into, write }
 }

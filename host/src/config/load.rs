@@ -8,7 +8,8 @@ use std::time::UNIX_EPOCH;
 use super::error::ConfigError;
 use super::sidecar::{BrokenSidecar, Sidecar};
 use super::{Config, FILE_NAME};
-use crate::job::names::PluginName;
+use crate::job::PluginKey;
+use crate::job::names::{PluginName, TenantId};
 use crate::problem::Problem;
 use crate::table::unit::show_size;
 
@@ -37,14 +38,26 @@ pub fn load(path: Option<&Path>, cwd: &Path) -> Result<Config, ConfigError> {
     }
 }
 
-/// Reads the sidecars: each `<name>.toml` that stands beside a `<name>.wasm` in the folder of
-/// plugins, by name. A folder that is not there has none.
+/// Reads the sidecars: each `<name>.toml` that stands beside a `<name>.wasm` in the folders of
+/// plugins, by tenant and name. A folder that is not there has none.
 ///
 /// # Errors
 ///
 /// Why the folder can't be read. A broken sidecar is an item, not an error.
 pub fn sidecars(config: &Config) -> Result<Vec<Result<Sidecar, BrokenSidecar>>, ConfigError> {
-    let folder = &config.plugins;
+    let mut found = Vec::new();
+    for tenant in config.tenants.keys() {
+        found.extend(sidecars_of(config, tenant)?);
+    }
+    Ok(found)
+}
+
+/// The sidecars of one tenant.
+fn sidecars_of(
+    config: &Config,
+    tenant: &TenantId,
+) -> Result<Vec<Result<Sidecar, BrokenSidecar>>, ConfigError> {
+    let folder = &config.plugins_of(tenant);
     let mut plugins = match plugin_names(folder) {
         Ok(plugins) => plugins,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -53,6 +66,7 @@ pub fn sidecars(config: &Config) -> Result<Vec<Result<Sidecar, BrokenSidecar>>, 
     plugins.sort();
     let read_one = |plugin: PluginName| {
         let file = folder.join(format!("{plugin}.toml"));
+        let plugin = PluginKey { tenant: tenant.clone(), plugin };
         match read(&file) {
             Ok((text, seconds)) => Some(Sidecar::parse(&text, plugin, &file, config, seconds)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -153,6 +167,6 @@ mod tests {
         let sidecars = sidecars(&config).unwrap();
         assert_eq!(sidecars.len(), 2);
         assert_eq!(sidecars[0].as_ref().unwrap_err().origin, "plugins/a.toml");
-        assert_eq!(sidecars[1].as_ref().unwrap().plugin.as_str(), "b");
+        assert_eq!(sidecars[1].as_ref().unwrap().plugin.plugin.as_str(), "b");
     }
 }

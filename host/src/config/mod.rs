@@ -134,9 +134,9 @@ impl Config {
         Ok(Self { file: Some(base.join(file.file_name().unwrap_or(file.as_os_str()))), ..config })
     }
 
-    /// What definitions in the file mean: where their folders start, which zone they are in.
-    pub fn place(&self) -> Place<'_> {
-        let allow = self.allow(&TenantId::default_tenant());
+    /// What definitions of a tenant's jobs mean: where their folders start, which zone they are in.
+    pub fn place(&self, tenant: &TenantId) -> Place<'_> {
+        let allow = self.allow(tenant);
         Place { base_dir: &self.base, zone: self.timezone, allow }
     }
 
@@ -170,6 +170,23 @@ impl Config {
     /// The folder of compiled plugins.
     pub fn cache_dir(&self) -> PathBuf {
         self.state_dir.join("cache")
+    }
+
+    /// The folder of a tenant's plugins.
+    pub fn plugins_of(&self, tenant: &TenantId) -> PathBuf {
+        match *tenant == TenantId::default_tenant() {
+            true => self.plugins.clone(),
+            false => self.plugins.join(tenant.as_str()),
+        }
+    }
+
+    /// Whose plugins lie in a folder; `None`: it is no folder of plugins.
+    pub fn tenant_of(&self, folder: &Path) -> Option<TenantId> {
+        if folder == self.plugins {
+            return Some(TenantId::default_tenant());
+        }
+        let tenant: TenantId = folder.file_name()?.to_str()?.parse().ok()?;
+        (self.tenants.contains_key(&tenant) && self.plugins_of(&tenant) == folder).then_some(tenant)
     }
 
     /// A path without the folder of the configuration.

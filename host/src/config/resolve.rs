@@ -86,7 +86,8 @@ pub fn resolve(
     plugins: &[Carried],
 ) -> Result<Resolved, Vec<Problem>> {
     let layer = Layer::Job(wanted.source);
-    let mut problems = parse::check(wanted.definition, layer, &wanted.path, config.place());
+    let place = config.place(&wanted.key.tenant);
+    let mut problems = parse::check(wanted.definition, layer, &wanted.path, place);
     if !wanted.definition.contains_key("plugin") {
         problems.push(Problem::new(wanted.path.clone(), parse::NO_PLUGIN));
     }
@@ -103,7 +104,7 @@ pub fn resolve(
         (layer, wanted.definition),
     ]);
     config.caps(&wanted.key.tenant).into_iter().for_each(|caps| merged.clamp(caps));
-    let job = parse::job(wanted.key, &merged.entries, &wanted.path, config.place())?;
+    let job = parse::job(wanted.key, &merged.entries, &wanted.path, place)?;
     let trigger = merged.entries.get("trigger").unwrap_or(&Value::Null);
     let effective = effective::effective(&job, trigger, config.timezone);
     let definition = Value::Object(wanted.definition.clone());

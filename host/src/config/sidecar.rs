@@ -9,17 +9,16 @@ use super::Config;
 use super::error::ConfigError;
 use super::jobs::{self, Below};
 use super::{keys, text};
-use crate::job::Source;
 use crate::job::merge::Layer;
-use crate::job::names::TenantId;
-use crate::job::names::{JobId, PluginName};
+use crate::job::names::JobId;
+use crate::job::{PluginKey, Source};
 use crate::table::{Entries, Table};
 
 /// A checked sidecar.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sidecar {
     /// The plugin that it stands beside.
-    pub plugin: PluginName,
+    pub plugin: PluginKey,
     /// The file, for people.
     pub origin: String,
     /// Of two hosts' definitions the higher wins; the file's time in seconds.
@@ -32,7 +31,7 @@ pub struct Sidecar {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BrokenSidecar {
     /// The plugin that it stands beside.
-    pub plugin: PluginName,
+    pub plugin: PluginKey,
     /// The file, for people.
     pub origin: String,
     /// What is wrong.
@@ -47,7 +46,7 @@ impl Sidecar {
     /// All problems of the file at once.
     pub fn parse(
         text: &str,
-        plugin: PluginName,
+        plugin: PluginKey,
         file: &Path,
         config: &Config,
         config_version: i64,
@@ -62,10 +61,10 @@ impl Sidecar {
         let mut table = Table::new("", &entries, &keys::SIDECAR);
         let below = Below {
             job_defaults: &config.job_defaults,
-            caps: config.caps(&TenantId::default_tenant()),
-            place: config.place(),
+            caps: config.caps(&plugin.tenant),
+            place: config.place(&plugin.tenant),
         };
-        let jobs = jobs::jobs(&mut table, Layer::Job(Source::Sidecar), Some(&plugin), below);
+        let jobs = jobs::jobs(&mut table, Layer::Job(Source::Sidecar), Some(&plugin.plugin), below);
         match table.finish() {
             problems if problems.is_empty() => Ok(Self { plugin, origin, config_version, jobs }),
             problems => Err(broken(problems)),
@@ -76,11 +75,14 @@ impl Sidecar {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::job::names::TenantId;
 
     fn parse(text: &str) -> Result<Sidecar, BrokenSidecar> {
         let config = Config::parse("", Path::new("host.toml"), Path::new("/srv"), 1).unwrap();
         let file = Path::new("/srv/plugins/report.toml");
-        Sidecar::parse(text, "report".parse().unwrap(), file, &config, 7)
+        let plugin = "report".parse().unwrap();
+        let plugin = PluginKey { tenant: TenantId::default_tenant(), plugin };
+        Sidecar::parse(text, plugin, file, &config, 7)
     }
 
     #[test]

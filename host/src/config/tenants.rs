@@ -12,8 +12,11 @@ use crate::job::limits::Caps;
 use crate::job::names::TenantId;
 use crate::job::parse;
 use crate::problem::join;
+use crate::table::Table;
 use crate::table::value::shown;
-use crate::table::{Table, not_built};
+
+/// Tenants that one host serves at most.
+const MAX_TENANTS: usize = 10_000;
 
 /// What is configured of one tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +38,8 @@ impl Tenant {
 /// `default`.
 pub fn tenants(top: &mut Table<'_>, base: &Path) -> BTreeMap<TenantId, Tenant> {
     let default = TenantId::default_tenant();
-    let mut tenants = BTreeMap::from([(default.clone(), Tenant::unnamed(&default))]);
+    let unnamed = Tenant::unnamed(&default);
+    let mut tenants = BTreeMap::from([(default, unnamed)]);
     let written = match top.raw("tenants") {
         None => return tenants,
         Some(Value::Object(written)) => written,
@@ -44,21 +48,28 @@ pub fn tenants(top: &mut Table<'_>, base: &Path) -> BTreeMap<TenantId, Tenant> {
             return tenants;
         }
     };
+    if MAX_TENANTS < written.len() {
+        top.problem("tenants", format!("are {} tenants, more than {MAX_TENANTS}", written.len()));
+        return tenants;
+    }
     for (name, value) in written {
         let path = join("tenants", name);
-        if *name != default.to_string() {
-            top.problem(&path, not_built(&path));
-            continue;
-        }
+        let tenant: TenantId = match name.parse() {
+            Ok(tenant) => tenant,
+            Err(error) => {
+                top.problem(&path, format!("{error}"));
+                continue;
+            }
+        };
         let Value::Object(entries) = value else {
             top.problem(&path, format!("must be a table, not {}", shown(value)));
             continue;
         };
         let mut table = Table::new(&path, entries, &keys::TENANT);
         let allow = parse::allow(&mut table, base);
-        let caps = caps(&mut table, Caps::none(&caps_place(&default)));
+        let caps = caps(&mut table, Caps::none(&caps_place(&tenant)));
         top.absorb(table.finish());
-        tenants.insert(default.clone(), Tenant { allow, caps });
+        tenants.insert(tenant, Tenant { allow, caps });
     }
     tenants
 }

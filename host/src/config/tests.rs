@@ -120,7 +120,11 @@ fn each_wrong_key_is_named_with_what_would_be_right() {
             "[secrets]\nA = { env = '' }",
             "secrets.A.env: must be the name of an environment variable",
         ),
-        ("[tenants.acme]", "tenants.acme: `tenants.acme` is not built yet; leave it out"),
+        (
+            "[tenants.Acme]",
+            "tenants.Acme: `Acme` is no tenant name (lower case): use letters, digits, `.`, `_`, `-`, \
+             starting with a letter or digit, at most 128 of them",
+        ),
         (
             "[tenants.default]\nquota = { jobs = 1 }",
             "tenants.default.quota: `quota` is not built yet; leave it out",
@@ -239,7 +243,9 @@ mod jobs_of_all_sources {
 
     fn sidecar(plugin: &str, text: &str) -> Result<Sidecar, BrokenSidecar> {
         let file = PathBuf::from(format!("/srv/plugins/{plugin}.toml"));
-        Sidecar::parse(text, plugin.parse().unwrap(), &file, &parse("").unwrap(), 3)
+        let tenant = TenantId::default_tenant();
+        let plugin = PluginKey { tenant, plugin: plugin.parse().unwrap() };
+        Sidecar::parse(text, plugin, &file, &parse("").unwrap(), 3)
     }
 
     fn carried(plugin: &str, handlers: &[(&str, Value)]) -> Carried {

@@ -94,7 +94,8 @@ impl Executor {
         if let Err(obstacle) = self.may_have(claim, &job) {
             return Some(obstacle.into_end(digest));
         }
-        let secrets = Secrets::read(&self.config.secrets, &job.capabilities.secrets).await;
+        let config = Arc::clone(&self.config.borrow());
+        let secrets = Secrets::read(&config.secrets, &job.capabilities.secrets).await;
         let secrets = match secrets {
             Ok(secrets) => Arc::new(secrets),
             Err(message) => return Some(self.without_secrets(run, &job, message, digest)),
@@ -166,7 +167,7 @@ impl Executor {
             return Ok(());
         }
         let tenant = &claim.run.tenant;
-        let beyond = self.config.allow(tenant).beyond(&job.capabilities);
+        let beyond = self.config.borrow().allow(tenant).beyond(&job.capabilities);
         if beyond.is_empty() {
             return Ok(());
         }

@@ -65,7 +65,7 @@ pub struct Executor {
     /// The queues that it takes runs from.
     pub queues: Arc<BTreeSet<QueueName>>,
     /// Where secrets stand, and what tenants may give to jobs.
-    pub config: Arc<Config>,
+    pub config: watch::Receiver<Arc<Config>>,
     /// What runs may ask of the host.
     pub desk: Arc<Desk>,
 }

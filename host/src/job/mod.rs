@@ -58,6 +58,27 @@ impl fmt::Display for PluginKey {
     }
 }
 
+impl PluginKey {
+    /// The name for people: with its tenant when that is not the one that needs no naming.
+    pub fn shown(&self) -> String {
+        shown(&self.tenant, self.plugin.as_str())
+    }
+}
+
+impl JobKey {
+    /// The name for people: with its tenant when that is not the one that needs no naming.
+    pub fn shown(&self) -> String {
+        shown(&self.tenant, self.job.as_str())
+    }
+}
+
+fn shown(tenant: &TenantId, name: &str) -> String {
+    match *tenant == TenantId::default_tenant() {
+        true => name.to_owned(),
+        false => format!("{tenant}/{name}"),
+    }
+}
+
 /// A checked job with every default filled in and every limit clamped.
 ///
 /// All but its name is behind one pointer, since jobs may be defined alike and there may be very

@@ -13,7 +13,7 @@ use super::apply::all_schedules;
 use super::shelf::{self, Kept, MAX_SHARED_BYTES, Shared};
 use crate::catalog::{Catalog, Entry, FoundIn, State};
 use crate::job::PluginKey;
-use crate::job::names::{QueueName, TenantId};
+use crate::job::names::QueueName;
 use crate::record::Schedule;
 use crate::store::Result;
 use crate::store::error::StoreError;
@@ -93,8 +93,10 @@ impl Reloader {
 
     /// Takes what this host lacks and needs. Answers whether the catalog changed.
     async fn take(&mut self) -> Result<bool> {
-        let tenant = TenantId::default_tenant();
-        let kept = shelf::names(self.store.as_ref(), &tenant).await?;
+        let mut kept = BTreeMap::new();
+        for tenant in self.config.tenants.keys() {
+            kept.extend(shelf::names(self.store.as_ref(), tenant).await?);
+        }
         let catalog = std::sync::Arc::clone(&self.catalog.borrow());
         let mut others = lacking(&kept, &catalog);
         others.retain(|_, kept| !self.exchange.refused.contains(&kept.digest));
@@ -214,6 +216,7 @@ fn needs(jobs: &[Schedule], queues: &BTreeSet<QueueName>) -> BTreeSet<PluginKey>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::job::names::TenantId;
     use crate::plugin::About;
     use crate::record::step::NewSchedule;
     use crate::schedule::reconcile::{Step, reconcile};

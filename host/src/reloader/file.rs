@@ -4,21 +4,24 @@ use std::io::Read;
 use std::path::Path;
 
 use crate::catalog::{Entry, FoundIn, State};
+use crate::config::Config;
 use crate::engine::Engine;
 use crate::engine::form::MAX_PLUGIN_BYTES;
 use crate::job::PluginKey;
-use crate::job::names::{PluginName, TenantId};
+use crate::job::names::PluginName;
 use crate::time::Timestamp;
 
-/// The plugin that a file is called after.
+/// The plugin that a file of a tenant's folder is called after.
 ///
 /// # Errors
 ///
 /// Why its name is none, and what would be one.
-pub fn plugin_key(file: &Path) -> Result<PluginKey, String> {
+pub fn plugin_key(config: &Config, file: &Path) -> Result<PluginKey, String> {
+    let tenant = file.parent().and_then(|folder| config.tenant_of(folder));
+    let tenant = tenant.ok_or("it lies in no tenant's folder of plugins; move it into one")?;
     let stem = file.file_stem().map(|stem| stem.to_string_lossy()).unwrap_or_default();
     let plugin: PluginName = stem.parse().map_err(|error| format!("{error}; rename the file"))?;
-    Ok(PluginKey { tenant: TenantId::default_tenant(), plugin })
+    Ok(PluginKey { tenant, plugin })
 }
 
 /// Reads, compiles and describes a file.

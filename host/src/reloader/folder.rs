@@ -9,6 +9,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::config::Config;
 use crate::time::Timestamp;
 
 /// How plugins' files end.
@@ -31,12 +32,25 @@ pub struct Stamp {
     regular: bool,
 }
 
+/// The files of all tenants whose names end with `.` and `ending`.
+///
+/// # Errors
+///
+/// A folder can't be read.
+pub fn scan(config: &Config, ending: &str) -> std::io::Result<BTreeMap<PathBuf, Stamp>> {
+    let mut all = BTreeMap::new();
+    for tenant in config.tenants.keys() {
+        all.append(&mut scan_folder(&config.plugins_of(tenant), ending)?);
+    }
+    Ok(all)
+}
+
 /// The files in `folder` whose names end with `.` and `ending`, none when there is no such folder.
 ///
 /// # Errors
 ///
 /// The folder can't be read.
-pub fn scan(folder: &Path, ending: &str) -> std::io::Result<BTreeMap<PathBuf, Stamp>> {
+fn scan_folder(folder: &Path, ending: &str) -> std::io::Result<BTreeMap<PathBuf, Stamp>> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeMap::new()),

@@ -51,7 +51,7 @@ const RESCAN: Duration = Duration::from_secs(2);
 
 /// Keeps the catalog and the store's jobs in step with the folder.
 pub struct Reloader {
-    config: Config,
+    config: Arc<Config>,
     engine: Arc<Engine>,
     store: Arc<dyn Store>,
     clock: SharedClock,
@@ -89,7 +89,7 @@ impl Drop for Running {
 impl Reloader {
     /// A reloader that has looked at nothing yet.
     pub fn new(
-        config: Config,
+        config: Arc<Config>,
         engine: Arc<Engine>,
         store: Arc<dyn Store>,
         clock: SharedClock,
@@ -125,10 +125,10 @@ impl Reloader {
         let shown = folder.display();
         std::fs::create_dir_all(&folder)
             .with_context(|| format!("can't make the folder of plugins `{shown}`"))?;
-        let files = scan(&folder, PLUGIN)
+        let files = scan(&self.config, PLUGIN)
             .with_context(|| format!("can't read the folder of plugins `{shown}` (`plugins`)"))?;
         self.settling.adopt(&files, self.clock.now());
-        let sidecars = scan(&folder, SIDECAR)
+        let sidecars = scan(&self.config, SIDECAR)
             .with_context(|| format!("can't read the folder of plugins `{shown}` (`plugins`)"))?;
         self.sidecars.adopt(&sidecars, self.clock.now());
         for path in files.keys() {
@@ -186,7 +186,14 @@ impl Reloader {
             }
         };
         let watcher = notify::recommended_watcher(tell).and_then(|mut watcher| {
-            watcher.watch(&self.config.plugins, notify::RecursiveMode::NonRecursive)?;
+            for tenant in self.config.tenants.keys() {
+                let folder = self.config.plugins_of(tenant);
+                match watcher.watch(&folder, notify::RecursiveMode::NonRecursive) {
+                    // It is found when it is made.
+                    Err(_) if !folder.exists() => (),
+                    watched => watched?,
+                }
+            }
             Ok(watcher)
         });
         watcher
@@ -196,8 +203,8 @@ impl Reloader {
 
     /// Looks once. Answers whether a file is still being written.
     async fn look(&mut self) -> bool {
-        let folder = &self.config.plugins;
-        let scanned = scan(folder, PLUGIN).and_then(|files| Ok((files, scan(folder, SIDECAR)?)));
+        let config = &self.config;
+        let scanned = scan(config, PLUGIN).and_then(|files| Ok((files, scan(config, SIDECAR)?)));
         let (files, sidecars) = match scanned {
             Ok(scanned) => scanned,
             Err(error) => {
@@ -232,10 +239,10 @@ impl Reloader {
 
     /// Says which of the new plugins nothing runs, and what would.
     fn tell_unscheduled(&self, unscheduled: &[Unscheduled], new: &[PathBuf]) {
-        for Unscheduled { plugin, write } in unscheduled {
-            if new.iter().any(|path| file::plugin_key(path).as_ref() == Ok(plugin)) {
+        for Unscheduled { plugin, into, write } in unscheduled {
+            if new.iter().any(|path| file::plugin_key(&self.config, path).as_ref() == Ok(plugin)) {
                 let write = write.trim_end().replace('\n', "; ");
-                info!(plugin = %plugin.plugin, "nothing schedules it; to run it, write: {write}");
+                info!(plugin = %plugin.shown(), "nothing schedules it; to run it, write in {into}: {write}");
             }
         }
     }
@@ -244,7 +251,7 @@ impl Reloader {
     /// changed.
     async fn load(&mut self, path: &Path) -> bool {
         let shown = self.config.short(path);
-        let key = match file::plugin_key(path) {
+        let key = match file::plugin_key(&self.config, path) {
             Ok(key) => key,
             Err(why) => {
                 warn!(file = %shown, "refused: {why}");
@@ -259,7 +266,7 @@ impl Reloader {
         let entry = file::entry(&self.engine, key, path, self.clock.now()).await;
         match &entry.state {
             State::Active(plugin) => info!(
-                plugin = %entry.key.plugin, digest = %plugin.about.digest,
+                plugin = %entry.key.shown(), digest = %plugin.about.digest,
                 handlers = plugin.about.handlers.len(), "loaded"
             ),
             State::Refused(why) => warn!(file = %shown, "refused: {why}"),
@@ -276,7 +283,7 @@ impl Reloader {
         let entry = before.entries().find(|entry| entry.from == own);
         let Some(key) = entry.map(|entry| entry.key.clone()) else { return false };
         info!(
-            plugin = %key.plugin, file = %self.config.short(path),
+            plugin = %key.shown(), file = %self.config.short(path),
             "its file is gone; runs under way end, and fires wait for it to come back"
         );
         self.catalog.send_replace(Arc::new(before.without(&key)));
@@ -302,7 +309,7 @@ impl Reloader {
             match &next.state {
                 State::Active(plugin) => {
                     info!(
-                        plugin = %key.plugin, was = %digest, digest = %plugin.about.digest,
+                        plugin = %key.shown(), was = %digest, digest = %plugin.about.digest,
                         "replaced; runs under way end with the version that they began with"
                     );
                     self.exchange.to_share.insert(key.clone());

@@ -167,8 +167,10 @@ impl Host {
         let beating = Some(beater.start().context("the beat's thread can't start")?);
 
         let wake = Arc::new(Wake::default());
+        let shared_config = Arc::new(config.clone());
+        let (_, live_config) = watch::channel(Arc::clone(&shared_config));
         let mut reloader = Reloader::new(
-            config.clone(),
+            shared_config,
             Arc::clone(&engine),
             Arc::clone(&store),
             Arc::clone(&clock),
@@ -191,7 +193,6 @@ impl Host {
         let runtimes = Runtimes::new()?;
         let (stop_executor, executor_stop) = watch::channel(Stop::No);
         let (orders_sender, orders) = mpsc::channel(MAX_ORDERS);
-        let shared_config = Arc::new(config.clone());
         let executor = Executor {
             store: Arc::clone(&store),
             session: Arc::clone(&session),
@@ -203,7 +204,7 @@ impl Host {
             status: Arc::clone(&status),
             live,
             queues: Arc::clone(&queues),
-            config: Arc::clone(&shared_config),
+            config: live_config.clone(),
             desk: Arc::new(Desk::new(Arc::clone(&store), Arc::clone(&clock), orders_sender)),
         };
         let (failed_sender, failed) = watch::channel(None);
@@ -242,7 +243,7 @@ impl Host {
             catalog: catalog.clone(),
             fleet,
             jobs: Arc::clone(&jobs),
-            config: shared_config,
+            config: live_config,
             status: Arc::clone(&status),
             host: name,
             metrics,

@@ -8,7 +8,7 @@ use crate::catalog::jobs::JobCache;
 use crate::catalog::{Catalog, State};
 use crate::config::Config;
 use crate::config::definitions::Unscheduled;
-use crate::job::names::QueueName;
+use crate::job::names::{QueueName, TenantId};
 use crate::record::query::{JobFilter, Page};
 use crate::record::{Caps, Durability, Role, Schedule};
 use crate::schedule::reconcile::{JobState, state};
@@ -44,15 +44,15 @@ pub async fn text(
         "zone",
         &format!("{}, zone data {}", config.timezone, chrono_tz::IANA_TZDB_VERSION),
     );
-    line(&mut text, "tenants", "default");
+    let tenants: Vec<&str> = config.tenants.keys().map(TenantId::as_str).collect();
+    line(&mut text, "tenants", &tenants.join(", "));
     plugins(&mut text, config, catalog);
     list_jobs(&mut text, store, jobs).await?;
-    for Unscheduled { plugin, write } in unscheduled {
+    for Unscheduled { plugin, into, write } in unscheduled {
         let _ = write!(
             text,
-            "\nnothing schedules plugin `{}`; to run it, write in {} for example:\n",
-            plugin.plugin,
-            config.file.as_deref().map_or("host.toml".into(), |file| config.short(file)),
+            "\nnothing schedules plugin `{}`; to run it, write in {into} for example:\n",
+            plugin.shown(),
         );
         for row in write.lines() {
             let _ = writeln!(text, "    {row}");
@@ -94,7 +94,7 @@ fn plugins(text: &mut String, config: &Config, catalog: &Catalog) {
             }
             State::Refused(why) => format!("refused: {why}"),
         };
-        let _ = writeln!(text, "  {:<24} {state}", entry.key.plugin.as_str());
+        let _ = writeln!(text, "  {:<24} {state}", entry.key.shown());
     }
 }
 
@@ -104,7 +104,7 @@ async fn list_jobs(text: &mut String, store: &dyn Store, jobs: &JobCache) -> Res
     let listed = store.list(JobFilter::default(), page).await?.items;
     line(text, "jobs", &count.to_string());
     for schedule in &listed {
-        let _ = writeln!(text, "  {:<24} {}", schedule.key.job.as_str(), when(schedule, jobs));
+        let _ = writeln!(text, "  {:<24} {}", schedule.key.shown(), when(schedule, jobs));
     }
     let more = count.saturating_sub(listed.len() as u64);
     if more > 0 {

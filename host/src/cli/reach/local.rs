@@ -51,7 +51,7 @@ impl Local {
             fleet: Fleet::alone(catalog.clone()),
             catalog,
             jobs: Arc::new(JobCache::default()),
-            config: Arc::new(config.clone()),
+            config: watch::Sender::new(Arc::new(config.clone())).subscribe(),
             status: Arc::new(Status::default()),
             host: String::new(),
             metrics: Arc::default(),
