@@ -92,7 +92,7 @@ fn a_host_that_lacks_a_file_gets_the_plugin_from_the_store_and_runs_it() {
 }
 
 #[test]
-fn what_came_from_the_store_follows_it_until_there_is_a_file() {
+fn the_version_that_was_written_last_runs_on_every_host() {
     let redis = Redis::start();
     let (has, lacks) = (site(&redis, "", &each_second("plain")), site(&redis, "", ""));
     has.plugin("behave", "behave");
@@ -108,8 +108,15 @@ fn what_came_from_the_store_follows_it_until_there_is_a_file() {
     let newer = (json!("store"), holds(&host).1);
     eventually("the newer one", || (holds(&other) == newer).then_some(()));
     lacks.plugin("duplicate", "behave");
-    eventually("that the file counts", || (holds(&other).0 == "folder").then_some(()));
-    assert_eq!(holds(&other).1, Value::Null, "it is refused, and counts all the same");
+    eventually("that the file is refused", || {
+        other.get("/v1/plugins/behave").1["error"].as_str().map(drop)
+    });
+    assert_eq!(holds(&other), newer, "what is refused changes nothing");
+    lacks.plugin("behave", "behave");
+    eventually("that its file counts", || (holds(&other).0 == "folder").then_some(()));
+    let back = (json!("folder"), holds(&other).1);
+    assert_ne!(back.1, newer.1);
+    eventually("that it counts everywhere", || (holds(&host).1 == back.1).then_some(()));
 }
 
 #[test]

@@ -98,6 +98,7 @@ impl Line {
             session: Arc::clone(&session),
             engine,
             catalog: catalog.clone(),
+            intake: None,
             jobs: Arc::clone(&jobs),
             clock: Arc::clone(&clock),
             slots: slots.clone(),
@@ -154,6 +155,8 @@ async fn catalog(engine: &Engine, plugin: &str) -> Catalog {
         state: State::Active(loaded),
         loaded_at: SystemClock.now(),
         update_refused: None,
+        versions: None,
+        canary: None,
     })
 }
 

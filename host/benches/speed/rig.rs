@@ -168,6 +168,7 @@ impl Line {
             session: Arc::clone(&session),
             engine: Arc::clone(&rig.engine),
             catalog: catalog.clone(),
+            intake: None,
             jobs: Arc::clone(&jobs),
             clock: Arc::clone(&rig.clock),
             slots: slots.clone(),
@@ -235,6 +236,8 @@ fn catalog(rig: &Rig) -> Catalog {
         state: State::Active(Arc::clone(&rig.noop)),
         loaded_at: rig.clock.now(),
         update_refused: None,
+        versions: None,
+        canary: None,
     })
 }
 

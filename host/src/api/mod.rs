@@ -48,6 +48,7 @@ use tokio::sync::watch;
 
 use crate::catalog::Catalog;
 use crate::catalog::fleet::Fleet;
+use crate::catalog::intake::Intake;
 use crate::catalog::jobs::JobCache;
 use crate::clock::SharedClock;
 use crate::config::Config;
@@ -65,6 +66,8 @@ pub struct Context {
     pub clock: SharedClock,
     /// The plugins that are here.
     pub catalog: watch::Receiver<Arc<Catalog>>,
+    /// Where plugins come in; `None`: no host answers.
+    pub intake: Option<Arc<Intake>>,
     /// What this host and others serve.
     pub fleet: Fleet,
     /// Jobs as values.

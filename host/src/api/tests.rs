@@ -65,6 +65,8 @@ async fn serve() -> Served {
         state: State::Refused("it is empty".to_owned()),
         loaded_at: now(),
         update_refused: None,
+        versions: None,
+        canary: None,
     };
     let catalog = watch::Sender::new(Arc::new(Catalog::default().with(refused)));
     let config = Config::parse("", Path::new("host.toml"), Path::new("/srv"), 1).unwrap();
@@ -72,6 +74,7 @@ async fn serve() -> Served {
         store: Arc::clone(&store) as Arc<dyn Store>,
         clock: Arc::clone(&clock) as SharedClock,
         catalog: catalog.subscribe(),
+        intake: None,
         fleet: crate::catalog::fleet::Fleet::alone(catalog.subscribe()),
         jobs: Arc::default(),
         config: watch::Sender::new(Arc::new(config)).subscribe(),

@@ -3,7 +3,10 @@
 //! A [`Catalog`] is a value that is swapped whole: readers keep the one they have.
 
 pub mod fleet;
+pub mod intake;
 pub mod jobs;
+pub mod records;
+pub mod shelf;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -13,6 +16,8 @@ use crate::config::resolve::Carried;
 use crate::engine::plugin::Plugin;
 use crate::job::PluginKey;
 use crate::plugin::About;
+use crate::plugin::versions::{Versions, Way};
+use crate::run::id::RunId;
 use crate::time::Timestamp;
 
 /// All plugins at one instant.
@@ -37,6 +42,10 @@ pub struct Entry {
     pub loaded_at: Timestamp,
     /// Why the file that was put in its place since then does not count.
     pub update_refused: Option<String>,
+    /// What is known of its versions; `None`: none was ever taken.
+    pub versions: Option<Arc<Versions>>,
+    /// The version that some runs are given.
+    pub canary: Option<Arc<Plugin>>,
 }
 
 /// Where a plugin was read from.
@@ -58,13 +67,30 @@ pub enum State {
 }
 
 impl Entry {
+    /// The compiled plugin that runs.
+    pub fn active(&self) -> Option<&Arc<Plugin>> {
+        match &self.state {
+            State::Active(plugin) => Some(plugin),
+            State::Refused(_) => None,
+        }
+    }
+
+    /// Whether what is loaded is what these say.
+    pub fn is(&self, versions: &Versions) -> bool {
+        let digest = |plugin: &Arc<Plugin>| plugin.about.digest.clone();
+        self.active().map(digest).as_deref() == Some(versions.running())
+            && self.canary.as_ref().map(digest).as_ref()
+                == versions.canary.as_ref().map(|canary| &canary.digest)
+    }
+
     /// What the plugin says about the jobs that it carries, as far as it could be asked.
     pub fn carried(&self) -> Carried {
         let handlers = match &self.state {
             State::Active(plugin) => Some(plugin.about.handlers.clone()),
             State::Refused(_) => None,
         };
-        let own = matches!(self.from, FoundIn::Folder(_));
+        let put = self.versions.as_ref().is_some_and(|it| it.offered.by == Way::Rest);
+        let own = put || matches!(self.from, FoundIn::Folder(_));
         Carried { plugin: self.key.clone(), handlers, own }
     }
 }
@@ -115,6 +141,16 @@ impl Catalog {
             State::Active(plugin) => Some(plugin),
             State::Refused(_) => None,
         }
+    }
+
+    /// The version that a run is given.
+    pub fn of_run(&self, key: &PluginKey, run: RunId) -> Option<&Arc<Plugin>> {
+        let entry = self.get(key)?;
+        let share = entry.versions.as_ref().and_then(|it| it.canary.as_ref());
+        let tried = share.zip(entry.canary.as_ref()).filter(|(canary, plugin)| {
+            canary.digest == plugin.about.digest && canary.share.has(run)
+        });
+        tried.map(|(_, plugin)| plugin).or_else(|| self.active(key))
     }
 
     /// The plugins that can be run, by their full names, and the digest of each.

@@ -23,8 +23,9 @@ pub const TOP: Keys = Keys {
         "secrets",
         "secrets_dir",
         "tenants",
+        "reload",
     ],
-    planned: &[("include", "[]"), ("reload", "{}"), ("queues", "{}")],
+    planned: &[("include", "[]"), ("queues", "{}")],
     reserved: &[],
     refused: &[],
 };
@@ -61,15 +62,28 @@ pub const EXECUTOR: Keys = Keys {
 /// The keys of `executor.caps` and of a tenant's `caps`.
 pub const CAPS: Keys = Keys { built: &CAP_KEYS, planned: &[], reserved: &[], refused: &[] };
 
+/// The keys of `reload`, at the top and of a tenant.
+pub const RELOAD: Keys = Keys {
+    built: &[
+        "keep_versions",
+        "auto_rollback",
+        "hold_new_capabilities",
+        "require_signature",
+        "signature_keys",
+    ],
+    planned: &[],
+    reserved: &[],
+    refused: &[],
+};
+
 /// The keys of one tenant.
 pub const TENANT: Keys = Keys {
-    built: &["allow", "caps"],
+    built: &["allow", "caps", "reload"],
     planned: &[
         ("plugins_dir", "null"),
         ("quota", "{}"),
         ("weight", "1"),
         ("job_defaults", "{}"),
-        ("reload", "{}"),
         ("secrets", "{}"),
         ("jobs", "{}"),
     ],
@@ -103,5 +117,6 @@ pub const SIDECAR: Keys = Keys {
         ("secrets", HOST_ONLY),
         ("secrets_dir", HOST_ONLY),
         ("tenants", HOST_ONLY),
+        ("reload", HOST_ONLY),
     ],
 };

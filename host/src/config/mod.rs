@@ -17,6 +17,7 @@ pub mod keys;
 pub mod lint;
 pub mod load;
 mod read;
+pub mod reload;
 pub mod resolve;
 pub mod secret;
 pub mod sidecar;
@@ -43,6 +44,7 @@ use crate::job::parse::Place;
 use crate::record::Role;
 use crate::table::{Entries, Table};
 use error::ConfigError;
+use reload::Reload;
 use secret::Secrets;
 use store::StoreAddress;
 use tenants::Tenant;
@@ -154,6 +156,12 @@ impl Config {
         [self.tenants.get(tenant).map_or(host, |tenant| &tenant.caps), host]
     }
 
+    /// What happens to the versions of a tenant's plugins.
+    pub fn reload(&self, tenant: &TenantId) -> Reload {
+        let built_in = || Reload::built_in(*tenant == TenantId::default_tenant());
+        self.tenants.get(tenant).map_or_else(built_in, |tenant| tenant.reload.clone())
+    }
+
     /// The queues that this host takes runs from; none when it is no executor.
     pub fn served(&self) -> BTreeSet<QueueName> {
         match self.roles.contains(&Role::Executor) {
@@ -170,6 +178,11 @@ impl Config {
     /// The folder of compiled plugins.
     pub fn cache_dir(&self) -> PathBuf {
         self.state_dir.join("cache")
+    }
+
+    /// The folder of the versions of plugins.
+    pub fn versions_dir(&self) -> PathBuf {
+        self.state_dir.join("versions")
     }
 
     /// The folder of a tenant's plugins.

@@ -11,9 +11,10 @@ use serde_json::Value;
 use super::jobs::{self, Below};
 use super::secret::secrets;
 use super::store;
-use super::tenants::{Tenant, caps, tenants};
+use super::tenants::{caps, tenants};
 use super::{Api, Config, Executor, keys};
 use crate::job::Source;
+use crate::job::capabilities::Allow;
 use crate::job::limits::{Caps, amount};
 use crate::job::merge::Layer;
 use crate::job::names::{QueueName, TenantId};
@@ -52,11 +53,11 @@ pub fn config(
     let api = api(&mut top);
     let tenants = tenants(&mut top, base);
     let secrets = secrets(&mut top, base);
-    let unnamed = Tenant::unnamed(&TenantId::default_tenant());
-    let tenant = tenants.get(&TenantId::default_tenant()).unwrap_or(&unnamed);
-    let place = Place { base_dir: base, zone: timezone, allow: &tenant.allow };
+    let tenant = tenants.get(&TenantId::default_tenant());
+    let allow = tenant.map_or(Allow::nothing(), |tenant| &tenant.allow);
+    let place = Place { base_dir: base, zone: timezone, allow };
     let job_defaults = job_defaults(&mut top, place);
-    let caps = [&tenant.caps, &executor.caps];
+    let caps = [tenant.map_or(&executor.caps, |tenant| &tenant.caps), &executor.caps];
     let below = Below { job_defaults: &job_defaults, caps, place };
     let jobs = jobs::jobs(&mut top, Layer::Job(Source::File), None, below);
     match (store, top.finish()) {

@@ -60,7 +60,6 @@ fn mentioned(entries: &Entries, path: &str, found: &mut BTreeSet<String>) {
             "secrets",
             "tenants",
             "queues",
-            "reload",
         ];
         let into = !own.contains(&path.as_str());
         match value {
@@ -87,12 +86,13 @@ fn keys_of<'a>(files: impl IntoIterator<Item = &'a String>) -> BTreeSet<String> 
 }
 
 /// The tables of keys that the code knows, by where they stand.
-const TABLES: [(&str, Keys); 11] = [
+const TABLES: [(&str, Keys); 12] = [
     ("", keys::TOP),
     ("store.", keys::STORE),
     ("store.password.", keys::SECRET),
     ("executor.", keys::EXECUTOR),
     ("api.", keys::API),
+    ("reload.", keys::RELOAD),
     ("job.", job_keys::JOB),
     ("job.history.", job_keys::HISTORY),
     ("job.limits.", job_keys::LIMITS),

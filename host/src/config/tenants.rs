@@ -7,6 +7,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::keys;
+use super::reload::{Reload, Said};
 use crate::job::capabilities::Allow;
 use crate::job::limits::Caps;
 use crate::job::names::TenantId;
@@ -25,12 +26,18 @@ pub struct Tenant {
     pub allow: Allow,
     /// The most that any of its jobs gets.
     pub caps: Caps,
+    /// What happens to its plugins' versions.
+    pub reload: Reload,
 }
 
 impl Tenant {
     /// A tenant that the file does not name.
-    pub fn unnamed(tenant: &TenantId) -> Self {
-        Self { allow: Allow::default(), caps: Caps::none(&caps_place(tenant)) }
+    fn unnamed(tenant: &TenantId, reload: &Said) -> Self {
+        Self {
+            allow: Allow::default(),
+            caps: Caps::none(&caps_place(tenant)),
+            reload: reload.over(Reload::built_in(*tenant == TenantId::default_tenant())),
+        }
     }
 }
 
@@ -38,7 +45,9 @@ impl Tenant {
 /// `default`.
 pub fn tenants(top: &mut Table<'_>, base: &Path) -> BTreeMap<TenantId, Tenant> {
     let default = TenantId::default_tenant();
-    let unnamed = Tenant::unnamed(&default);
+    let reload = Said::read(top);
+    let unnamed = Tenant::unnamed(&default, &reload);
+    no_keys(top, "reload", &unnamed.reload);
     let mut tenants = BTreeMap::from([(default, unnamed)]);
     let written = match top.raw("tenants") {
         None => return tenants,
@@ -65,13 +74,25 @@ pub fn tenants(top: &mut Table<'_>, base: &Path) -> BTreeMap<TenantId, Tenant> {
             top.problem(&path, format!("must be a table, not {}", shown(value)));
             continue;
         };
+        let unnamed = Tenant::unnamed(&tenant, &reload);
         let mut table = Table::new(&path, entries, &keys::TENANT);
         let allow = parse::allow(&mut table, base);
-        let caps = caps(&mut table, Caps::none(&caps_place(&tenant)));
+        let caps = caps(&mut table, unnamed.caps);
+        let reload = Said::read(&mut table).over(unnamed.reload);
+        no_keys(&mut table, "reload", &reload);
         top.absorb(table.finish());
-        tenants.insert(tenant, Tenant { allow, caps });
+        tenants.insert(tenant, Tenant { allow, caps, reload });
     }
     tenants
+}
+
+/// Notes that nothing could ever be taken: signatures are required, and no key is named.
+fn no_keys(table: &mut Table<'_>, key: &str, reload: &Reload) {
+    if reload.require_signature && reload.signature_keys.is_empty() {
+        let message = "`require_signature` needs `signature_keys = [\"RW...\"]`, the public keys \
+                       of minisign that plugins may be signed with";
+        table.problem(key, message);
+    }
 }
 
 /// Reads `caps` of `table` over those of `caps`.

@@ -142,7 +142,20 @@ fn each_wrong_key_is_named_with_what_would_be_right() {
             "[jobs.x]\nplugin = 'p'\n[tenants.default]\ncaps = { timeout = '0s' }",
             "tenants.default.caps.timeout: must be longer than zero, not `0s`",
         ),
-        ("[reload]\nkeep_versions = 1", "reload: `reload` is not built yet; leave it out"),
+        (
+            "[reload]\nkeep_versions = 0",
+            "reload.keep_versions: must be a whole number from 1 to 100, not `0`",
+        ),
+        (
+            "[tenants.acme.reload]\nrequire_signature = true",
+            "tenants.acme.reload: `require_signature` needs `signature_keys = [\"RW...\"]`, the \
+             public keys of minisign that plugins may be signed with",
+        ),
+        (
+            "[reload]\nsignature_keys = ['x']",
+            "reload.signature_keys: `x` is no public key of minisign: write the second line of \
+             `minisign.pub`",
+        ),
         ("[queues.gpu]", "queues: `queues` is not built yet; leave it out"),
         (
             "[executor]\nmax_running = 0",

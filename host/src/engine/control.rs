@@ -1,5 +1,6 @@
 //! What the executor and a running guest share: the log, the progress, the wish to stop, the lease.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,11 +8,14 @@ use tokio::sync::watch;
 
 use super::log::Log;
 use crate::lease::Lease;
-use crate::run::Progress;
+use crate::plugin::wants::Want;
+use crate::run::{LogLevel, Progress};
 
 /// The host's handle on one attempt.
 pub struct Control {
     log: Log,
+    /// What it was denied.
+    denied: Mutex<BTreeSet<Want>>,
     progress: Mutex<Option<Progress>>,
     cancel: watch::Sender<Option<String>>,
     /// Whether the guest is told that it should end.
@@ -31,6 +35,7 @@ impl Control {
     pub fn under(lease: Arc<Lease>, log: Log) -> Self {
         Self {
             log,
+            denied: Mutex::default(),
             progress: Mutex::new(None),
             cancel: watch::Sender::new(None),
             asked: AtomicBool::new(false),
@@ -47,6 +52,19 @@ impl Control {
     /// The attempt's log.
     pub fn log(&self) -> &Log {
         &self.log
+    }
+
+    /// Tells in the log that the guest was denied something.
+    pub(super) fn deny(&self, want: Option<Want>, message: String) {
+        if let Some(want) = want {
+            self.denied.lock().unwrap_or_else(PoisonError::into_inner).insert(want);
+        }
+        self.log.remark(LogLevel::Warn, message);
+    }
+
+    /// What it was denied so far.
+    pub fn denied(&self) -> BTreeSet<Want> {
+        self.denied.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Asks that the attempt end; the first reason stands.

@@ -6,9 +6,10 @@
 //! the reader of WebAssembly itself refuses.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use wasi_preview1_component_adapter_provider as adapter;
-use wasmparser::{Encoding, Payload, Validator, WasmFeatures};
+use wasmparser::{Encoding, KnownCustom, Payload, Validator, WasmFeatures};
 use wit_component::ComponentEncoder;
 
 use super::load::{BUILD_HINT, Refusal};
@@ -17,6 +18,8 @@ use super::load::{BUILD_HINT, Refusal};
 pub const MAX_PLUGIN_BYTES: u64 = 64 << 20;
 /// A larger function is refused, in bytes: compiling it would take minutes.
 const MAX_FUNCTION_BYTES: usize = 2 << 20;
+/// Tools that one field of a file names at most.
+const MAX_TOOLS: usize = 100;
 /// Custom sections with the world of a core module have this name, or one that begins with it.
 const WORLD_SECTION: &str = "component-type";
 /// What a program in a core module exports.
@@ -128,6 +131,22 @@ fn look(bytes: &[u8]) -> Result<Seen, Refusal> {
     let valid = Validator::new_with_features(features()).validate_all(bytes);
     valid.map_err(|error| damaged(&error.to_string()))?;
     Ok(seen)
+}
+
+/// The tools that made a file, or a part of it, as far as it says so.
+pub(super) fn made_by(bytes: &[u8]) -> BTreeSet<String> {
+    let mut tools = BTreeSet::new();
+    for payload in wasmparser::Parser::new(0).parse_all(bytes) {
+        // What can't be read was refused before.
+        let Ok(payload) = payload else { break };
+        let Payload::CustomSection(section) = payload else { continue };
+        let KnownCustom::Producers(fields) = section.as_known() else { continue };
+        for field in fields.into_iter().flatten() {
+            let values = field.values.into_iter().flatten().take(MAX_TOOLS);
+            tools.extend(values.map(|value| value.name.to_owned()));
+        }
+    }
+    tools
 }
 
 fn damaged(error: &str) -> Refusal {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::guest::Guest;
 use crate::job::bound::{Bound, Exceeded};
+use crate::plugin::wants::Want;
 use crate::run::LogLevel;
 use crate::run::usage::Effect;
 
@@ -67,7 +68,13 @@ impl Guest {
     /// the guest.
     pub(super) fn deny(&self, what: &str, key: &str) -> String {
         let message = format!("denied: {what}; it needs `capabilities.{key}`");
-        self.control.log().remark(LogLevel::Warn, message.clone());
+        let want = match key.split_whitespace().next() {
+            Some("kv") => Some(Want::Keyvalue),
+            Some("jobs") => Some(Want::Jobs),
+            Some("dirs") => Some(Want::Filesystem),
+            _ => None,
+        };
+        self.control.deny(want, message.clone());
         message
     }
 }

@@ -9,13 +9,14 @@ use wasmtime::component::Component;
 
 use super::bindings::JobPre;
 use super::call::Entry;
-use super::form::formed;
+use super::form::{formed, made_by};
 use super::guest::Guest;
 use super::link::SERVED;
 use super::plugin::{Digest, Plugin};
 use super::{Engine, Metering};
 use crate::job::limits::Limits;
 use crate::job::names::HandlerName;
+use crate::plugin::wants::is_interpreter;
 use crate::plugin::{About, Handler};
 
 /// How long a plugin may take to list its handlers.
@@ -72,6 +73,7 @@ impl Engine {
             size: bytes.len() as u64,
             handlers,
             imports,
+            interpreter: is_interpreter(made_by(&bytes).iter().map(String::as_str)),
         };
         Ok(Arc::new(Plugin { about, bytes, digest, entry, metered: OnceCell::new() }))
     }

@@ -13,7 +13,7 @@ use wasmtime_wasi::sockets::SocketAddrUse;
 
 use super::control::Control;
 use crate::job::tcp::{TcpGrant, TcpHost, is_inner};
-use crate::run::LogLevel;
+use crate::plugin::wants::Want;
 
 /// The one name that leads to this machine.
 const LOCALHOST: &str = "localhost";
@@ -111,7 +111,7 @@ impl Reach {
     }
 
     pub(super) fn deny(&self, what: &str, why: &str) {
-        self.control.log().remark(LogLevel::Warn, format!("denied: {what}; {why}"));
+        self.control.deny(Some(Want::Sockets), format!("denied: {what}; {why}"));
     }
 }
 

@@ -75,7 +75,7 @@ impl Executor {
             Err(obstacle) => return Some(obstacle.into_end(None)),
         };
         let run = &claim.run;
-        let plugin = self.catalog.borrow().active(&run.plugin_key()).cloned();
+        let plugin = self.catalog.borrow().of_run(&run.plugin_key(), run.id).cloned();
         // It went away after the run was taken: the run waits for it like those that were not.
         let plugin = plugin?;
         let digest = Some(plugin.about.digest.clone());

@@ -25,6 +25,7 @@ use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use crate::catalog::Catalog;
+use crate::catalog::intake::Intake;
 use crate::catalog::jobs::JobCache;
 use crate::clock::SharedClock;
 use crate::config::Config;
@@ -52,6 +53,8 @@ pub struct Executor {
     pub engine: Arc<Engine>,
     /// The plugins that are here.
     pub catalog: watch::Receiver<Arc<Catalog>>,
+    /// Where it tells how new versions do; `None`: nobody asks.
+    pub intake: Option<Arc<Intake>>,
     /// Jobs as values.
     pub jobs: Arc<JobCache>,
     /// What time it is.

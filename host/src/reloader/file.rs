@@ -1,7 +1,7 @@
 //! Reads one file of the plugins folder into a catalog entry, whatever it turns out to be.
 
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::catalog::{Entry, FoundIn, State};
 use crate::config::Config;
@@ -9,6 +9,7 @@ use crate::engine::Engine;
 use crate::engine::form::MAX_PLUGIN_BYTES;
 use crate::job::PluginKey;
 use crate::job::names::PluginName;
+use crate::plugin::signature::MAX_SIGNATURE_BYTES;
 use crate::time::Timestamp;
 
 /// The plugin that a file of a tenant's folder is called after.
@@ -41,6 +42,8 @@ pub async fn entry(engine: &Engine, key: PluginKey, file: &Path, now: Timestamp)
                 state: State::Active(plugin),
                 loaded_at: now,
                 update_refused: None,
+                versions: None,
+                canary: None,
             }
         }
         Err(why) => Entry {
@@ -50,8 +53,33 @@ pub async fn entry(engine: &Engine, key: PluginKey, file: &Path, now: Timestamp)
             state: State::Refused(why),
             loaded_at: now,
             update_refused: None,
+            versions: None,
+            canary: None,
         },
     }
+}
+
+/// When a file came to be what it is. On a host alone that is also when it was moved here; hosts that
+/// share a store go by when it was written, since files are unpacked anew wherever a host starts.
+pub fn written_at(file: &Path, shared: bool) -> Timestamp {
+    use std::os::unix::fs::MetadataExt;
+    let micros =
+        |secs: i64, nanos: i64| secs.saturating_mul(1_000_000).saturating_add(nanos / 1_000);
+    let Ok(about) = std::fs::metadata(file) else { return Timestamp::from_micros(0) };
+    let written = micros(about.mtime(), about.mtime_nsec());
+    let moved = micros(about.ctime(), about.ctime_nsec());
+    Timestamp::from_micros(if shared { written } else { written.max(moved) })
+}
+
+/// The text of the signature beside a file, if there is one that can be read.
+pub fn signature(file: &Path) -> Option<String> {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".");
+    name.push(super::folder::SIGNATURE);
+    let open = std::fs::File::open(PathBuf::from(name)).ok()?;
+    let mut text = String::new();
+    open.take(MAX_SIGNATURE_BYTES as u64).read_to_string(&mut text).ok()?;
+    Some(text)
 }
 
 /// The bytes of a regular file of bearable size.

@@ -16,6 +16,8 @@ use crate::time::Timestamp;
 pub const PLUGIN: &str = "wasm";
 /// How the files beside them end.
 pub const SIDECAR: &str = "toml";
+/// How the signatures beside plugins end: `name.wasm.minisig`.
+pub const SIGNATURE: &str = "minisig";
 /// A file that has not changed for so long is taken to be whole.
 pub const SETTLE: Duration = Duration::from_millis(300);
 /// A file that has been away for so long is gone: some ways to replace one take it away first.

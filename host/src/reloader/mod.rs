@@ -2,7 +2,7 @@
 //! files and plugins declare into the store.
 //!
 //! ```text
-//! folder --settled--> file::entry --> Catalog (one pointer swap)
+//! folder --settled--> Intake --> records --follow--> Catalog (one pointer swap)
 //! host.toml, sidecars, handlers --definitions--> reconcile --> store
 //! ```
 //!
@@ -18,32 +18,34 @@ mod declared;
 pub mod file;
 pub mod fleet;
 pub mod folder;
-mod shelf;
+mod follow;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{RecvTimeoutError, Sender, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use notify::event::{AccessKind, AccessMode};
 use notify::{EventKind, Watcher as _};
 use tokio::sync::watch;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
-use crate::catalog::{Catalog, Entry, FoundIn, State};
+use crate::catalog::Catalog;
+use crate::catalog::intake::{Intake, Offer, Refused};
 use crate::clock::SharedClock;
 use crate::config::Config;
 use crate::config::definitions::Unscheduled;
-use crate::engine::Engine;
-use crate::engine::plugin::Digest;
 use crate::job::PluginKey;
 use crate::lease::cell::SessionCell;
+use crate::plugin::versions::{Taken, Way};
 use crate::scheduler::wake::Wake;
 use crate::store::Store;
-use company::Exchange;
+use company::{Exchange, failed};
 use fleet::Fleet;
-use folder::{PLUGIN, SETTLE, SIDECAR, Settling, scan};
+use folder::{PLUGIN, SETTLE, SIDECAR, SIGNATURE, Settling, scan};
+use follow::Loaded;
 
 /// The folder is looked at this often even when nobody says that it changed: network file systems
 /// do not tell.
@@ -52,7 +54,6 @@ const RESCAN: Duration = Duration::from_secs(2);
 /// Keeps the catalog and the store's jobs in step with the folder.
 pub struct Reloader {
     config: Arc<Config>,
-    engine: Arc<Engine>,
     store: Arc<dyn Store>,
     clock: SharedClock,
     catalog: watch::Sender<Arc<Catalog>>,
@@ -60,11 +61,29 @@ pub struct Reloader {
     settling: Settling,
     /// The files beside plugins.
     sidecars: Settling,
+    signatures: Settling,
+    /// Where plugins come in.
+    intake: Arc<Intake>,
+    /// Told when there is something to look at.
+    heard: Option<Receiver<()>>,
+    /// The plugins' files that are there.
+    files: BTreeMap<PluginKey, Present>,
+    /// Files that are to be taken in once more.
+    again: BTreeSet<PathBuf>,
+    loaded: Loaded,
     /// The catalog or the fleet has changed and the store's jobs do not know yet.
     behind: bool,
     /// The hosts that share the store, if it is one that can be shared.
     fleet: Option<Fleet>,
     exchange: Exchange,
+}
+
+/// A plugin's file as it was read last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Present {
+    path: PathBuf,
+    /// Why it is no plugin.
+    refused: Option<String>,
 }
 
 /// The reloader's thread; it ends when this is dropped.
@@ -90,24 +109,29 @@ impl Reloader {
     /// A reloader that has looked at nothing yet.
     pub fn new(
         config: Arc<Config>,
-        engine: Arc<Engine>,
         store: Arc<dyn Store>,
         clock: SharedClock,
         catalog: watch::Sender<Arc<Catalog>>,
         wake: Arc<Wake>,
         session: &Arc<SessionCell>,
+        (intake, heard): (Arc<Intake>, Receiver<()>),
     ) -> Self {
         let fleet =
             store.caps().shared.then(|| Fleet::new(Arc::clone(&store), Arc::clone(session)));
         Self {
             config,
-            engine,
             store,
             clock,
             catalog,
             wake,
             settling: Settling::default(),
             sidecars: Settling::default(),
+            signatures: Settling::default(),
+            intake,
+            heard: Some(heard),
+            files: BTreeMap::new(),
+            again: BTreeSet::new(),
+            loaded: Loaded::default(),
             behind: false,
             fleet,
             exchange: Exchange::default(),
@@ -131,9 +155,13 @@ impl Reloader {
         let sidecars = scan(&self.config, SIDECAR)
             .with_context(|| format!("can't read the folder of plugins `{shown}` (`plugins`)"))?;
         self.sidecars.adopt(&sidecars, self.clock.now());
+        let signatures = scan(&self.config, SIGNATURE)
+            .with_context(|| format!("can't read the folder of plugins `{shown}` (`plugins`)"))?;
+        self.signatures.adopt(&signatures, self.clock.now());
         for path in files.keys() {
-            self.load(path).await;
+            self.load(path, false).await;
         }
+        self.follow().await?;
         self.reconcile().await
     }
 
@@ -142,8 +170,9 @@ impl Reloader {
     /// # Errors
     ///
     /// The machine gives no thread.
-    pub fn watch(self) -> anyhow::Result<Running> {
-        let (news, heard) = sync_channel::<()>(1);
+    pub fn watch(mut self) -> anyhow::Result<Running> {
+        let news = self.intake.teller();
+        let heard = self.heard.take().context("the reloader runs already")?;
         let (stop, stopped) = std::sync::mpsc::channel();
         let watcher = self.watcher(news.clone());
         let body = move || {
@@ -204,8 +233,9 @@ impl Reloader {
     /// Looks once. Answers whether a file is still being written.
     async fn look(&mut self) -> bool {
         let config = &self.config;
-        let scanned = scan(config, PLUGIN).and_then(|files| Ok((files, scan(config, SIDECAR)?)));
-        let (files, sidecars) = match scanned {
+        let scanned = scan(config, PLUGIN)
+            .and_then(|files| Ok((files, scan(config, SIDECAR)?, scan(config, SIGNATURE)?)));
+        let (files, sidecars, signatures) = match scanned {
             Ok(scanned) => scanned,
             Err(error) => {
                 warn!(%error, "the plugins folder can't be read; looking again soon");
@@ -219,10 +249,21 @@ impl Reloader {
             self.behind = true;
         }
         for path in &found.gone {
-            self.behind |= self.remove(path);
+            self.remove(path);
         }
-        for path in &found.settled {
-            self.behind |= self.load(path).await;
+        let mut settled: BTreeSet<PathBuf> = std::mem::take(&mut self.again);
+        settled.extend(found.settled.iter().cloned());
+        // A signature that comes after its file has that looked at once more.
+        let signatures = self.signatures.look(&signatures, self.clock.now());
+        settled.extend(signatures.settled.iter().map(|path| path.with_extension("")));
+        for path in settled.iter().filter(|path| files.contains_key(*path)) {
+            self.load(path, true).await;
+        }
+        match self.follow().await {
+            Ok(changed) => self.behind |= changed,
+            Err(error) => {
+                failed(&error, "the versions of plugins can't be read; trying again soon")
+            }
         }
         if self.behind {
             match self.reconcile().await {
@@ -234,7 +275,7 @@ impl Reloader {
             }
             self.wake.call();
         }
-        found.pending || beside.pending
+        found.pending || beside.pending || signatures.pending || !self.again.is_empty()
     }
 
     /// Says which of the new plugins nothing runs, and what would.
@@ -247,85 +288,78 @@ impl Reloader {
         }
     }
 
-    /// Loads a file, unless a plugin of its name is there already. Answers whether the catalog
-    /// changed.
-    async fn load(&mut self, path: &Path) -> bool {
+    /// Takes in the file of a plugin that was found or written to. One that can't be taken in yet is
+    /// looked at again.
+    async fn load(&mut self, path: &Path, any_age: bool) {
         let shown = self.config.short(path);
         let key = match file::plugin_key(&self.config, path) {
             Ok(key) => key,
             Err(why) => {
                 warn!(file = %shown, "refused: {why}");
-                return false;
+                return;
             }
         };
-        let before = Arc::clone(&self.catalog.borrow());
-        let own = before.get(&key).is_some_and(|entry| matches!(entry.from, FoundIn::Folder(_)));
-        if own && before.active(&key).is_some() {
-            return self.replace(&shown, &key, path).await;
+        let there = self.files.get(&key);
+        let bytes = match file::read(path) {
+            Ok(bytes) => Arc::<[u8]>::from(bytes),
+            Err(why) => return self.refuse(key, path, why),
+        };
+        let written_at = file::written_at(path, self.store.caps().shared);
+        let offer = Offer {
+            bytes,
+            signature: file::signature(path),
+            written_at: if any_age { self.clock.now().max(written_at) } else { written_at },
+            by: Way::File,
+            any_age,
+        };
+        match self.intake.take(&key, offer).await {
+            Ok(answer) => {
+                match answer.taken {
+                    Taken::Older => info!(plugin = %key.shown(),
+                        "the store has a version that was written later, and that one runs; write \
+                         this file again to put it in its place"),
+                    Taken::Same if there.is_some_and(|file| file.refused.is_some()) => {
+                        info!(file = %shown, "is again what it was");
+                    }
+                    Taken::Same | Taken::Current | Taken::Held(_) => (),
+                }
+                if let Some(plugin) = answer.plugin {
+                    self.loaded.fresh.insert(answer.digest, plugin);
+                }
+                let file = Present { path: path.to_owned(), refused: None };
+                self.files.insert(key, file);
+            }
+            Err(Refused::Plugin(why)) => self.refuse(key, path, why),
+            Err(Refused::Store(error)) => {
+                failed(&error, "a plugin's file is not taken in; trying again soon");
+                self.again.insert(path.to_owned());
+            }
         }
-        let entry = file::entry(&self.engine, key, path, self.clock.now()).await;
-        match &entry.state {
-            State::Active(plugin) => info!(
-                plugin = %entry.key.shown(), digest = %plugin.about.digest,
-                handlers = plugin.about.handlers.len(), "loaded"
-            ),
-            State::Refused(why) => warn!(file = %shown, "refused: {why}"),
-        }
-        self.exchange.to_share.insert(entry.key.clone());
-        self.catalog.send_replace(Arc::new(before.with(entry)));
-        true
     }
 
-    /// Takes out the plugin of a file that is gone. Answers whether the catalog changed.
-    fn remove(&mut self, path: &Path) -> bool {
-        let before = Arc::clone(&self.catalog.borrow());
-        let own = FoundIn::Folder(path.to_owned());
-        let entry = before.entries().find(|entry| entry.from == own);
-        let Some(key) = entry.map(|entry| entry.key.clone()) else { return false };
-        info!(
-            plugin = %key.shown(), file = %self.config.short(path),
-            "its file is gone; runs under way end, and fires wait for it to come back"
-        );
-        self.catalog.send_replace(Arc::new(before.without(&key)));
-        true
-    }
-
-    /// A file of a plugin that is loaded was written to: what it is now takes the plugin's place, if it
-    /// is a plugin. Answers whether the catalog changed.
-    async fn replace(&mut self, shown: &str, key: &PluginKey, path: &Path) -> bool {
-        let before = Arc::clone(&self.catalog.borrow());
-        let Some((entry, active)) = before.get(key).zip(before.active(key)) else { return false };
-        let digest = &active.about.digest;
-        let same = file::read(path).is_ok_and(|bytes| Digest::of(&bytes).to_string() == *digest);
-        if same && entry.update_refused.is_none() {
-            debug!(file = %shown, "written, and the same as before");
-            return false;
-        }
-        let next = if same {
-            info!(file = %shown, "is again what it was");
-            Entry { update_refused: None, ..entry.clone() }
+    /// Notes that a file is no plugin.
+    fn refuse(&mut self, key: PluginKey, path: &Path, why: String) {
+        let shown = self.config.short(path);
+        let runs = self.catalog.borrow().active(&key).is_some();
+        if runs {
+            warn!(file = %shown, "the new version is refused: {why}; the one that was there goes on");
         } else {
-            let next = file::entry(&self.engine, key.clone(), path, self.clock.now()).await;
-            match &next.state {
-                State::Active(plugin) => {
-                    info!(
-                        plugin = %key.shown(), was = %digest, digest = %plugin.about.digest,
-                        "replaced; runs under way end with the version that they began with"
-                    );
-                    self.exchange.to_share.insert(key.clone());
-                    next
-                }
-                State::Refused(why) => {
-                    warn!(
-                        file = %shown,
-                        "the new version is refused: {why}; the one that was there goes on"
-                    );
-                    Entry { update_refused: Some(why.clone()), ..entry.clone() }
-                }
-            }
-        };
-        self.catalog.send_replace(Arc::new(before.with(next)));
-        true
+            warn!(file = %shown, "refused: {why}");
+        }
+        let file = Present { path: path.to_owned(), refused: Some(why) };
+        self.files.insert(key, file);
+    }
+
+    /// Forgets a file that is gone.
+    fn remove(&mut self, path: &Path) {
+        self.again.remove(path);
+        let gone = self.files.extract_if(.., |_, file| file.path == path).next();
+        if let Some((key, _)) = gone {
+            info!(
+                plugin = %key.shown(), file = %self.config.short(path),
+                "its file is gone; runs under way end, and fires wait for it to come back"
+            );
+        }
     }
 
     /// Brings what is declared now into the store.

@@ -35,7 +35,9 @@ use tracing::{info, warn};
 use crate::api;
 use crate::auditor::Auditor;
 use crate::catalog::Catalog;
+use crate::catalog::intake::Intake;
 use crate::catalog::jobs::JobCache;
+use crate::catalog::shelf::Shelf;
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::Config;
 use crate::engine::Engine;
@@ -169,14 +171,17 @@ impl Host {
         let wake = Arc::new(Wake::default());
         let shared_config = Arc::new(config.clone());
         let (_, live_config) = watch::channel(Arc::clone(&shared_config));
+        let shelf = Shelf::new(Arc::clone(&store), config.versions_dir());
+        let (engine_, clock_) = (Arc::clone(&engine), Arc::clone(&clock));
+        let (intake, heard) = Intake::new(engine_, shelf, clock_, live_config.clone());
         let mut reloader = Reloader::new(
             shared_config,
-            Arc::clone(&engine),
             Arc::clone(&store),
             Arc::clone(&clock),
             catalog_sender,
             Arc::clone(&wake),
             &session,
+            (Arc::clone(&intake), heard),
         );
         let unscheduled = reloader.load_all().await?;
 
@@ -198,6 +203,7 @@ impl Host {
             session: Arc::clone(&session),
             engine,
             catalog: catalog.clone(),
+            intake: Some(Arc::clone(&intake)),
             jobs: Arc::clone(&jobs),
             clock: Arc::clone(&clock),
             slots: slots.clone(),
@@ -241,6 +247,7 @@ impl Host {
             store: Arc::clone(&store),
             clock: Arc::clone(&clock),
             catalog: catalog.clone(),
+            intake: Some(intake),
             fleet,
             jobs: Arc::clone(&jobs),
             config: live_config,

@@ -258,6 +258,7 @@ fn a_plugin_is_shown_whether_it_can_be_run_or_not() {
             defaults: Some(json!({"max_instances": 1})),
         }],
         imports: Vec::new(),
+        interpreter: false,
     };
     let entry = Entry {
         key: PluginKey { tenant: TenantId::default_tenant(), plugin: "report".parse().unwrap() },
@@ -266,6 +267,8 @@ fn a_plugin_is_shown_whether_it_can_be_run_or_not() {
         state: State::Refused("it is truncated; copy it again".to_owned()),
         loaded_at: time("2026-12-01T00:00:00Z"),
         update_refused: None,
+        versions: None,
+        canary: None,
     };
     check("plugin-refused", &PluginView::of(&entry));
     let active = PluginView {

@@ -50,6 +50,7 @@ impl Local {
             clock: Arc::new(SystemClock),
             fleet: Fleet::alone(catalog.clone()),
             catalog,
+            intake: None,
             jobs: Arc::new(JobCache::default()),
             config: watch::Sender::new(Arc::new(config.clone())).subscribe(),
             status: Arc::new(Status::default()),

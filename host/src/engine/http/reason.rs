@@ -14,6 +14,7 @@ use super::origin::Origin;
 use crate::engine::control::Control;
 use crate::engine::meter::Meter;
 use crate::job::bound::{Bound, Exceeded};
+use crate::plugin::wants::Want;
 use crate::run::LogLevel;
 use crate::run::usage::Effect;
 use crate::table::unit::show_duration;
@@ -51,7 +52,7 @@ impl Witness {
     /// Refuses something that was not granted.
     pub(super) fn denied(&self, what: &str, needs: &str) -> Error {
         let message = format!("denied: {what}; {needs}");
-        self.control.log().remark(LogLevel::Warn, message.clone());
+        self.control.deny(Some(Want::Http), message.clone());
         Error::InternalError(Some(message))
     }
 

@@ -1,9 +1,17 @@
-//! What a plugin says about itself, as values.
+//! What a plugin says about itself, and what is known of its versions, as values.
+
+pub mod share;
+pub mod signature;
+pub mod versions;
+pub mod wants;
+
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::job::names::HandlerName;
+use wants::Want;
 
 /// What a plugin says about itself, and what was seen from outside.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,6 +26,19 @@ pub struct About {
     pub handlers: Vec<Handler>,
     /// The interfaces that it imports, that is: may use.
     pub imports: Vec<String>,
+    /// Whether it carries an interpreter, which imports everything whatever its program needs.
+    #[serde(default)]
+    pub interpreter: bool,
+}
+
+impl About {
+    /// What it may reach outside itself, as far as its imports tell: nothing of an interpreter's.
+    pub fn wants(&self) -> BTreeSet<Want> {
+        match self.interpreter {
+            true => BTreeSet::new(),
+            false => wants::of_imports(&self.imports),
+        }
+    }
 }
 
 /// One job that a plugin carries.

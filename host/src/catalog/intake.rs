@@ -1,0 +1,184 @@
+//! What happens to bytes that are offered as a plugin, from a file or over REST, until their version
+//! stands in the plugin's record: nothing runs before, and what is wrong changes nothing.
+//!
+//! ```text
+//! bytes ── signature ── compile, link, describe ── smoke ── shelf ── record ── (reloader) ── catalog
+//! ```
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use tokio::sync::watch;
+
+use super::records::{self, Change, MAX_NAMES};
+use super::shelf::{MAX_SHARED_BYTES, Shelf};
+use crate::clock::SharedClock;
+use crate::config::Config;
+use crate::engine::Engine;
+use crate::engine::plugin::{Digest, Plugin};
+use crate::job::PluginKey;
+use crate::plugin::signature;
+use crate::plugin::versions::{Offered, Rules, Taken, Version, Versions, Way};
+use crate::store::error::StoreError;
+use crate::time::Timestamp;
+
+/// Bytes that somebody offers as a plugin.
+pub struct Offer {
+    /// The file.
+    pub bytes: Arc<[u8]>,
+    /// The text of its signature.
+    pub signature: Option<String>,
+    /// When it was written.
+    pub written_at: Timestamp,
+    /// How it came.
+    pub by: Way,
+    /// Whether it counts though something else was written later: it was put here just now.
+    pub any_age: bool,
+}
+
+/// Why an offer was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// Something is wrong with it: the rest of a sentence about it.
+    #[error("{0}")]
+    Plugin(String),
+    /// The store failed; the same offer may be made again.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+}
+
+/// What an offer came to.
+pub struct Answer {
+    /// The compiled plugin; `None`: it was known, and nothing was compiled.
+    pub plugin: Option<Arc<Plugin>>,
+    /// Its digest.
+    pub digest: String,
+    /// What became of it.
+    pub taken: Taken,
+}
+
+/// Where plugins come in, for whoever has one.
+pub struct Intake {
+    engine: Arc<Engine>,
+    shelf: Shelf,
+    clock: SharedClock,
+    config: watch::Receiver<Arc<Config>>,
+    news: SyncSender<()>,
+    /// Records that there are, as the reloader saw them last.
+    records: AtomicUsize,
+}
+
+impl Intake {
+    /// An intake, and the news that whoever keeps the catalog waits for.
+    pub fn new(
+        engine: Arc<Engine>,
+        shelf: Shelf,
+        clock: SharedClock,
+        config: watch::Receiver<Arc<Config>>,
+    ) -> (Arc<Self>, Receiver<()>) {
+        let (news, heard) = sync_channel(1);
+        let records = AtomicUsize::new(0);
+        (Arc::new(Self { engine, shelf, clock, config, news, records }), heard)
+    }
+
+    /// The sandbox that plugins are compiled for.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Where versions are kept.
+    pub fn shelf(&self) -> &Shelf {
+        &self.shelf
+    }
+
+    /// Says that something is to be looked at. It is soon, also when this is called very often.
+    pub fn tell(&self) {
+        // A full channel means that somebody said so already.
+        let _ = self.news.try_send(());
+    }
+
+    /// The same, for those that are told by somebody else.
+    pub fn teller(&self) -> SyncSender<()> {
+        self.news.clone()
+    }
+
+    /// Notes how many records there are.
+    pub fn count(&self, records: usize) {
+        self.records.store(records, Ordering::Relaxed);
+    }
+
+    /// Takes an offer in. What it comes to shows in the catalog once its keeper has looked.
+    ///
+    /// # Errors
+    ///
+    /// Why it is refused, or that the store failed.
+    pub async fn take(&self, plugin: &PluginKey, offer: Offer) -> Result<Answer, Refused> {
+        let reload = self.config.borrow().reload(&plugin.tenant);
+        let digest = Digest::of(&offer.bytes).to_string();
+        self.check_signature(plugin, &offer)?;
+        let before = records::get(self.shelf.store(), plugin).await?;
+        let known = before.as_ref().is_some_and(|before| before.offered.digest == digest);
+        if known && before.as_ref().is_some_and(|before| before.get(&digest).is_some()) {
+            // The bytes may be gone from here: another machine, a folder that was emptied.
+            self.shelf.keep(&plugin.tenant, &digest, &offer.bytes).await?;
+            return Ok(Answer { plugin: None, digest, taken: Taken::Same });
+        }
+        if before.is_none() && MAX_NAMES <= self.records.load(Ordering::Relaxed) {
+            return Err(Refused::Plugin(format!(
+                "the store keeps {MAX_NAMES} plugins already; remove some that nobody needs"
+            )));
+        }
+        let loaded = self.engine.load(Arc::clone(&offer.bytes)).await;
+        let loaded = loaded.map_err(|refusal| Refused::Plugin(refusal.to_string()))?;
+        if !self.shelf.keep(&plugin.tenant, &digest, &offer.bytes).await? {
+            tracing::warn!(plugin = %plugin.shown(),
+                "is larger than {} MiB and not in the store; each host needs the file",
+                MAX_SHARED_BYTES >> 20);
+        }
+        let version = Version {
+            digest: digest.clone(),
+            size: loaded.about.size,
+            added_at: self.clock.now(),
+            wants: loaded.about.wants(),
+            interpreter: loaded.about.interpreter,
+            signature: offer.signature,
+            note: None,
+        };
+        let offered =
+            Offered { digest: digest.clone(), written_at: offer.written_at, by: offer.by };
+        let rules = Rules {
+            keep: reload.keep_versions,
+            hold: reload.hold_new_capabilities,
+            trial: reload.auto_rollback > 0,
+            any_age: offer.any_age,
+        };
+        let taken = records::change(&self.shelf, plugin, |before| {
+            let (version, offered) = (version.clone(), offered.clone());
+            match before {
+                None => {
+                    let first = Versions::first(version, offered);
+                    Change::Put(Box::new(first), Taken::Current)
+                }
+                Some(mut versions) => match versions.offer(version, offered, rules) {
+                    taken @ (Taken::Same | Taken::Older) => Change::Leave(taken),
+                    taken @ (Taken::Current | Taken::Held(_)) => {
+                        Change::Put(Box::new(versions), taken)
+                    }
+                },
+            }
+        })
+        .await?;
+        Ok(Answer { plugin: Some(loaded), digest, taken })
+    }
+
+    fn check_signature(&self, plugin: &PluginKey, offer: &Offer) -> Result<(), Refused> {
+        let reload = self.config.borrow().reload(&plugin.tenant);
+        if !reload.require_signature {
+            return Ok(());
+        }
+        let signature = offer.signature.as_deref();
+        let checked = signature::check(&offer.bytes, signature, &reload.signature_keys);
+        checked.map_err(|why| Refused::Plugin(format!("it {why}")))
+    }
+}
