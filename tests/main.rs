@@ -62,3 +62,5 @@ mod store;
 mod support;
 #[cfg(test)]
 mod tenants;
+#[cfg(test)]
+mod versions;

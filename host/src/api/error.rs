@@ -24,6 +24,10 @@ pub enum Kind {
     NoSuchRun,
     /// There is no such plugin.
     NoSuchPlugin,
+    /// The plugin's version can't be made to run, or not now.
+    NotThatVersion,
+    /// What was put is no plugin, or not one that may be here.
+    PluginRefused,
     /// The route does not take this method.
     WrongMethod,
     /// Parameters or body are wrong.
@@ -74,6 +78,8 @@ impl Kind {
             Self::NoSuchJob => (S::NOT_FOUND, "no_such_job", "no such job"),
             Self::NoSuchRun => (S::NOT_FOUND, "no_such_run", "no such run"),
             Self::NoSuchPlugin => (S::NOT_FOUND, "no_such_plugin", "no such plugin"),
+            Self::NotThatVersion => (S::CONFLICT, "not_that_version", "not that version"),
+            Self::PluginRefused => (S::UNPROCESSABLE_ENTITY, "plugin_refused", "plugin refused"),
             Self::WrongMethod => (S::METHOD_NOT_ALLOWED, "wrong_method", "wrong method"),
             Self::Invalid => (S::UNPROCESSABLE_ENTITY, "invalid", "invalid request"),
             Self::WrongContentType => {

@@ -32,6 +32,8 @@ mod runs;
 mod server;
 mod start;
 mod steer;
+mod upload;
+mod versions;
 pub mod view;
 mod why;
 

@@ -2,10 +2,13 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::HeaderMap;
 
 use super::App;
 use super::error::{ApiError, Kind};
 use super::params::{Name, Params};
+use super::upload::{bytes, wants_bytes};
 use super::view::List;
 use super::view::plugin::PluginView;
 use crate::catalog::{Catalog, Entry};
@@ -28,23 +31,32 @@ pub async fn list(
     Ok(Json(List { items, next_cursor }))
 }
 
-/// `GET /v1/plugins/{name}`.
+/// `GET /v1/plugins/{name}`; with `Accept: application/wasm` its file.
 pub async fn show(
     State(app): State<App>,
     Name(name): Name,
     params: Params,
-) -> Result<Json<PluginView>, ApiError> {
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     let tenant = params.finish()?;
     let catalog = app.context.catalog.borrow().clone();
     let found = of(&catalog, &tenant).find(|entry| entry.key.plugin.as_str() == name);
-    found.map(|entry| Json(PluginView::of(entry))).ok_or_else(|| {
-        let names: Vec<_> = of(&catalog, &tenant).map(|entry| entry.key.plugin.as_str()).collect();
-        let help = match nearest(&name, &names) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => "put its `.wasm` into the folder of plugins".to_owned(),
-        };
-        ApiError::new(Kind::NoSuchPlugin, format!("there is no plugin `{name}`; {help}"))
-    })
+    let entry = found.ok_or_else(|| no_such_plugin(&app, &tenant, &name))?;
+    match entry.active().filter(|_| wants_bytes(&headers)) {
+        Some(plugin) => Ok(bytes(plugin)),
+        None => Ok(Json(PluginView::of(entry)).into_response()),
+    }
+}
+
+/// There is no such plugin.
+pub fn no_such_plugin(app: &App, tenant: &TenantId, name: &str) -> ApiError {
+    let catalog = app.context.catalog.borrow().clone();
+    let names: Vec<_> = of(&catalog, tenant).map(|entry| entry.key.plugin.as_str()).collect();
+    let help = match nearest(name, &names) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "put its `.wasm` into the folder of plugins".to_owned(),
+    };
+    ApiError::new(Kind::NoSuchPlugin, format!("there is no plugin `{name}`; {help}"))
 }
 
 fn of<'a>(catalog: &'a Catalog, tenant: &'a TenantId) -> impl Iterator<Item = &'a Entry> {

@@ -8,7 +8,7 @@ use http::{Method, Uri};
 use super::error::{ApiError, Kind};
 use super::{
     App, define, enqueue, events, guard, health, hosts, jobs, logs, metrics, plugins, runs, start,
-    steer, why,
+    steer, upload, versions, why,
 };
 
 /// Every path, behind the guard.
@@ -44,12 +44,15 @@ fn jobs_and_runs() -> Router<App> {
 }
 
 fn plugins_and_hosts() -> Router<App> {
-    let plugin = get(plugins::show).put(not_built).delete(not_built);
-    let mut router =
-        Router::new().route("/v1/plugins", get(plugins::list)).route("/v1/plugins/{name}", plugin);
-    for action in ["rollback", "pin", "unpin", "approve", "canary"] {
-        router = router.route(&format!("/v1/plugins/{{name}}/{action}"), post(not_built));
-    }
+    let plugin = get(plugins::show).put(upload::put).delete(upload::remove);
+    let mut router = Router::new()
+        .route("/v1/plugins", get(plugins::list))
+        .route("/v1/plugins/{name}", plugin)
+        .route("/v1/plugins/{name}/rollback", post(versions::rollback))
+        .route("/v1/plugins/{name}/pin", post(versions::pin))
+        .route("/v1/plugins/{name}/unpin", post(versions::unpin))
+        .route("/v1/plugins/{name}/approve", post(versions::approve))
+        .route("/v1/plugins/{name}/canary", post(versions::canary));
     for path in
         ["/v1/tenants", "/v1/tenants/{tenant}", "/v1/tenants/{tenant}/usage", "/v1/openapi.json"]
     {

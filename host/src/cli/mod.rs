@@ -33,6 +33,7 @@ mod store;
 mod table;
 mod trigger;
 mod validate;
+mod versions;
 mod why;
 
 use std::process::ExitCode;

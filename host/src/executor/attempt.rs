@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tracing::{Instrument, debug, info, info_span, warn};
 
+use super::trial::Seen;
 use super::{Claimed, Executor, Stop};
 use crate::engine::control::Control;
 use crate::engine::ending::Report;
@@ -47,7 +48,8 @@ impl Executor {
         let span = info_span!("run", tenant = %run.tenant, job = %run.job, run = %run.id,
             attempt = run.attempt);
         async {
-            let Some(end) = self.call(claim, held, stop).await else {
+            let mut seen = None;
+            let Some(end) = self.call(claim, held, stop, &mut seen).await else {
                 self.hand_back(claimed).await;
                 return;
             };
@@ -58,6 +60,9 @@ impl Executor {
                 "run ended"
             );
             self.finish(claim, held, end).await;
+            if let Some(seen) = seen {
+                self.judge(run, &seen).await;
+            }
         }
         .instrument(span)
         .await;
@@ -69,6 +74,7 @@ impl Executor {
         claim: &Claim,
         held: &Held,
         stop: watch::Receiver<Stop>,
+        seen: &mut Option<Seen>,
     ) -> Option<AttemptEnd> {
         let job = match self.job(claim) {
             Ok(job) => job,
@@ -111,6 +117,10 @@ impl Executor {
         };
         let report = self.engine.run(&plugin, self.request(claim, &job, secrets), &control).await;
         drop(memory);
+        if let (Ok(report), Some(digest)) = (&report, &digest) {
+            let denied = control.denied();
+            *seen = Some(Seen::new(digest.clone(), report.outcome, &report.usage, denied));
+        }
         let report = report.unwrap_or_else(|error| Report {
             outcome: Outcome::Failed,
             result: None,

@@ -14,6 +14,7 @@ pub mod beat;
 mod follow;
 pub mod live;
 pub mod slots;
+mod trial;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

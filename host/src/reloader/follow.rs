@@ -82,7 +82,11 @@ impl Reloader {
         let refused = file.as_ref().and_then(|file| file.refused.clone());
         let Some(versions) = versions else {
             // Only its file is there, and that is refused or not taken in yet.
-            let Some((file, why)) = file.zip(refused) else { return Ok(self.take_out(&key)) };
+            let Some((file, why)) = file.clone().zip(refused) else {
+                // Its record was removed: what the file is counts again.
+                self.again.extend(file.map(|file| file.path));
+                return Ok(self.take_out(&key));
+            };
             if before
                 .as_ref()
                 .is_some_and(|it| matches!(&it.state, State::Refused(old) if *old == why))

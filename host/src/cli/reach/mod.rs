@@ -129,6 +129,21 @@ impl Reached {
         self.host()?.put(&with_query(path, &query), body)?.read()
     }
 
+    /// Hands over a plugin, with its signature in base64 if there is one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::post`].
+    pub fn put_plugin<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: Query<'_>,
+        bytes: &[u8],
+        signature: Option<&str>,
+    ) -> Result<T, Failure> {
+        self.host()?.put_plugin(&with_query(path, &query), bytes, signature)?.read()
+    }
+
     /// Asks for something to be gone.
     ///
     /// # Errors

@@ -78,6 +78,20 @@ impl Remote {
         self.answer(answer)
     }
 
+    pub(super) fn put_plugin(
+        &self,
+        path: &str,
+        bytes: &[u8],
+        signature: Option<&str>,
+    ) -> Result<Answer, Failure> {
+        let mut request = self.agent.put(format!("{}{path}", self.base));
+        request = request.header("content-type", "application/wasm");
+        if let Some(signature) = signature {
+            request = request.header("campanile-signature", signature);
+        }
+        self.answer(request.send(bytes))
+    }
+
     pub(super) fn delete(&self, path: &str) -> Result<Answer, Failure> {
         let answer = self.agent.delete(format!("{}{path}", self.base)).call();
         self.answer(answer)
