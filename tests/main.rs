@@ -63,4 +63,6 @@ mod support;
 #[cfg(test)]
 mod tenants;
 #[cfg(test)]
+mod upload;
+#[cfg(test)]
 mod versions;

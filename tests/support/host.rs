@@ -191,6 +191,21 @@ impl Host {
         Self::read(self.agent.run(request.body(body.to_string()).unwrap()))
     }
 
+    /// Puts bytes.
+    pub fn put_bytes(&self, path: &str, bytes: &[u8], headers: &[(&str, &str)]) -> (u16, Value) {
+        let mut request = self.agent.put(format!("{}{path}", self.url()));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        Self::read(request.send(bytes))
+    }
+
+    /// Asks for bytes of a kind.
+    pub fn get_bytes(&self, path: &str, kind: &str) -> Vec<u8> {
+        let request = self.agent.get(format!("{}{path}", self.url())).header("accept", kind);
+        request.call().unwrap().body_mut().read_to_vec().unwrap()
+    }
+
     fn read(answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> (u16, Value) {
         match answer {
             Ok(mut answer) => {
