@@ -74,6 +74,43 @@ struct OfEffect {
     kind: Word,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfChange {
+    tenant: String,
+    change: Word,
+}
+
+/// What became of a plugin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PluginChange {
+    /// It is here now and was not.
+    Loaded,
+    /// Another version runs.
+    Replaced,
+    /// It is here no more.
+    Removed,
+    /// What was to be loaded is no plugin, or not one that may be here.
+    Refused,
+    /// A version waits for approval.
+    Held,
+    /// The version before came back by itself.
+    RolledBack,
+}
+
+impl PluginChange {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Loaded => "loaded",
+            Self::Replaced => "replaced",
+            Self::Removed => "removed",
+            Self::Refused => "refused",
+            Self::Held => "held",
+            Self::RolledBack => "rolled_back",
+        }
+    }
+}
+
 /// What the runs of each tenant used.
 #[derive(Default)]
 struct Used {
@@ -120,6 +157,7 @@ pub struct Metrics {
     runs: Family<OfOutcome, Counter>,
     lateness: Histogram,
     used: Used,
+    plugins: Family<OfChange, Counter>,
     calls: Family<OfCall, Counter>,
     call_seconds: Family<OfMethod, Histogram, fn() -> Histogram>,
     store_up: AtomicBool,
@@ -151,6 +189,7 @@ impl Default for Metrics {
             runs: Family::default(),
             lateness: Histogram::new(LATENESS_BUCKETS),
             used: Used::default(),
+            plugins: Family::default(),
             calls: Family::default(),
             call_seconds: Family::new_with_constructor(|| Histogram::new(CALL_BUCKETS)),
             store_up: AtomicBool::new(true),
@@ -181,6 +220,12 @@ impl Metrics {
     /// An attempt of a run of this tenant used so much.
     pub fn used(&self, tenant: &TenantId, usage: &Usage) {
         self.used.add(tenant, usage);
+    }
+
+    /// Something became of a plugin of this tenant.
+    pub fn plugin(&self, tenant: &TenantId, change: PluginChange) {
+        let of = OfChange { tenant: tenant.to_string(), change: Word(change.as_str()) };
+        self.plugins.get_or_create(&of).inc();
     }
 
     /// A run started so long after it was due.
@@ -220,6 +265,8 @@ impl Metrics {
             Unit::Seconds,
             self.lateness.clone(),
         );
+        let help = "What became of plugins of the tenant";
+        all.register("plugin_changes", help, self.plugins.clone());
         all.register("runs_running", "Runs under way on this host", gauge(now.running));
         if let Some(waiting) = now.waiting {
             let help = "Runs of the store that wait: for a host, a time or a slot of their job";

@@ -3,12 +3,14 @@
 //! ```text
 //! job.due ─► run.queued ─► run.started ─► run.succeeded | run.failed | ... ─► job.finished
 //! range.opened ─► range.closed        for fire times that became no run
+//! plugin.loaded | replaced | refused | held | removed
 //! ```
 //!
 //! The store only hints that something changed; what did is seen by comparing a record with what
 //! was told of it before. Nothing older than the subscription is told.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
@@ -24,6 +26,7 @@ use super::App;
 use super::error::ApiError;
 use super::logs::Lines;
 use super::params::Params;
+use super::plugin_events;
 use super::server::stopped;
 use crate::job::JobKey;
 use crate::job::names::{JobId, TenantId};
@@ -53,6 +56,15 @@ pub struct Event {
     data: Value,
 }
 
+impl Event {
+    /// Hands it to the reader. Answers whether there still is one.
+    async fn send(&self, sender: &mpsc::Sender<Bytes>) -> bool {
+        let Ok(data) = serde_json::to_string(self) else { return true };
+        let text = format!("id: {}\nevent: {}\ndata: {data}\n\n", self.id, self.r#type);
+        sender.send(text.into()).await.is_ok()
+    }
+}
+
 /// `GET /v1/events`.
 pub async fn stream(
     State(app): State<App>,
@@ -71,15 +83,28 @@ async fn pump(app: App, tenant: TenantId, sender: mpsc::Sender<Bytes>) {
     let mut changes = app.context.store.feed();
     let mut stop = app.stop.clone();
     let mut seen = Seen::since(app.context.clock.now());
+    let mut catalogs = app.context.catalog.clone();
+    let mut catalog = Arc::clone(&catalogs.borrow_and_update());
     // A first line, so that the reader knows that it is heard from now on.
     if sender.send(Bytes::from_static(b": events from here on\n\n")).await.is_err() {
         return;
     }
     loop {
         let change = tokio::select! {
-            change = changes.recv() => change,
+            change = changes.recv() => Some(change),
+            Ok(()) = catalogs.changed() => None,
             () = stopped(&mut stop) => return,
             () = sender.closed() => return,
+        };
+        let Some(change) = change else {
+            let before = std::mem::replace(&mut catalog, Arc::clone(&catalogs.borrow_and_update()));
+            let now = app.context.clock.now();
+            for (kind, data) in plugin_events::news(&before, &catalog, &tenant) {
+                if !seen.of_plugin(kind, &tenant, data, now).send(&sender).await {
+                    return;
+                }
+            }
+            continue;
         };
         let news = match change {
             Ok(Change::Run(run)) if run.tenant == tenant => of_run(&app, &mut seen, &run).await,
@@ -93,9 +118,7 @@ async fn pump(app: App, tenant: TenantId, sender: mpsc::Sender<Bytes>) {
         // Of a store that does not answer the reader learns that something was missed.
         let news = news.unwrap_or_else(|_| vec![seen.lagged(1, &app)]);
         for event in news {
-            let Ok(data) = serde_json::to_string(&event) else { continue };
-            let text = format!("id: {}\nevent: {}\ndata: {data}\n\n", event.id, event.r#type);
-            if sender.send(text.into()).await.is_err() {
+            if !event.send(&sender).await {
                 return;
             }
         }
@@ -270,6 +293,18 @@ impl Seen {
                 "verdict": item.verdict, "reason": item.reason, "first": item.first,
                 "last": item.last, "count": item.count, "into": item.into,
             }),
+        }
+    }
+
+    fn of_plugin(&mut self, kind: String, tenant: &TenantId, data: Value, now: Timestamp) -> Event {
+        Event {
+            id: self.id(now),
+            r#type: kind,
+            time: now,
+            tenant: Some(tenant.clone()),
+            job: None,
+            run: None,
+            data,
         }
     }
 

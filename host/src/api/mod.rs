@@ -25,6 +25,7 @@ mod metrics;
 mod moment;
 mod params;
 pub mod pause;
+mod plugin_events;
 mod plugins;
 mod repeat;
 mod routes;

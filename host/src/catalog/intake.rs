@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::engine::Engine;
 use crate::engine::plugin::{Digest, Plugin};
 use crate::job::PluginKey;
+use crate::metrics::{Metrics, PluginChange};
 use crate::plugin::signature;
 use crate::plugin::versions::{Offered, Rules, Taken, Version, Versions, Way};
 use crate::store::error::StoreError;
@@ -65,6 +66,7 @@ pub struct Intake {
     clock: SharedClock,
     config: watch::Receiver<Arc<Config>>,
     news: SyncSender<()>,
+    metrics: Arc<Metrics>,
     /// Records that there are, as the reloader saw them last.
     records: AtomicUsize,
 }
@@ -76,10 +78,11 @@ impl Intake {
         shelf: Shelf,
         clock: SharedClock,
         config: watch::Receiver<Arc<Config>>,
+        metrics: Arc<Metrics>,
     ) -> (Arc<Self>, Receiver<()>) {
         let (news, heard) = sync_channel(1);
         let records = AtomicUsize::new(0);
-        (Arc::new(Self { engine, shelf, clock, config, news, records }), heard)
+        (Arc::new(Self { engine, shelf, clock, config, news, metrics, records }), heard)
     }
 
     /// The sandbox that plugins are compiled for.
@@ -101,6 +104,11 @@ impl Intake {
     /// The same, for those that are told by somebody else.
     pub fn teller(&self) -> SyncSender<()> {
         self.news.clone()
+    }
+
+    /// Counts what became of a plugin.
+    pub fn count_change(&self, plugin: &PluginKey, change: PluginChange) {
+        self.metrics.plugin(&plugin.tenant, change);
     }
 
     /// Notes how many records there are.

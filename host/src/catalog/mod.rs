@@ -2,6 +2,7 @@
 //!
 //! A [`Catalog`] is a value that is swapped whole: readers keep the one they have.
 
+pub mod changes;
 pub mod fleet;
 pub mod intake;
 pub mod jobs;

@@ -9,6 +9,7 @@ use super::Executor;
 use crate::catalog::intake::Intake;
 use crate::catalog::records::{self, Change};
 use crate::job::PluginKey;
+use crate::metrics::PluginChange;
 use crate::plugin::versions::{Versions, short};
 use crate::plugin::wants::{Want, list};
 use crate::record::query::{MAX_PAGE, Page, RunFilter};
@@ -116,6 +117,7 @@ impl Executor {
                 "its first {most} runs failed and those of the version before did not: that one is \
                  back; `host plugins rollback {} {}` tries the new one again",
                 key.plugin, short(digest));
+            intake.count_change(key, PluginChange::RolledBack);
             intake.tell();
         } else {
             info!(plugin = %key.shown(), digest,

@@ -1,8 +1,8 @@
 //! What lies in the plugins folder, and which files have settled.
 //!
 //! A file that is being written changes its size or time. It is read once it has stood still for
-//! [`SETTLE`]; one that was read too early all the same is refused as truncated, and read again
-//! when it has changed.
+//! [`SETTLE`], or for [`SETTLE_OPEN`] when somebody wrote to it and has not closed it. One that was
+//! read too early all the same is refused as truncated, and read again when it has changed.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -19,7 +19,9 @@ pub const SIDECAR: &str = "toml";
 /// How the signatures beside plugins end: `name.wasm.minisig`.
 pub const SIGNATURE: &str = "minisig";
 /// A file that has not changed for so long is taken to be whole.
-pub const SETTLE: Duration = Duration::from_millis(300);
+pub const SETTLE: Duration = Duration::from_millis(100);
+/// The same of one that somebody has open to write to it, as far as the machine tells.
+pub const SETTLE_OPEN: Duration = Duration::from_secs(2);
 /// A file that has been away for so long is gone: some ways to replace one take it away first.
 pub const GONE: Duration = Duration::from_secs(2);
 /// Files looked at in the plugins folder at most.
@@ -110,8 +112,13 @@ pub struct Found {
 }
 
 impl Settling {
-    /// Takes in one look at the folder, made at `now`.
-    pub fn look(&mut self, files: &BTreeMap<PathBuf, Stamp>, now: Timestamp) -> Found {
+    /// Takes in one look at the folder, made at `now`; `is_open` tells of a file that is written to.
+    pub fn look(
+        &mut self,
+        files: &BTreeMap<PathBuf, Stamp>,
+        is_open: impl Fn(&Path) -> bool,
+        now: Timestamp,
+    ) -> Found {
         let mut found = Found::default();
         self.seen.retain(|path, seen| {
             if files.contains_key(path) {
@@ -140,7 +147,8 @@ impl Settling {
             if seen.reported {
                 continue;
             }
-            if now.since(seen.since) >= SETTLE {
+            let settle = if is_open(path) { SETTLE_OPEN } else { SETTLE };
+            if now.since(seen.since) >= settle {
                 seen.reported = true;
                 found.settled.push(path.clone());
             } else {
@@ -171,22 +179,39 @@ mod tests {
         Timestamp::from_micros(millis * 1_000)
     }
 
+    fn looks(settling: &mut Settling, files: &BTreeMap<PathBuf, Stamp>, millis: i64) -> Found {
+        settling.look(files, |_| false, at(millis))
+    }
+
     #[test]
     fn a_file_is_settled_once_it_has_stood_still_and_only_once() {
         let mut settling = Settling::default();
         let path = PathBuf::from("a.wasm");
         let files = |size| BTreeMap::from([(path.clone(), stamp(size))]);
-        assert!(settling.look(&files(1), at(0)).pending);
-        assert!(settling.look(&files(2), at(200)).pending, "it grew");
-        assert!(settling.look(&files(2), at(400)).pending);
-        assert_eq!(settling.look(&files(2), at(500)).settled, std::slice::from_ref(&path));
-        assert_eq!(settling.look(&files(2), at(900)), Found::default());
-        assert!(settling.look(&files(3), at(1_000)).pending, "it was written again");
+        assert!(looks(&mut settling, &files(1), 0).pending);
+        assert!(looks(&mut settling, &files(2), 90).pending, "it grew");
+        assert!(looks(&mut settling, &files(2), 180).pending);
+        assert_eq!(looks(&mut settling, &files(2), 190).settled, std::slice::from_ref(&path));
+        assert_eq!(looks(&mut settling, &files(2), 900), Found::default());
+        assert!(looks(&mut settling, &files(3), 1_000).pending, "it was written again");
         let nothing = BTreeMap::new();
-        assert!(settling.look(&nothing, at(1_100)).pending, "it may come back");
-        assert_eq!(settling.look(&nothing, at(3_000)).gone, [""; 0].map(PathBuf::from));
-        assert_eq!(settling.look(&nothing, at(3_100)).gone, std::slice::from_ref(&path));
-        assert_eq!(settling.look(&nothing, at(9_000)), Found::default());
+        assert!(looks(&mut settling, &nothing, 1_100).pending, "it may come back");
+        assert_eq!(looks(&mut settling, &nothing, 3_000).gone, [""; 0].map(PathBuf::from));
+        assert_eq!(looks(&mut settling, &nothing, 3_100).gone, std::slice::from_ref(&path));
+        assert_eq!(looks(&mut settling, &nothing, 9_000), Found::default());
+    }
+
+    #[test]
+    fn a_file_that_somebody_has_open_is_given_longer() {
+        let mut settling = Settling::default();
+        let path = PathBuf::from("a.wasm");
+        let files = BTreeMap::from([(path.clone(), stamp(1))]);
+        assert!(settling.look(&files, |_| true, at(0)).pending);
+        assert!(settling.look(&files, |_| true, at(1_999)).pending);
+        assert_eq!(settling.look(&files, |_| true, at(2_000)).settled, std::slice::from_ref(&path));
+        let mut settling = Settling::default();
+        assert!(settling.look(&files, |_| true, at(0)).pending);
+        assert_eq!(settling.look(&files, |_| false, at(100)).settled, [path], "it was closed");
     }
 
     #[test]
@@ -194,9 +219,9 @@ mod tests {
         let mut settling = Settling::default();
         let files = BTreeMap::from([(PathBuf::from("a.wasm"), stamp(1))]);
         settling.adopt(&files, at(0));
-        assert!(settling.look(&BTreeMap::new(), at(100)).pending);
-        assert_eq!(settling.look(&files, at(1_000)), Found::default());
-        assert!(settling.look(&BTreeMap::new(), at(2_500)).pending, "it is away anew");
+        assert!(looks(&mut settling, &BTreeMap::new(), 100).pending);
+        assert_eq!(looks(&mut settling, &files, 1_000), Found::default());
+        assert!(looks(&mut settling, &BTreeMap::new(), 2_500).pending, "it is away anew");
     }
 
     #[test]
@@ -204,8 +229,8 @@ mod tests {
         let mut settling = Settling::default();
         let path = PathBuf::from("a.wasm");
         let files = BTreeMap::from([(path.clone(), stamp(1))]);
-        settling.look(&files, at(10_000));
-        assert!(settling.look(&files, at(1_000)).pending);
-        assert_eq!(settling.look(&files, at(1_300)).settled, [path]);
+        looks(&mut settling, &files, 10_000);
+        assert!(looks(&mut settling, &files, 1_000).pending);
+        assert_eq!(looks(&mut settling, &files, 1_300).settled, [path]);
     }
 }

@@ -12,9 +12,11 @@ use std::time::{Duration, Instant};
 use tracing::{info, warn};
 
 use super::Reloader;
+use crate::catalog::changes::changes;
 use crate::catalog::{Catalog, Entry, FoundIn, State, records};
 use crate::engine::plugin::Plugin;
 use crate::job::PluginKey;
+use crate::metrics::PluginChange;
 use crate::plugin::versions::{Versions, Way, short};
 use crate::plugin::wants::list;
 use crate::store::Result;
@@ -231,6 +233,9 @@ impl Reloader {
     fn put(&self, before: Option<Entry>, next: Entry) -> bool {
         let old = before.as_ref().and_then(Entry::active).map(|plugin| plugin.about.digest.clone());
         let new = next.active().map(|plugin| plugin.about.digest.clone());
+        for change in changes(before.as_ref(), &next) {
+            self.intake.count_change(&next.key, change);
+        }
         tell(before.as_ref(), &next, old.as_deref(), new.as_deref());
         let changed = before.is_none() || old != new;
         let catalog = self.catalog.borrow().with(next);
@@ -245,6 +250,7 @@ impl Reloader {
             return false;
         }
         info!(plugin = %key.shown(), "is served no more");
+        self.intake.count_change(key, PluginChange::Removed);
         self.catalog.send_replace(Arc::new(before.without(key)));
         true
     }

@@ -19,18 +19,18 @@ pub mod file;
 pub mod fleet;
 pub mod folder;
 mod follow;
+mod writers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use notify::event::{AccessKind, AccessMode};
-use notify::{EventKind, Watcher as _};
+use notify::Watcher as _;
 use tokio::sync::watch;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::catalog::Catalog;
 use crate::catalog::intake::{Intake, Offer, Refused};
@@ -46,10 +46,18 @@ use company::{Exchange, failed};
 use fleet::Fleet;
 use folder::{PLUGIN, SETTLE, SIDECAR, SIGNATURE, Settling, scan};
 use follow::Loaded;
+use writers::Writers;
 
 /// The folder is looked at this often even when nobody says that it changed: network file systems
 /// do not tell.
 const RESCAN: Duration = Duration::from_secs(2);
+
+/// The pause before a refused file is looked at again; doubles up to the longest.
+const FIRST_RETRY: Duration = Duration::from_secs(10);
+/// The longest of these pauses.
+const LONGEST_RETRY: Duration = Duration::from_secs(15 * 60);
+/// The pause between two looks at least.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Keeps the catalog and the store's jobs in step with the folder.
 pub struct Reloader {
@@ -62,6 +70,7 @@ pub struct Reloader {
     /// The files beside plugins.
     sidecars: Settling,
     signatures: Settling,
+    writers: Writers,
     /// Where plugins come in.
     intake: Arc<Intake>,
     /// Told when there is something to look at.
@@ -84,6 +93,9 @@ struct Present {
     path: PathBuf,
     /// Why it is no plugin.
     refused: Option<String>,
+    /// When it is looked at once more though nobody wrote to it, and the pause before that: what
+    /// stood in its way may have passed.
+    retry: Option<(Instant, Duration)>,
 }
 
 /// The reloader's thread; it ends when this is dropped.
@@ -127,6 +139,7 @@ impl Reloader {
             settling: Settling::default(),
             sidecars: Settling::default(),
             signatures: Settling::default(),
+            writers: Writers::default(),
             intake,
             heard: Some(heard),
             files: BTreeMap::new(),
@@ -197,6 +210,8 @@ impl Reloader {
                 }
                 runtime.block_on(reloader.keep_company());
                 wait = if runtime.block_on(reloader.look()) { SETTLE } else { RESCAN };
+                // However often it is told: what comes meanwhile is one look.
+                std::thread::sleep(PAUSE);
             }
         };
         let thread = std::thread::Builder::new().name("reloader".to_owned()).spawn(body);
@@ -206,8 +221,9 @@ impl Reloader {
 
     /// Says when something in the folder changes, where the machine can tell.
     fn watcher(&self, news: SyncSender<()>) -> Option<notify::RecommendedWatcher> {
+        let writers = self.writers.clone();
         let tell = move |event: notify::Result<notify::Event>| {
-            if event.is_ok_and(|event| is_only_a_look(event.kind)) {
+            if event.is_ok_and(|event| !writers.hear(&event)) {
                 return;
             }
             match news.try_send(()) {
@@ -242,8 +258,10 @@ impl Reloader {
                 return false;
             }
         };
-        let found = self.settling.look(&files, self.clock.now());
-        let beside = self.sidecars.look(&sidecars, self.clock.now());
+        let writers = self.writers.clone();
+        let is_open = |path: &Path| writers.has(path);
+        let found = self.settling.look(&files, is_open, self.clock.now());
+        let beside = self.sidecars.look(&sidecars, is_open, self.clock.now());
         for path in beside.settled.iter().chain(&beside.gone) {
             info!(file = %self.config.short(path), "changed; the jobs that it defines are read again");
             self.behind = true;
@@ -254,10 +272,19 @@ impl Reloader {
         let mut settled: BTreeSet<PathBuf> = std::mem::take(&mut self.again);
         settled.extend(found.settled.iter().cloned());
         // A signature that comes after its file has that looked at once more.
-        let signatures = self.signatures.look(&signatures, self.clock.now());
+        let signatures = self.signatures.look(&signatures, is_open, self.clock.now());
         settled.extend(signatures.settled.iter().map(|path| path.with_extension("")));
         for path in settled.iter().filter(|path| files.contains_key(*path)) {
+            // Written to: it is not what was refused before.
+            self.files.values_mut().filter(|it| it.path == **path).for_each(|it| it.retry = None);
             self.load(path, true).await;
+        }
+        let now = Instant::now();
+        let is_due = |file: &&Present| file.retry.is_some_and(|(at, _)| at <= now);
+        let due: Vec<PathBuf> =
+            self.files.values().filter(is_due).map(|file| file.path.clone()).collect();
+        for path in due.iter().filter(|path| files.contains_key(*path)) {
+            self.load(path, false).await;
         }
         match self.follow().await {
             Ok(changed) => self.behind |= changed,
@@ -326,7 +353,7 @@ impl Reloader {
                 if let Some(plugin) = answer.plugin {
                     self.loaded.fresh.insert(answer.digest, plugin);
                 }
-                let file = Present { path: path.to_owned(), refused: None };
+                let file = Present { path: path.to_owned(), refused: None, retry: None };
                 self.files.insert(key, file);
             }
             Err(Refused::Plugin(why)) => self.refuse(key, path, why),
@@ -341,12 +368,19 @@ impl Reloader {
     fn refuse(&mut self, key: PluginKey, path: &Path, why: String) {
         let shown = self.config.short(path);
         let runs = self.catalog.borrow().active(&key).is_some();
-        if runs {
+        let before = self.files.get(&key);
+        let pause = before.and_then(|file| file.retry).map_or(FIRST_RETRY, |(_, pause)| pause * 2);
+        let pause = pause.min(LONGEST_RETRY);
+        let again = before.is_some_and(|file| file.refused.as_deref() == Some(&why));
+        if again {
+            debug!(file = %shown, "still refused: {why}");
+        } else if runs {
             warn!(file = %shown, "the new version is refused: {why}; the one that was there goes on");
         } else {
             warn!(file = %shown, "refused: {why}");
         }
-        let file = Present { path: path.to_owned(), refused: Some(why) };
+        let retry = Some((Instant::now() + pause, pause));
+        let file = Present { path: path.to_owned(), refused: Some(why), retry };
         self.files.insert(key, file);
     }
 
@@ -369,34 +403,5 @@ impl Reloader {
         let done = apply::reconcile(&self.config, &catalog, store, &self.clock, fleet).await?;
         self.exchange.lacking = done.lacking;
         Ok(done.unscheduled)
-    }
-}
-
-/// Whether nothing was changed: who looks at the folder is told of its own looks too, and would
-/// look again and again.
-fn is_only_a_look(kind: EventKind) -> bool {
-    matches!(kind, EventKind::Access(access) if access != AccessKind::Close(AccessMode::Write))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use notify::event::{CreateKind, ModifyKind, RemoveKind};
-
-    #[test]
-    fn its_own_looks_are_no_news() {
-        let opened = AccessKind::Open(AccessMode::Any);
-        for kind in [opened, AccessKind::Read, AccessKind::Close(AccessMode::Read)] {
-            assert!(is_only_a_look(EventKind::Access(kind)), "{kind:?}");
-        }
-        for kind in [
-            EventKind::Access(AccessKind::Close(AccessMode::Write)),
-            EventKind::Create(CreateKind::File),
-            EventKind::Modify(ModifyKind::Any),
-            EventKind::Remove(RemoveKind::File),
-            EventKind::Any,
-        ] {
-            assert!(!is_only_a_look(kind), "{kind:?}");
-        }
     }
 }

@@ -173,7 +173,8 @@ impl Host {
         let (_, live_config) = watch::channel(Arc::clone(&shared_config));
         let shelf = Shelf::new(Arc::clone(&store), config.versions_dir());
         let (engine_, clock_) = (Arc::clone(&engine), Arc::clone(&clock));
-        let (intake, heard) = Intake::new(engine_, shelf, clock_, live_config.clone());
+        let (intake, heard) =
+            Intake::new(engine_, shelf, clock_, live_config.clone(), Arc::clone(&metrics));
         let mut reloader = Reloader::new(
             shared_config,
             Arc::clone(&store),
