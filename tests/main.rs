@@ -61,6 +61,8 @@ mod store;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod swaps;
+#[cfg(test)]
 mod tenants;
 #[cfg(test)]
 mod upload;

@@ -1,8 +1,6 @@
 //! A plugin's file is replaced while the host serves: the new version takes its place in one step, or
 //! the old one goes on.
 
-use std::path::Path;
-
 use serde_json::{Value, json};
 
 use crate::support::eventually;
@@ -32,65 +30,6 @@ fn check(host: &Host, versions: &[String]) {
         let digest = run["digest"].as_str().unwrap();
         assert!(versions.iter().any(|version| version == digest), "{run}");
     }
-}
-
-/// A way in which a file comes to have other bytes.
-type Way = (&'static str, fn(&Path, &[u8]));
-
-/// All of them.
-fn ways() -> [Way; 5] {
-    [
-        ("copied over", |file, bytes| std::fs::write(file, bytes).unwrap()),
-        ("written beside and renamed", |file, bytes| {
-            let beside = file.with_extension("part");
-            std::fs::write(&beside, bytes).unwrap();
-            std::fs::rename(beside, file).unwrap();
-        }),
-        ("written in pieces", |file, bytes| {
-            use std::io::Write;
-            let mut file = std::fs::File::create(file).unwrap();
-            for piece in bytes.chunks(bytes.len() / 4 + 1) {
-                file.write_all(piece).unwrap();
-                file.sync_all().unwrap();
-            }
-        }),
-        ("removed and copied back", |file, bytes| {
-            std::fs::remove_file(file).unwrap();
-            std::fs::write(file, bytes).unwrap();
-        }),
-        ("a link that is swapped", |file, bytes| {
-            let version = file.with_extension(digest_of(bytes).replace(':', "-"));
-            std::fs::write(&version, bytes).unwrap();
-            let link = file.with_extension("link");
-            std::os::unix::fs::symlink(&version, &link).unwrap();
-            std::fs::rename(link, file).unwrap();
-        }),
-    ]
-}
-
-#[test]
-fn whichever_way_a_file_is_replaced_no_fire_is_lost_and_no_run_fails() {
-    let versions = [guests::bytes("noop"), guests::core_bytes("noop")];
-    let digests = versions.each_ref().map(|bytes| digest_of(bytes));
-    let site = Site::new(JOBS);
-    site.plugin_bytes(&versions[0], "bell");
-    let file = site.path("plugins/bell.wasm");
-    let host = site.start();
-    let mut now = 0;
-    for (way, replace) in ways() {
-        for _ in 0..2 {
-            now = 1 - now;
-            replace(&file, &versions[now]);
-            eventually(&format!("the new version, {way}"), || {
-                (digest(&host) == digests[now]).then_some(())
-            });
-            host.item("a run of it", "/v1/runs?job=tick&state=done&limit=1000", |run| {
-                run["digest"] == *digests[now]
-            });
-        }
-    }
-    check(&host, &digests);
-    assert!(host.terminate().0.success());
 }
 
 #[test]
