@@ -11,11 +11,6 @@ const JOBS: &str = "[jobs.tick]\nplugin = 'bell'\nhandler = 'run'\ntrigger = 'ev
     coalesce = 'all'\nmax_instances = 1000\nhistory = { keep = 1000 }\n\
     [jobs.long]\nplugin = 'bell'\nhandler = 'sleep'\nargs = { ms = 1500 }\n";
 
-fn digest(host: &Host) -> String {
-    let plugins = host.items("/v1/plugins");
-    plugins[0]["digest"].as_str().unwrap_or_default().to_owned()
-}
-
 fn digest_of(bytes: &[u8]) -> String {
     campanile::engine::plugin::Digest::of(bytes).to_string()
 }

@@ -59,8 +59,7 @@ const WAYS: [Way; 8] = [
         std::fs::rename(next, folder.join("..data")).unwrap();
     }),
     ("touched", |file, _, _| {
-        let open = std::fs::File::options().append(true).open(file).unwrap();
-        open.set_modified(std::time::SystemTime::now()).unwrap();
+        assert!(Command::new("touch").arg(file).status().unwrap().success());
     }),
     ("removed", |file, bytes, _| {
         std::fs::remove_file(file).unwrap();
