@@ -244,3 +244,30 @@ fn one_with_an_interpreter_is_held_for_what_it_reaches_for_when_it_runs() {
     command(&host, &["plugins", "approve", "bell", "--tenant", "acme"]);
     assert_eq!(of_acme(&host)["digest"], *digest_of(&new));
 }
+
+#[test]
+fn a_version_that_fails_its_smoke_run_does_not_take_the_place_of_the_one_before() {
+    let site = Site::new(&format!("{TICK}smoke = true\n"));
+    let (old, new) = (good(1).remove(0), sour(1));
+    site.plugin_bytes(&old, "bell");
+    let host = site.start();
+    until_it_runs(&host, &old);
+    site.plugin_bytes(&new, "bell");
+    host.says("the new version is refused: its smoke run of job `tick` ended as `failed`");
+    let plugin = bell(&host);
+    assert_eq!((&plugin["state"], &plugin["digest"]), (&json!("active"), &json!(digest_of(&old))));
+    assert_eq!(runs(&host, &digest_of(&new)), [] as [Value; 0], "a smoke run is no run of the job");
+    let (status, problem) = host.put_bytes(
+        "/v1/plugins/bell",
+        &guests::version(&new, 2),
+        &[("content-type", "application/wasm")],
+    );
+    assert!(
+        status == 422 && problem["detail"].as_str().unwrap().contains("smoke run"),
+        "{problem}"
+    );
+    // With other arguments it would do.
+    let body = json!({"id": "x", "plugin": "bell", "smoke": true});
+    let (status, problem) = host.post("/v1/jobs", &body);
+    assert!(status == 422 && problem["detail"].as_str().unwrap().contains("stands in files only"));
+}

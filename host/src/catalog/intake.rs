@@ -5,19 +5,21 @@
 //! bytes ── signature ── compile, link, describe ── smoke ── shelf ── record ── (reloader) ── catalog
 //! ```
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
 use super::records::{self, Change, MAX_NAMES};
 use super::shelf::{MAX_SHARED_BYTES, Shelf};
+use super::smoke::smoke;
 use crate::clock::SharedClock;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::engine::plugin::{Digest, Plugin};
-use crate::job::PluginKey;
+use crate::job::{Job, PluginKey, Smoke};
 use crate::metrics::{Metrics, PluginChange};
 use crate::plugin::signature;
 use crate::plugin::versions::{Offered, Rules, Taken, Version, Versions, Way};
@@ -67,6 +69,8 @@ pub struct Intake {
     config: watch::Receiver<Arc<Config>>,
     news: SyncSender<()>,
     metrics: Arc<Metrics>,
+    /// The jobs that a new version is tried with.
+    smoked: Mutex<BTreeMap<PluginKey, Vec<Job>>>,
     /// Records that there are, as the reloader saw them last.
     records: AtomicUsize,
 }
@@ -82,7 +86,19 @@ impl Intake {
     ) -> (Arc<Self>, Receiver<()>) {
         let (news, heard) = sync_channel(1);
         let records = AtomicUsize::new(0);
-        (Arc::new(Self { engine, shelf, clock, config, news, metrics, records }), heard)
+        (
+            Arc::new(Self {
+                engine,
+                shelf,
+                clock,
+                config,
+                news,
+                metrics,
+                smoked: Mutex::default(),
+                records,
+            }),
+            heard,
+        )
     }
 
     /// The sandbox that plugins are compiled for.
@@ -109,6 +125,25 @@ impl Intake {
     /// Counts what became of a plugin.
     pub fn count_change(&self, plugin: &PluginKey, change: PluginChange) {
         self.metrics.plugin(&plugin.tenant, change);
+    }
+
+    /// Says which jobs want a new version of their plugin tried before it takes the place of another.
+    pub fn smoke_with(&self, jobs: impl Iterator<Item = Job>) {
+        let mut smoked = BTreeMap::<_, Vec<Job>>::new();
+        for job in jobs.filter(|job| job.smoke != Smoke::No) {
+            smoked.entry(job.plugin_key()).or_default().push(job);
+        }
+        *self.smoked.lock().unwrap_or_else(PoisonError::into_inner) = smoked;
+    }
+
+    async fn smoke(&self, key: &PluginKey, plugin: &Plugin) -> Result<(), Refused> {
+        let jobs = self.smoked.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned();
+        let config = Arc::clone(&self.config.borrow());
+        for job in jobs.unwrap_or_default() {
+            let tried = smoke(&self.engine, plugin, &job, &config, &self.clock).await;
+            tried.map_err(Refused::Plugin)?;
+        }
+        Ok(())
     }
 
     /// Notes how many records there are.
@@ -139,6 +174,9 @@ impl Intake {
         }
         let loaded = self.engine.load(Arc::clone(&offer.bytes)).await;
         let loaded = loaded.map_err(|refusal| Refused::Plugin(refusal.to_string()))?;
+        if before.is_some() {
+            self.smoke(plugin, &loaded).await?;
+        }
         if !self.shelf.keep(&plugin.tenant, &digest, &offer.bytes).await? {
             tracing::warn!(plugin = %plugin.shown(),
                 "is larger than {} MiB and not in the store; each host needs the file",

@@ -8,6 +8,7 @@ pub mod intake;
 pub mod jobs;
 pub mod records;
 pub mod shelf;
+mod smoke;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

@@ -122,6 +122,7 @@ pub fn built_in() -> Entries {
         ("history", json!({"keep": 100, "max_age": "30d"})),
         ("limits", Limits::default().written()),
         ("capabilities", capabilities),
+        ("smoke", json!(false)),
     ];
     values.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }

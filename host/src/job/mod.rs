@@ -126,6 +126,19 @@ pub struct JobSpec {
     pub capabilities: Capabilities,
     /// How much is kept.
     pub history: History,
+    /// Whether a new version of its plugin is tried before it takes the place of another.
+    pub smoke: Smoke,
+}
+
+/// Whether a new version of a job's plugin is tried with a run of the job.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Smoke {
+    /// It is not.
+    No,
+    /// With the job's own arguments.
+    Own,
+    /// With these.
+    With(Value),
 }
 
 impl Job {

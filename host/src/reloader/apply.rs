@@ -10,7 +10,7 @@ use crate::clock::SharedClock;
 use crate::config::Config;
 use crate::config::definitions::{Definitions, Unscheduled, definitions};
 use crate::config::load;
-use crate::job::PluginKey;
+use crate::job::{Job, PluginKey, Smoke};
 use crate::record::Schedule;
 use crate::record::query::{JobFilter, MAX_PAGE, Page};
 use crate::record::step::Conflict;
@@ -30,6 +30,8 @@ pub(super) struct Reconciled {
     pub(super) unscheduled: Vec<Unscheduled>,
     /// Those that declared jobs name and that are not here to say what they suggest.
     pub(super) lacking: BTreeSet<PluginKey>,
+    /// The jobs that a new version of their plugin is tried with.
+    pub(super) smoked: Vec<Job>,
 }
 
 /// Reads sidecars, gathers what is declared, and makes the store hold it.
@@ -85,7 +87,9 @@ pub(super) async fn reconcile(
     let Definitions { jobs, unscheduled, .. } = declared;
     let incomplete = jobs.iter().filter(|resolved| resolved.incomplete);
     let lacking = incomplete.map(|resolved| resolved.job.plugin_key()).collect();
-    Ok(Reconciled { unscheduled, lacking })
+    let smoked = jobs.iter().map(|resolved| &resolved.job).filter(|job| job.smoke != Smoke::No);
+    let smoked = smoked.cloned().collect();
+    Ok(Reconciled { unscheduled, lacking, smoked })
 }
 
 async fn take(store: &dyn Store, step: Step, now: Timestamp) -> Result<()> {

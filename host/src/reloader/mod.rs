@@ -402,6 +402,7 @@ impl Reloader {
         let (store, fleet) = (self.store.as_ref(), self.fleet.as_mut());
         let done = apply::reconcile(&self.config, &catalog, store, &self.clock, fleet).await?;
         self.exchange.lacking = done.lacking;
+        self.intake.smoke_with(done.smoked.into_iter());
         Ok(done.unscheduled)
     }
 }

@@ -17,6 +17,7 @@ use super::run::RunView;
 use crate::catalog::{Entry, State};
 use crate::job::names::TenantId;
 use crate::job::{Delivery, History, JobKey, PluginKey, Source};
+use crate::plugin::versions::Versions;
 use crate::plugin::{About, Handler};
 use crate::record::packed::{Effective, Packed};
 use crate::record::query::LedgerItem;
@@ -271,10 +272,30 @@ fn a_plugin_is_shown_whether_it_can_be_run_or_not() {
         canary: None,
     };
     check("plugin-refused", &PluginView::of(&entry));
+    let version = |digest: &str, wants: &[&str], note: Option<&str>| {
+        json!({
+            "digest": digest, "size": 14_000, "added_at": "2026-12-01T00:00:00Z", "wants": wants,
+            "note": note,
+        })
+    };
+    let versions: Versions = serde_json::from_value(json!({
+        "current": "sha256:00",
+        "offered": {"digest": "sha256:03", "written_at": "2026-12-01T00:00:00Z", "by": "file"},
+        "kept": [
+            version("sha256:03", &["http"], None),
+            version("sha256:02", &[], Some("rolled back by hand at 2026-12-01T00:00:00Z")),
+            version("sha256:01", &[], None),
+            version("sha256:00", &["filesystem"], None),
+        ],
+        "pinned": "sha256:00",
+        "canary": {"digest": "sha256:01", "share": "10%"},
+        "held": {"digest": "sha256:03", "new": ["http"]},
+    }))
+    .unwrap();
     let active = PluginView {
         state: super::plugin::State::Active,
         error: None,
-        ..PluginView::of(&Entry { about: Some(about), ..entry })
+        ..PluginView::of(&Entry { about: Some(about), versions: Some(Arc::new(versions)), ..entry })
     };
     check("plugin", &active);
 }

@@ -3,7 +3,7 @@
 use chrono_tz::Tz;
 use serde_json::{Value, json};
 
-use super::super::{Coalesce, Delivery, Job, Overlap, Retry};
+use super::super::{Coalesce, Delivery, Job, Overlap, Retry, Smoke};
 use super::capabilities;
 use crate::table::Entries;
 use crate::table::unit::show_duration;
@@ -51,6 +51,11 @@ pub fn effective(job: &Job, trigger: &Value, zone: Tz) -> Value {
         },
         "limits": job.limits.written(),
         "capabilities": capabilities::written(&job.capabilities),
+        "smoke": match &job.smoke {
+            Smoke::No => json!(false),
+            Smoke::Own => json!(true),
+            Smoke::With(args) => json!({ "args": args }),
+        },
     })
 }
 

@@ -34,8 +34,9 @@ pub const JOB: Keys = Keys {
         "history",
         "limits",
         "capabilities",
+        "smoke",
     ],
-    planned: &[("smoke", "false"), ("rate_limit", "null"), ("result", "null")],
+    planned: &[("rate_limit", "null"), ("result", "null")],
     reserved: &["on_success", "on_failure", "mutex", "calendar"],
     refused: &[],
 };
@@ -88,6 +89,7 @@ const NOT_FOR_ALL_JOBS: &[(&str, &str)] = &[
     ("plugin", "`plugin` belongs to one job, not to `job_defaults`"),
     ("handler", "`handler` belongs to one job, not to `job_defaults`"),
     ("trigger", "`trigger` belongs to one job, not to `job_defaults`"),
+    ("smoke", "`smoke` belongs to one job, not to `job_defaults`"),
     ("args", "`args` belong to one job, not to `job_defaults`"),
     ("capabilities", "`capabilities` are granted to one job, not by `job_defaults`"),
 ];
@@ -98,6 +100,11 @@ const NOT_FOR_A_HANDLER: &[(&str, &str)] = &[
     ("handler", "`handler` is clear from the handler itself; leave it out"),
 ];
 
+const NOT_OVER_REST: &[(&str, &str)] = &[(
+    "smoke",
+    "`smoke` stands in files only: it is run for a plugin's file before anybody asks for its jobs",
+)];
+
 /// The keys of a job that `layer` may write.
 pub fn of_layer(layer: Layer) -> Keys {
     let refused = match layer {
@@ -105,7 +112,8 @@ pub fn of_layer(layer: Layer) -> Keys {
         Layer::JobDefaults => NOT_FOR_ALL_JOBS,
         Layer::Job(Source::File | Source::Sidecar) => NOT_FOR_A_FILE,
         // A REST body's `id` is taken out by whoever reads the body.
-        Layer::BuiltIn | Layer::Job(Source::Plugin | Source::Api | Source::Guest) => &[],
+        Layer::Job(Source::Api | Source::Guest) => NOT_OVER_REST,
+        Layer::BuiltIn | Layer::Job(Source::Plugin) => &[],
     };
     Keys { refused, ..JOB }
 }

@@ -28,7 +28,7 @@ use serde_json::Value;
 use super::capabilities::{Allow, Capabilities};
 use super::merge::{self, Layer};
 use super::names::{HandlerName, PluginName, QueueName};
-use super::{Coalesce, Delivery, Job, JobKey, JobSpec, Overlap, Policy};
+use super::{Coalesce, Delivery, Job, JobKey, JobSpec, Overlap, Policy, Smoke};
 use crate::problem::Problem;
 use crate::table::value::{choice, list, name, shown, texts, whole};
 use crate::table::{Entries, Table, unit};
@@ -188,6 +188,7 @@ struct Draft {
     limits: limits::LimitsDraft,
     history: parts::HistoryDraft,
     capabilities: Option<Capabilities>,
+    smoke: Option<Smoke>,
 }
 
 /// Reads every key that is there, and notes everything that is wrong.
@@ -225,6 +226,7 @@ fn read(entries: &Entries, layer: Layer, path: &str, place: Place<'_>) -> (Draft
         limits: limits::limits(&mut table),
         history: parts::history(&mut table),
         capabilities: capabilities::capabilities(&mut table, layer, place),
+        smoke: table.read("smoke", parts::smoke),
     };
     (draft, table.finish())
 }
@@ -256,6 +258,7 @@ impl Draft {
             limits: self.limits.over(&below.limits),
             history: self.history.over(&below.history),
             capabilities: self.capabilities.or_else(|| below.capabilities.clone()),
+            smoke: self.smoke.or_else(|| below.smoke.clone()),
         }
     }
 
@@ -287,6 +290,7 @@ impl Draft {
             limits: self.limits.finish()?,
             capabilities: self.capabilities?,
             history: self.history.finish()?,
+            smoke: self.smoke.unwrap_or(Smoke::No),
         };
         Some(Job { key, spec: Arc::new(spec) })
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::super::{History, Retry};
+use super::super::{History, Retry, Smoke};
 use super::{MAX_ATTEMPTS, MAX_FACTOR, MAX_KEEP, keys, narrow};
 use crate::table::value::{flag, shown, whole};
 use crate::table::{Table, unit};
@@ -100,5 +100,18 @@ fn factor(value: &Value) -> Result<f64, String> {
         Some(_) | None => {
             Err(format!("must be a number from 1 to {MAX_FACTOR}, not {}", shown(value)))
         }
+    }
+}
+
+/// `true`, `false` or `{ args = ... }`.
+pub fn smoke(value: &Value) -> Result<Smoke, String> {
+    match value {
+        Value::Bool(false) => Ok(Smoke::No),
+        Value::Bool(true) => Ok(Smoke::Own),
+        Value::Object(fields) if fields.len() == 1 => match fields.get("args") {
+            Some(args) => Ok(Smoke::With(args.clone())),
+            None => Err(format!("has `args` and nothing else, not {}", shown(value))),
+        },
+        _ => Err(format!("must be `true`, `false` or `{{ args = ... }}`, not {}", shown(value))),
     }
 }
