@@ -60,6 +60,7 @@ fn mentioned(entries: &Entries, path: &str, found: &mut BTreeSet<String>) {
             "secrets",
             "tenants",
             "queues",
+            "job.smoke",
         ];
         let into = !own.contains(&path.as_str());
         match value {
