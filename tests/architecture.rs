@@ -16,8 +16,8 @@ const FLOORS: [&[&str]; 8] = [
     &["job", "plugin"],
     &["run", "record"],
     &["config", "schedule"],
-    &["clock", "engine", "lease", "metrics", "secrets", "status", "store"],
-    &["catalog"],
+    &["access", "clock", "engine", "lease", "metrics", "secrets", "status", "store"],
+    &["audit", "catalog"],
     &["api", "auditor", "executor", "reloader", "scheduler"],
     &["cli", "runtime", "simulate"],
 ];

@@ -19,6 +19,7 @@ pub mod run;
 pub mod config;
 pub mod schedule;
 // Floor 4: the edges.
+pub mod access;
 pub mod clock;
 pub mod engine;
 pub mod lease;
@@ -26,7 +27,8 @@ pub mod metrics;
 pub mod secrets;
 pub mod status;
 pub mod store;
-// Floor 5: plugins.
+// Floor 5: plugins, and who changed what.
+pub mod audit;
 pub mod catalog;
 // Floor 6: one task each.
 pub mod api;

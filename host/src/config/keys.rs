@@ -93,7 +93,10 @@ pub const TENANT: Keys = Keys {
 
 /// The keys of `api`.
 pub const API: Keys =
-    Keys { built: &["listen"], planned: &[("tokens", "null")], reserved: &[], refused: &[] };
+    Keys { built: &["listen", "tokens", "tls"], planned: &[], reserved: &[], refused: &[] };
+
+/// The keys of `api.tls`.
+pub const TLS: Keys = Keys { built: &["cert", "key"], planned: &[], reserved: &[], refused: &[] };
 
 /// Why a key of `host.toml` may not stand in a sidecar.
 const HOST_ONLY: &str = "stands in `host.toml` only; a sidecar has `[jobs.ID]` tables";

@@ -9,6 +9,7 @@
 //! Pure but for [`load`], which reads the files. Relative paths start at the file's folder. Does
 //! not know what the store holds, and names no plugin's file: whether a plugin exists shows later.
 
+mod api;
 pub mod crontab;
 pub mod definitions;
 pub mod error;
@@ -105,8 +106,28 @@ pub struct Executor {
 /// How this host is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Api {
-    /// A loopback address; port 0 takes a free one.
+    /// A loopback address unless there are tokens; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// The file of tokens, absolute; `None`: whoever is on this machine may ask.
+    pub tokens: Option<PathBuf>,
+    /// What it proves itself with; `None`: it speaks plainly.
+    pub tls: Option<TlsFiles>,
+}
+
+/// Where a certificate stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate and those that vouch for it, as PEM; absolute.
+    pub cert: PathBuf,
+    /// Its private key, as PEM; absolute.
+    pub key: PathBuf,
+}
+
+impl Api {
+    /// `http` or `https`.
+    pub fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
 }
 
 impl Executor {

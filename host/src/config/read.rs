@@ -1,7 +1,6 @@
 //! From the keys of `host.toml` to a [`Config`]: defaults, bounds, and every problem at once.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use super::jobs::{self, Below};
 use super::secret::secrets;
 use super::store;
 use super::tenants::{caps, tenants};
-use super::{Api, Config, Executor, keys};
+use super::{Config, Executor, api, keys};
 use crate::job::Source;
 use crate::job::capabilities::Allow;
 use crate::job::limits::{Caps, amount};
@@ -50,7 +49,7 @@ pub fn config(
         .and_then(|version| i64::try_from(version).ok())
         .unwrap_or(config_version);
     let executor = executor(&mut top);
-    let api = api(&mut top);
+    let api = api::api(&mut top, base);
     let tenants = tenants(&mut top, base);
     let secrets = secrets(&mut top, base);
     let tenant = tenants.get(&TenantId::default_tenant());
@@ -173,32 +172,6 @@ fn built_in_caps() -> Caps {
 fn hold(caps: &mut Caps, key: &str, most: &str) {
     let set = caps.set(key, &Value::from(most));
     debug_assert_eq!(set, Ok(()), "{key}");
-}
-
-fn api(top: &mut Table<'_>) -> Api {
-    let mut api = Api { listen: SocketAddr::from(([127, 0, 0, 1], 7600)) };
-    if let Some(mut table) = top.table("api", &keys::API) {
-        if let Some(listen) = table.read("listen", listen) {
-            api.listen = listen;
-        }
-        top.absorb(table.finish());
-    }
-    api
-}
-
-fn listen(value: &Value) -> Result<SocketAddr, String> {
-    let address: SocketAddr = text(value)?.parse().map_err(|_| {
-        format!("must be an address and a port like `127.0.0.1:7600`, not {}", shown(value))
-    })?;
-    if address.ip().is_loopback() {
-        Ok(address)
-    } else {
-        Err(format!(
-            "`{address}` can be reached from other machines, and tokens are not built yet: use a \
-             loopback address like `127.0.0.1:{}`",
-            address.port()
-        ))
-    }
 }
 
 /// `job_defaults`, or none when something is wrong with them.

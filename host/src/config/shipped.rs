@@ -87,12 +87,13 @@ fn keys_of<'a>(files: impl IntoIterator<Item = &'a String>) -> BTreeSet<String> 
 }
 
 /// The tables of keys that the code knows, by where they stand.
-const TABLES: [(&str, Keys); 12] = [
+const TABLES: [(&str, Keys); 13] = [
     ("", keys::TOP),
     ("store.", keys::STORE),
     ("store.password.", keys::SECRET),
     ("executor.", keys::EXECUTOR),
     ("api.", keys::API),
+    ("api.tls.", keys::TLS),
     ("reload.", keys::RELOAD),
     ("job.", job_keys::JOB),
     ("job.history.", job_keys::HISTORY),

@@ -183,13 +183,12 @@ fn each_wrong_key_is_named_with_what_would_be_right() {
         ),
         (
             "[api]\nlisten = '0.0.0.0:7600'",
-            "api.listen: `0.0.0.0:7600` can be reached from other machines, and tokens are not built yet: use a loopback address like `127.0.0.1:7600`",
+            "api.listen: `0.0.0.0:7600` can be reached from other machines, and there are no tokens: use a loopback address like `127.0.0.1:7600`, or write `tokens = \"tokens.toml\"` below `[api]` and make one with `host token create --role admin`",
         ),
         (
             "[api]\nlisten = 'localhost'",
             "api.listen: must be an address and a port like `127.0.0.1:7600`, not `localhost`",
         ),
-        ("[api]\ntokens = 'tokens.toml'", "api.tokens: `tokens` is not built yet; leave it out"),
         (
             "[job_defaults]\ntrigger = 'every 5s'",
             "job_defaults.trigger: `trigger` belongs to one job, not to `job_defaults`",

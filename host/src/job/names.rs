@@ -86,6 +86,10 @@ name!(
 );
 
 name!(
+    /// The public part of a token: what logs, lists and the audit call it.
+    TokenId, "token id", false
+);
+name!(
     /// The name of a queue: hosts say which they serve.
     QueueName, "queue name", false
 );

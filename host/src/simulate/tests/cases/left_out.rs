@@ -11,7 +11,7 @@ pub(super) const LEFT_OUT: &[(&str, &str)] = &[
     ("R5 R1 R4", "Redis is not built yet"),
     ("T9 R2 R3", "many hosts on one store are not built yet"),
     ("T12", "`host store export` is not built yet"),
-    ("F12", "tokens are not built yet"),
+    ("F12", "who may ask is said by tokens: tests/access.rs"),
     (
         "C73 C19 C20 C20b C21b",
         "nobody sets a next fire time by hand: a job fires on its grid, and runs besides are \
