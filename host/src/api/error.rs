@@ -11,9 +11,18 @@ use crate::store::error::StoreError;
 /// Seconds after which a client may try again when the store does not answer.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
+/// What a client without a token is told to send.
+const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"campanile\"");
+
 /// The kinds of problem. Each has one status, one code and one title.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
+    /// No token was given, or none that counts.
+    NoToken,
+    /// The token may not do that.
+    Forbidden,
+    /// Too many wrong tokens came from the same address.
+    TooManyFailures,
     /// There is no such route.
     NoSuchRoute,
     /// There is no such tenant, or not for this client.
@@ -73,6 +82,11 @@ impl Kind {
     const fn words(self) -> (StatusCode, &'static str, &'static str) {
         use StatusCode as S;
         match self {
+            Self::NoToken => (S::UNAUTHORIZED, "no_token", "token needed"),
+            Self::Forbidden => (S::FORBIDDEN, "forbidden", "forbidden"),
+            Self::TooManyFailures => {
+                (S::TOO_MANY_REQUESTS, "too_many_failures", "too many wrong tokens")
+            }
             Self::NoSuchRoute => (S::NOT_FOUND, "no_such_route", "no such route"),
             Self::NoSuchTenant => (S::NOT_FOUND, "no_such_tenant", "no such tenant"),
             Self::NoSuchJob => (S::NOT_FOUND, "no_such_job", "no such job"),
@@ -113,18 +127,25 @@ pub struct ApiError {
     kind: Kind,
     detail: String,
     errors: Vec<Problem>,
+    /// Seconds until it may be tried again.
+    retry_after: Option<u64>,
 }
 
 impl ApiError {
     /// A refusal with what is wrong and what would help.
     pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), errors: Vec::new() }
+        Self { kind, detail: detail.into(), errors: Vec::new(), retry_after: None }
     }
 
     /// A refusal of parameters or a body, with all that is wrong.
     pub fn invalid(errors: Vec<Problem>) -> Self {
         let all = errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
         Self::new(Kind::Invalid, all).with(errors)
+    }
+
+    /// The same with the seconds after which it may be tried again.
+    pub fn retry_after(self, seconds: u64) -> Self {
+        Self { retry_after: Some(seconds), ..self }
     }
 
     /// The same with what is wrong with each part.
@@ -190,7 +211,12 @@ impl IntoResponse for ApiError {
         let mut response = (status, Json(self.view())).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, CHALLENGE);
+        }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        } else if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, RETRY_AFTER);
         }
         response

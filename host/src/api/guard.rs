@@ -1,8 +1,10 @@
-//! What every request passes before its route: it must come from this machine, and end in time.
+//! What every request passes before its route: it must have a token, or come from this machine, and
+//! end in time.
 //!
 //! Without tokens the loopback address is the only wall. A browser goes through it for any page it
-//! shows: a page of another origin says so in `Origin`, and a name that was rebound to 127.0.0.1
-//! shows in `Host`. Both are refused.
+//! shows: a page of another origin says so in `Origin`, a name that was rebound to 127.0.0.1 shows in
+//! `Host`, and a form sends what no program of ours sends. All three are refused. No page can send a
+//! token that it does not have, so with tokens a host may have any name.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -11,21 +13,32 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::uri::Authority;
-use http::{HeaderMap, HeaderValue, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Uri, header};
 
 use super::App;
+use super::access::{Access, Caller, Peer, identify};
+use super::body::is_json;
 use super::error::{ApiError, Kind};
+use super::routes::is_open;
 use super::runs::MAX_WAIT;
+use crate::access::Principal;
 
 /// How long a request may take until its answer begins: the longest wait, and time for the store.
 const ANSWER: Duration = MAX_WAIT.saturating_add(Duration::from_secs(30));
 
-/// Lets a request through, or refuses it.
-pub async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
-    let checked = check(request.uri(), request.headers(), app.context.listen);
-    let mut response = match checked {
+/// What plugins are sent as.
+const WASM: HeaderValue = HeaderValue::from_static("application/wasm");
+
+/// Lets a request through, with who asks, or refuses it.
+pub async fn guard(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
+    let caller = known(&app, &request, peer);
+    if let Ok(Some(principal)) = &caller {
+        request.extensions_mut().insert(Caller { principal: principal.clone(), peer });
+    }
+    let mut response = match caller {
         Err(refused) => refused.into_response(),
-        Ok(()) => match tokio::time::timeout(ANSWER, next.run(request)).await {
+        Ok(_) => match tokio::time::timeout(ANSWER, next.run(request)).await {
             Ok(response) => response,
             Err(_) => {
                 ApiError::new(Kind::TimedOut, format!("no answer within {ANSWER:?}; try again"))
@@ -37,6 +50,47 @@ pub async fn guard(State(app): State<App>, request: Request, next: Next) -> Resp
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
+}
+
+/// Who asks; `None`: nobody who is known, for what anybody may ask.
+fn known(
+    app: &App,
+    request: &Request,
+    peer: Option<SocketAddr>,
+) -> Result<Option<Principal>, ApiError> {
+    let (headers, context) = (request.headers(), &app.context);
+    match &context.access {
+        Access::Local => {
+            check(request.uri(), headers, context.listen)?;
+            check_content(request.method(), headers)?;
+            Ok(Some(Principal::Local))
+        }
+        Access::Tokens { .. } if is_open(request.uri().path()) => Ok(None),
+        Access::Tokens { tokens, penalties } => {
+            let tokens = tokens.borrow().clone();
+            identify(&tokens, penalties, headers, peer, context.clock.now()).map(Some)
+        }
+    }
+}
+
+/// Refuses what a form of a page would send: browsers ask before they send JSON elsewhere.
+fn check_content(method: &Method, headers: &HeaderMap) -> Result<(), ApiError> {
+    if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
+        return Ok(());
+    }
+    let empty = HeaderValue::from_static("0");
+    let has_body = headers.contains_key(header::TRANSFER_ENCODING)
+        || headers.get(header::CONTENT_LENGTH).is_some_and(|length| *length != empty);
+    let is_ours = match headers.get(header::CONTENT_TYPE) {
+        None => !has_body,
+        Some(kind) => is_json(headers) || *kind == WASM,
+    };
+    if is_ours {
+        return Ok(());
+    }
+    let detail = "what changes something is sent as `Content-Type: application/json`, a plugin as \
+                  `application/wasm`";
+    Err(ApiError::new(Kind::WrongContentType, detail))
 }
 
 fn check(uri: &Uri, headers: &HeaderMap, listen: SocketAddr) -> Result<(), ApiError> {
@@ -86,6 +140,33 @@ mod tests {
             map.append(*name, value.parse().unwrap());
         }
         check(&uri.parse().unwrap(), &map, "127.0.0.1:7600".parse().unwrap()).is_ok()
+    }
+
+    #[test]
+    fn what_a_form_sends_changes_nothing() {
+        for (method, headers, expected) in [
+            ("POST", &[("content-type", "application/json"), ("content-length", "2")][..], true),
+            ("POST", &[("content-type", "application/json; charset=utf-8")], true),
+            ("PATCH", &[("content-type", "application/merge-patch+json")], true),
+            ("PUT", &[("content-type", "application/wasm"), ("content-length", "9")], true),
+            ("POST", &[("content-type", "text/plain"), ("content-length", "2")], false),
+            ("POST", &[("content-type", "application/x-www-form-urlencoded")], false),
+            ("DELETE", &[("content-type", "multipart/form-data")], false),
+            ("POST", &[("content-length", "2")], false),
+            ("POST", &[("transfer-encoding", "chunked")], false),
+            ("POST", &[("content-length", "0")], true),
+            ("POST", &[], true),
+            ("DELETE", &[], true),
+            ("GET", &[("content-type", "text/plain")], true),
+        ] {
+            let mut map = HeaderMap::new();
+            for (name, value) in headers {
+                map.append(*name, value.parse().unwrap());
+            }
+            let method: Method = method.parse().unwrap();
+            let checked = check_content(&method, &map);
+            assert_eq!(checked.is_ok(), expected, "{method} {headers:?}");
+        }
     }
 
     #[test]

@@ -8,9 +8,11 @@
 //! Reads the store and the catalog, makes jobs and runs; plans nothing and runs nothing. Paths,
 //! shapes and words are contract (architecture, section 6).
 
+pub mod access;
 mod body;
 mod conditions;
 mod define;
+pub mod doors;
 mod enqueue;
 pub mod error;
 mod events;
@@ -28,11 +30,12 @@ pub mod pause;
 mod plugin_events;
 mod plugins;
 mod repeat;
-mod routes;
+pub mod routes;
 mod runs;
 mod server;
 mod start;
 mod steer;
+mod trail;
 mod upload;
 mod versions;
 pub mod view;
@@ -45,7 +48,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use access::Access;
 use axum::Router;
+use doors::Tls;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -87,28 +92,31 @@ pub struct Context {
     pub session: Option<Arc<SessionCell>>,
     /// Where it listens.
     pub listen: SocketAddr,
+    /// Whom it answers.
+    pub access: Access,
 }
 
 /// What every handler gets.
 #[derive(Clone)]
-struct App {
+pub struct App {
     context: Arc<Context>,
     /// Holds true when the host shuts down.
     stop: watch::Receiver<bool>,
 }
 
-/// Answers requests on `listener` until `stop` holds true; then lets those under way end, for five
-/// seconds at most.
+/// Answers requests on `listener`, encrypted when there is `tls`, until `stop` holds true; then lets
+/// those under way end, for five seconds at most.
 ///
 /// # Errors
 ///
 /// The listener is of no use.
 pub async fn serve(
     listener: TcpListener,
+    tls: Option<Tls>,
     context: Context,
     stop: watch::Receiver<bool>,
 ) -> io::Result<()> {
-    server::serve(listener, router(context, stop.clone()), stop).await
+    server::serve(listener, tls, router(context, stop.clone()), stop).await
 }
 
 /// All routes, without a listener.

@@ -1,22 +1,33 @@
-//! The listening side: takes connections while there is room, and ends them when told to.
+//! The listening side: takes connections while there is room, encrypts them when it has a certificate,
+//! and ends them when told to.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+
+use super::access::Peer;
+use super::doors::Tls;
 
 /// Connections at once at most; further ones wait in the listener's queue.
 const MAX_CONNECTIONS: usize = 512;
 /// How long a connection may take to send a request's head, or stay without one.
 const HEAD: Duration = Duration::from_secs(60);
+/// How long a connection may take until it is encrypted.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long requests under way may take when the host shuts down.
 const GRACE: Duration = Duration::from_secs(5);
 /// The pause after a connection could not be taken, for example for want of file descriptors.
@@ -26,6 +37,7 @@ const ACCEPT_RETRY_PAUSE: Duration = Duration::from_millis(200);
 /// under way end for a while.
 pub async fn serve(
     listener: TcpListener,
+    tls: Option<Tls>,
     router: Router,
     mut stop: watch::Receiver<bool>,
 ) -> io::Result<()> {
@@ -38,11 +50,11 @@ pub async fn serve(
             () = stopped(&mut stop) => break,
             accepted = accept(&listener, &places) => accepted?,
         };
-        let Some((stream, place)) = accepted else { continue };
-        let router = router.clone();
+        let Some((stream, peer, place)) = accepted else { continue };
+        let (router, tls) = (router.clone(), tls.clone());
         let stop = ending.clone();
         connections.spawn(async move {
-            connection(stream, router, stop).await;
+            open(stream, tls, peer, router, stop).await;
             drop(place);
         });
         while connections.try_join_next().is_some() {}
@@ -65,10 +77,10 @@ pub async fn stopped(stop: &mut watch::Receiver<bool>) {
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
-) -> io::Result<Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)>> {
+) -> io::Result<Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)>> {
     let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
     match listener.accept().await {
-        Ok((stream, _)) => Ok(Some((stream, place))),
+        Ok((stream, peer)) => Ok(Some((stream, peer, place))),
         Err(error) => {
             tracing::warn!(%error, "a connection could not be taken");
             tokio::time::sleep(ACCEPT_RETRY_PAUSE).await;
@@ -77,13 +89,40 @@ async fn accept(
     }
 }
 
-async fn connection(stream: TcpStream, router: Router, mut stop: watch::Receiver<bool>) {
+/// Encrypts a connection when there is a certificate, and serves it.
+async fn open(
+    stream: TcpStream,
+    tls: Option<Tls>,
+    peer: SocketAddr,
+    router: Router,
+    stop: watch::Receiver<bool>,
+) {
     // Answers are small, and followed logs are to be seen at once.
     let _ = stream.set_nodelay(true);
+    let Some(tls) = tls else { return connection(stream, peer, router, stop).await };
+    let acceptor = TlsAcceptor::from(tls.current());
+    match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => connection(stream, peer, router, stop).await,
+        Ok(Err(error)) => tracing::debug!(%error, %peer, "a connection was not encrypted"),
+        Err(_) => tracing::debug!(%peer, "a connection was not encrypted in time"),
+    }
+}
+
+async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send>(
+    stream: S,
+    peer: SocketAddr,
+    router: Router,
+    mut stop: watch::Receiver<bool>,
+) {
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: http::Request<Incoming>| {
+        request.extensions_mut().insert(Peer(peer));
+        router.call(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

@@ -83,8 +83,9 @@ async fn serve() -> Served {
         metrics: Arc::default(),
         session: None,
         listen,
+        access: super::access::Access::Local,
     };
-    tokio::spawn(super::serve(listener, context, stop.subscribe()));
+    tokio::spawn(super::serve(listener, None, context, stop.subscribe()));
     Served { listen, store, clock, status, stop, _catalog: catalog }
 }
 

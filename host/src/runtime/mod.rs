@@ -142,6 +142,7 @@ impl Host {
         let metrics = Arc::new(Metrics::default());
         let measured = Arc::new(Measured::new(store, Arc::clone(&metrics)));
         let store: Arc<dyn Store> = Arc::<Measured>::clone(&measured);
+        let doors = open::doors(&config)?;
         let listener = open::listener(&config)?;
         let listen = listener.as_ref().map(|(_, listen)| *listen);
         let engine =
@@ -257,12 +258,16 @@ impl Host {
             metrics,
             session: Some(Arc::clone(&session)),
             listen: listen.unwrap_or(config.api.listen),
+            access: doors.access,
         };
         if let Some(runtime) = &runtimes.guests {
             runtime.spawn(api::guests::serve(context.clone(), orders));
         }
         if let (Some(runtime), Some((listener, _))) = (&runtimes.api, listener) {
-            runtime.spawn(roles::api(listener, context, api_stop, failed_sender));
+            let keeper =
+                doors.keeper.keep(Arc::clone(&store), Arc::clone(&clock), api_stop.clone());
+            runtime.spawn(keeper);
+            runtime.spawn(roles::api(listener, doors.tls, context, api_stop, failed_sender));
         }
         if let (Some(runtime), Some(sight)) = (&runtimes.api, sight) {
             runtime.spawn(sight.keep());

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
+use crate::api::doors::Doors;
 use crate::clock::SharedClock;
 use crate::config::Config;
 use crate::config::store::StoreAddress;
@@ -38,6 +39,18 @@ pub(super) async fn store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
             let shown = server.shown();
             Ok(Arc::new(opened.with_context(|| format!("can't open the store `{shown}`"))?))
         }
+    }
+}
+
+/// Reads who may ask; a host without the role `api` is asked by nobody.
+///
+/// # Errors
+///
+/// A file is missing or wrong.
+pub(super) fn doors(config: &Config) -> anyhow::Result<Doors> {
+    match config.roles.contains(&Role::Api) {
+        true => Doors::open(&config.api),
+        false => Ok(Doors::shut()),
     }
 }
 

@@ -10,6 +10,7 @@ use tracing::warn;
 
 use super::failure::FailureGuard;
 use crate::api;
+use crate::api::doors::Tls;
 use crate::config::Config;
 use crate::executor::slots::Slots;
 use crate::record::{HostInfo, Role};
@@ -55,6 +56,7 @@ pub(super) fn scheduler(
 /// Serves people until `stop` holds true.
 pub(super) async fn api(
     listener: std::net::TcpListener,
+    tls: Option<Tls>,
     context: api::Context,
     stop: watch::Receiver<bool>,
     failed: watch::Sender<Option<String>>,
@@ -62,7 +64,7 @@ pub(super) async fn api(
     let guard = FailureGuard { what: "API", failed };
     let expected = stop.clone();
     let served = match tokio::net::TcpListener::from_std(listener) {
-        Ok(listener) => api::serve(listener, context, stop).await,
+        Ok(listener) => api::serve(listener, tls, context, stop).await,
         Err(error) => Err(error),
     };
     match served {

@@ -33,7 +33,7 @@ pub async fn text(
     let caps = store.caps();
     let mut text = String::new();
     let listens = listen.map_or("serves nobody: it has no role `api`".to_owned(), |listen| {
-        format!("listens on http://{listen}")
+        format!("listens on {}://{listen}", config.api.scheme())
     });
     line(&mut text, "campanile", &format!("{} {listens}", env!("CARGO_PKG_VERSION")));
     does(&mut text, config);

@@ -6,6 +6,7 @@ use tokio::sync::watch;
 
 use super::Answer;
 use crate::api::Context;
+use crate::api::access::Access;
 use crate::api::in_process::InProcess;
 use crate::catalog::Catalog;
 use crate::catalog::fleet::Fleet;
@@ -58,6 +59,7 @@ impl Local {
             metrics: Arc::default(),
             session: None,
             listen,
+            access: Access::Local,
         };
         Ok((Self { runtime, api: InProcess::new(context) }, place))
     }
