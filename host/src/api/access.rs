@@ -2,7 +2,6 @@
 //!
 //! What a route asks for stands in `routes`; here it is held against who asks.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,6 +15,7 @@ use tokio::sync::watch;
 
 use super::App;
 use super::error::{ApiError, Kind};
+use super::params::{foreign_tenant, no_such_tenant};
 use super::routes::{Need, no_such_route};
 use crate::access::penalty::Penalties;
 use crate::access::{Principal, Refused, Role, Tokens};
@@ -65,17 +65,6 @@ impl<S: Sync> FromRequestParts<S> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         parts.extensions.get::<Self>().cloned().ok_or_else(|| no_token(NO_TOKEN.to_owned()))
-    }
-}
-
-/// Whether there is a caller: routes that anybody may ask have none.
-pub struct MaybeCaller(pub Option<Caller>);
-
-impl<S: Sync> FromRequestParts<S> for MaybeCaller {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self(parts.extensions.get::<Caller>().cloned()))
     }
 }
 
@@ -200,6 +189,9 @@ fn allowed(need: Need, who: Option<&Principal>, request: &Request) -> Result<(),
     let who = who.ok_or_else(|| no_token(NO_TOKEN.to_owned()))?;
     if is_host && who.tenant().is_some() {
         return Err(no_such_route(request.method(), request.uri()));
+    }
+    if let Some(tenant) = who.tenant().and_then(|own| foreign_tenant(request.uri(), own)) {
+        return Err(no_such_tenant(&tenant));
     }
     if who.may(role) { Ok(()) } else { Err(forbidden(who, role)) }
 }

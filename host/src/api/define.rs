@@ -12,12 +12,15 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::App;
+use super::access::{By, Caller};
 use super::body::Fields;
 use super::conditions::Conditions;
 use super::error::{ApiError, Kind};
 use super::jobs::{answer, find, no_such_job};
 use super::params::{self, Name, Params};
 use super::repeat::{MAX_ROUNDS, repeat};
+use crate::access::Principal;
+use crate::audit::Action;
 use crate::config::resolve::{Resolved, Wanted, resolve};
 use crate::job::merge::change;
 use crate::job::names::{JobId, TenantId};
@@ -39,17 +42,27 @@ pub struct Author {
     pub source: Source,
     /// What stands as the origin of its jobs.
     pub origin: String,
+    /// Whether it may grant what its tenant may; those without a name may not.
+    pub may_grant: bool,
+    /// As the audit names it.
+    pub by: By,
 }
 
 impl Author {
     /// A client of this interface.
-    fn client() -> Self {
-        Self { source: Source::Api, origin: "api".to_owned() }
+    fn client(caller: &Caller) -> Self {
+        Self {
+            source: Source::Api,
+            origin: "api".to_owned(),
+            may_grant: caller.principal != Principal::Local,
+            by: By::caller(caller),
+        }
     }
 
     /// A job of this name.
     pub fn job(job: &JobId) -> Self {
-        Self { source: Source::Guest, origin: format!("job {job}") }
+        let by = By::job(job);
+        Self { source: Source::Guest, origin: by.who.clone(), may_grant: true, by }
     }
 }
 
@@ -86,6 +99,7 @@ pub enum Said {
 /// `POST /v1/jobs`: 201 when it is made; `?conflict=` says what to do when it is there.
 pub async fn create(
     State(app): State<App>,
+    caller: Caller,
     mut params: Params,
     conditions: Conditions,
     fields: Fields,
@@ -99,16 +113,17 @@ pub async fn create(
     };
     let job = id.map_err(|message| {
         let mut problems = vec![Problem::new("id", message)];
-        problems.extend(wrong_besides(&app, &tenant, &definition));
+        problems.extend(wrong_besides(&app, &caller, &tenant, &definition));
         ApiError::invalid(problems)
     })?;
     let key = JobKey { tenant, job };
-    put(&app, key, &conditions, on, Said::Whole(definition)).await.map(answer_to)
+    put(&app, &caller, key, &conditions, on, Said::Whole(definition)).await.map(answer_to)
 }
 
 /// `PUT /v1/jobs/{id}`: 201 when it is made, 200 when it is replaced.
 pub async fn replace(
     State(app): State<App>,
+    caller: Caller,
     Name(id): Name,
     params: Params,
     conditions: Conditions,
@@ -121,12 +136,13 @@ pub async fn replace(
     let definition = without_id(fields, &job)?;
     let key = JobKey { tenant, job };
     let on = OnConflict::Replace;
-    put(&app, key, &conditions, on, Said::Whole(definition)).await.map(answer_to)
+    put(&app, &caller, key, &conditions, on, Said::Whole(definition)).await.map(answer_to)
 }
 
 /// `PATCH /v1/jobs/{id}`: some keys of the definition, all or nothing.
 pub async fn patch(
     State(app): State<App>,
+    caller: Caller,
     Name(id): Name,
     params: Params,
     conditions: Conditions,
@@ -136,13 +152,14 @@ pub async fn patch(
     let key = find(&app, tenant, &id).await?.key;
     let changes = without_id(fields, &key.job)?;
     let on = OnConflict::Replace;
-    put(&app, key, &conditions, on, Said::Keys(changes)).await.map(answer_to)
+    put(&app, &caller, key, &conditions, on, Said::Keys(changes)).await.map(answer_to)
 }
 
 /// `DELETE /v1/jobs/{id}`: 204. Its runs go on, or are cancelled with `?live=cancel`; its past
 /// stays.
 pub async fn remove(
     State(app): State<App>,
+    caller: Caller,
     Name(id): Name,
     mut params: Params,
     conditions: Conditions,
@@ -152,7 +169,7 @@ pub async fn remove(
         Some(Live::Keep) | None => LiveRuns::Keep,
     };
     let tenant = params.finish()?;
-    take_away(&app, &tenant, &id, &conditions, live).await?;
+    take_away(&app, &By::caller(&caller), &tenant, &id, &conditions, live).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -163,6 +180,7 @@ pub async fn remove(
 /// Why it stays.
 pub async fn take_away(
     app: &App,
+    by: &By,
     tenant: &TenantId,
     id: &str,
     conditions: &Conditions,
@@ -177,7 +195,11 @@ pub async fn take_away(
         let removed = repeat(|| context.store.remove(key, Some(version), live, now)).await;
         match removed {
             // Not there any more: this call's lost answer, or somebody else, removed it.
-            Ok(true | false) => return Ok(()),
+            Ok(true | false) => {
+                let sides = [schedule.def.definition.get(), Value::Null];
+                by.note(app, Action::JobRemoved, Some(tenant), &key.job, sides).await;
+                return Ok(());
+            }
             Err(StoreError::Conflict { .. }) => (),
             Err(error) => return Err(error.into()),
         }
@@ -208,12 +230,13 @@ fn answer_to(done: Put) -> Response {
 /// Makes or replaces the job as a client asks.
 async fn put(
     app: &App,
+    caller: &Caller,
     key: JobKey,
     conditions: &Conditions,
     on: OnConflict,
     said: Said,
 ) -> Result<Put, ApiError> {
-    put_as(app, &Author::client(), key, conditions, on, said).await
+    put_as(app, &Author::client(caller), key, conditions, on, said).await
 }
 
 /// Makes or replaces the job, again and again while others change it.
@@ -251,6 +274,7 @@ pub async fn put_as(
             }
         };
         let resolved = resolved.map_err(ApiError::invalid)?;
+        let before = there.as_ref().map_or(Value::Null, |there| there.def.definition.get());
         let done = match (there, on) {
             (None, _) => {
                 let new = asked::create(&resolved, now).map_err(no_fire)?;
@@ -267,7 +291,16 @@ pub async fn put_as(
             }
         };
         match done {
-            Ok(done) => return Ok(done),
+            Ok(done) => {
+                let action = match &done {
+                    Put::Created(_) => Action::JobCreated,
+                    Put::Replaced(_) => Action::JobReplaced,
+                    Put::Kept(_) => return Ok(done),
+                };
+                let sides = [before, resolved.definition];
+                author.by.note(app, action, Some(&key.tenant), &key.job, sides).await;
+                return Ok(done);
+            }
             Err(StoreError::Conflict { .. } | StoreError::NotFound(_)) => (),
             Err(error) => return Err(error.into()),
         }
@@ -320,6 +353,9 @@ fn resolved(
     };
     let config = Arc::clone(&app.context.config.borrow());
     match resolve(&config, wanted, &plugins) {
+        Ok(resolved) if !author.may_grant && !of_strangers(&resolved).is_empty() => {
+            Err(of_strangers(&resolved))
+        }
         // A file may be ahead of its plugin; whoever asks is there to be told.
         Ok(resolved) if !resolved.remarks.is_empty() => Err(resolved.remarks),
         Ok(resolved) => Ok(resolved),
@@ -332,11 +368,36 @@ fn resolved(
     }
 }
 
+/// What a job may not have that somebody without a token makes: whoever is on this machine, and what
+/// runs there, could read files and secrets by it that are not theirs.
+fn of_strangers(resolved: &Resolved) -> Vec<Problem> {
+    let granted = &resolved.job.capabilities;
+    let kinds = [
+        ("dirs", granted.dirs.is_empty()),
+        ("env", granted.env.is_empty()),
+        ("secrets", granted.secrets.is_empty()),
+    ];
+    let refused = |(kind, is_empty): (&str, bool)| {
+        let message = format!(
+            "a job that is made over REST without a token gets no `{kind}`, whatever `allow` says: \
+             define it in `host.toml`, write `{kind} = []` in it, or let the host have tokens \
+             (`[api] tokens`)"
+        );
+        (!is_empty).then(|| Problem::new(format!("capabilities.{kind}"), message))
+    };
+    kinds.into_iter().filter_map(refused).collect()
+}
+
 /// All that is wrong with a body besides its `id`.
-fn wrong_besides(app: &App, tenant: &TenantId, definition: &Entries) -> Vec<Problem> {
+fn wrong_besides(
+    app: &App,
+    caller: &Caller,
+    tenant: &TenantId,
+    definition: &Entries,
+) -> Vec<Problem> {
     let Ok(job) = "nameless".parse() else { return Vec::new() };
     let key = JobKey { tenant: tenant.clone(), job };
-    resolved(app, &Author::client(), &key, definition).err().unwrap_or_default()
+    resolved(app, &Author::client(caller), &key, definition).err().unwrap_or_default()
 }
 
 fn no_fire(why: NoFire) -> ApiError {

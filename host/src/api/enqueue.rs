@@ -8,9 +8,10 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::App;
+use super::access::{By, Caller};
 use super::body::Fields;
 use super::error::{ApiError, Kind};
 use super::jobs::{find, usable};
@@ -18,6 +19,7 @@ use super::moment::{self, span};
 use super::params::Params;
 use super::start::{Asked, any, check_args, one, start};
 use super::view::run::RunView;
+use crate::audit::Action;
 use crate::job::Job;
 use crate::job::names::JobId;
 use crate::problem::Problem;
@@ -59,6 +61,7 @@ struct Runs {
 /// `POST /v1/runs`: a run in the queue, or backfills.
 pub async fn create(
     State(app): State<App>,
+    caller: Caller,
     params: Params,
     mut fields: Fields,
 ) -> Result<Response, ApiError> {
@@ -78,16 +81,25 @@ pub async fn create(
     let Some(name) = job else { return Err(ApiError::new(Kind::Invalid, "`job` is missing")) };
     let schedule = find(&app, tenant.clone(), name.as_str()).await?;
     let job = usable(&app, &schedule)?;
-    match wanted {
+    let (after, answer) = match wanted {
         None => {
             let queued = Queued { args, ..queued };
             match enqueue(&app, &schedule, &job, queued, now).await? {
-                Started::Made(run) => Ok(one(StatusCode::ACCEPTED, &run)),
-                Started::Exists(run) => Ok(one(StatusCode::OK, &run)),
+                Started::Made(run) => {
+                    let after = json!({"cause": run.cause, "run": run.id});
+                    (after, one(StatusCode::ACCEPTED, &run))
+                }
+                Started::Exists(run) => return Ok(one(StatusCode::OK, &run)),
             }
         }
-        Some(wanted) => backfill(&app, &schedule, &job, wanted, args, now).await,
-    }
+        Some(wanted) => {
+            let (runs, answer) = backfill(&app, &schedule, &job, wanted, args, now).await?;
+            (json!({"cause": Cause::Backfill, "runs": runs}), answer)
+        }
+    };
+    let (by, sides) = (By::caller(&caller), [Value::Null, after]);
+    by.note(&app, Action::RunAsked, Some(&tenant), &name, sides).await;
+    Ok(answer)
 }
 
 /// A run that is wanted in the queue.
@@ -213,6 +225,7 @@ async fn is_bare(app: &App, schedule: &Schedule, run: &Run) -> Result<bool, ApiE
     Ok(keep == 0 || newest.items.iter().all(|newer| newer.id != run.id))
 }
 
+/// Makes runs for fire times of the past; answers how many there are, too.
 async fn backfill(
     app: &App,
     schedule: &Schedule,
@@ -220,7 +233,7 @@ async fn backfill(
     wanted: Wanted,
     args: Option<Value>,
     now: Timestamp,
-) -> Result<Response, ApiError> {
+) -> Result<(usize, Response), ApiError> {
     let anchor = schedule.trigger_state.anchor;
     let refused =
         |path: &str, message: String| ApiError::invalid(vec![Problem::new(path, message)]);
@@ -244,7 +257,9 @@ async fn backfill(
                 return Err(refused("at", format!("{at} is no fire time of the job; {near}")));
             }
             match start(app, schedule, job, asked(at), now).await? {
-                Started::Made(run) | Started::Exists(run) => Ok(one(StatusCode::ACCEPTED, &run)),
+                Started::Made(run) | Started::Exists(run) => {
+                    Ok((1, one(StatusCode::ACCEPTED, &run)))
+                }
             }
         }
         Wanted::Range { from, to, limit } => {
@@ -256,7 +271,8 @@ async fn backfill(
                     Started::Made(run) | Started::Exists(run) => items.push(RunView::of(&run)),
                 }
             }
-            Ok((StatusCode::ACCEPTED, Json(Runs { items })).into_response())
+            let runs = items.len();
+            Ok((runs, (StatusCode::ACCEPTED, Json(Runs { items })).into_response()))
         }
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::{Semaphore, mpsc, watch};
 
+use super::access::By;
 use super::conditions::Conditions;
 use super::define::{Author, OnConflict, Said, put_as, take_away};
 use super::enqueue::{MAX_KEY, Queued, enqueue};
@@ -86,6 +87,7 @@ pub async fn serve(context: Context, mut orders: mpsc::Receiver<Order>) {
 /// Answers the id of a run, or nothing.
 async fn carry_out(app: &App, room: &Room, by: &JobKey, call: JobCall) -> Result<String, ApiError> {
     let (tenant, always) = (by.tenant.clone(), Conditions::default());
+    let as_job = By::job(&by.job);
     match call {
         JobCall::Enqueue { job, args, delay, idempotency_key } => {
             let schedule = find(app, tenant, &job).await?;
@@ -100,17 +102,17 @@ async fn carry_out(app: &App, room: &Room, by: &JobKey, call: JobCall) -> Result
         JobCall::Put(definition) => put(app, room, by, &definition).await?,
         JobCall::Pause(job) => {
             let pause = |schedule: &Schedule| {
-                let by = format!("job {}", by.job);
+                let by = as_job.who.clone();
                 let pause = Pause { by, why: String::new(), until: None };
                 schedule.pause.is_none().then_some(pause)
             };
-            pause_as(app, tenant, &job, &always, pause).await?;
+            pause_as(app, &as_job, tenant, &job, &always, pause).await?;
         }
         JobCall::Resume(job) => {
-            resume_as(app, tenant, &job, &always, CatchUp::No).await?;
+            resume_as(app, &as_job, tenant, &job, &always, CatchUp::No).await?;
         }
         JobCall::Remove(job) => {
-            take_away(app, &tenant, &job, &always, LiveRuns::Keep).await?;
+            take_away(app, &as_job, &tenant, &job, &always, LiveRuns::Keep).await?;
         }
     }
     Ok(String::new())

@@ -9,10 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{FromRequestParts, Path, Query};
+use http::Uri;
 use http::request::Parts;
 use serde_json::Value;
 
 use super::App;
+use super::access::Caller;
 use super::error::{ApiError, Kind};
 use crate::config::Config;
 use crate::job::names::TenantId;
@@ -30,25 +32,29 @@ pub struct Params {
     known: Vec<&'static str>,
     problems: Vec<Problem>,
     config: Arc<Config>,
+    /// The one tenant that whoever asks may see; `None`: all.
+    own: Option<TenantId>,
 }
 
 impl FromRequestParts<App> for Params {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
-        Ok(Self::of(parts, Arc::clone(&app.context.config.borrow())))
+        let caller = parts.extensions.get::<Caller>();
+        let own = caller.and_then(|caller| caller.principal.tenant().cloned());
+        Ok(Self::of(parts, Arc::clone(&app.context.config.borrow()), own))
     }
 }
 
 impl Params {
-    /// The parameters of a request to a host that is configured so.
-    fn of(parts: &Parts, config: Arc<Config>) -> Self {
+    /// The parameters of a request to a host that is configured so, by somebody who sees `own` only.
+    fn of(parts: &Parts, config: Arc<Config>, own: Option<TenantId>) -> Self {
         let given = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri);
         let (given, problems) = match given {
             Ok(Query(given)) => (given, Vec::new()),
             Err(error) => (Vec::new(), vec![Problem::new("", error.to_string())]),
         };
-        Self { given, known: vec!["tenant"], problems, config }
+        Self { given, known: vec!["tenant"], problems, config, own }
     }
 
     /// The parameter `key` as `read` understands it; `None` when it is missing or wrong.
@@ -88,16 +94,25 @@ impl Params {
         if !self.problems.is_empty() {
             return Err(ApiError::invalid(self.problems));
         }
-        let tenant = tenant.unwrap_or_else(TenantId::default_tenant);
-        match self.config.tenants.contains_key(&tenant) {
+        let usual = || self.own.clone().unwrap_or_else(TenantId::default_tenant);
+        let tenant = tenant.unwrap_or_else(usual);
+        let is_seen = self.own.as_ref().is_none_or(|own| *own == tenant);
+        match is_seen && self.config.tenants.contains_key(&tenant) {
             true => Ok(tenant),
             false => Err(no_such_tenant(&tenant)),
         }
     }
 }
 
+/// The tenant that a request names and somebody who sees `own` only may not see, if it names one.
+pub fn foreign_tenant(uri: &Uri, own: &TenantId) -> Option<TenantId> {
+    let Ok(Query(given)) = Query::<Vec<(String, String)>>::try_from_uri(uri) else { return None };
+    let tenants = given.iter().filter(|(key, _)| key == "tenant");
+    tenants.filter_map(|(_, text)| text.parse().ok()).find(|tenant| tenant != own)
+}
+
 /// Nobody is told which there are.
-fn no_such_tenant(tenant: &TenantId) -> ApiError {
+pub fn no_such_tenant(tenant: &TenantId) -> ApiError {
     let help = "ask for one that the host's `[tenants.X]` tables name";
     ApiError::new(Kind::NoSuchTenant, format!("there is no tenant `{tenant}`; {help}"))
 }
@@ -175,12 +190,16 @@ mod tests {
     use crate::run::Verdict;
 
     fn params(query: &str) -> Params {
+        params_of(query, None)
+    }
+
+    fn params_of(query: &str, own: Option<&str>) -> Params {
         let request = http::Request::builder().uri(format!("/v1/runs?{query}")).body(()).unwrap();
         let (parts, ()) = request.into_parts();
         let here = std::path::Path::new("/");
         let text = "[tenants.acme]\n";
         let config = Config::parse(text, &here.join("host.toml"), here, 1).unwrap();
-        Params::of(&parts, Arc::new(config))
+        Params::of(&parts, Arc::new(config), own.map(|own| own.parse().unwrap()))
     }
 
     fn detail(error: ApiError) -> (u16, String) {
@@ -211,6 +230,21 @@ mod tests {
         assert_eq!(params("tenant=acme").finish().unwrap(), named("acme"));
         assert_eq!(detail(params("tenant=other").finish().unwrap_err()).0, 404);
         assert_eq!(detail(params("tenant=A%20B").finish().unwrap_err()).0, 422);
+    }
+
+    #[test]
+    fn whoever_sees_one_tenant_is_told_of_the_others_what_is_told_of_none() {
+        let asked = |query: &str| params_of(query, Some("acme")).finish();
+        let acme: TenantId = "acme".parse().unwrap();
+        assert_eq!(asked("").unwrap(), acme);
+        assert_eq!(asked("tenant=acme").unwrap(), acme);
+        let (hidden, none) = (asked("tenant=default"), params("tenant=default2").finish());
+        let said = |refused: Result<TenantId, ApiError>| refused.unwrap_err().detail().to_owned();
+        assert_eq!(said(none).replace("default2", "default"), said(hidden));
+        assert!(params_of("", Some("gone")).finish().is_err());
+        let uri = "/v1/jobs?limit=3&tenant=acme&tenant=default".parse().unwrap();
+        assert_eq!(foreign_tenant(&uri, &acme), Some(TenantId::default_tenant()));
+        assert_eq!(foreign_tenant(&"/v1/jobs?tenant=acme".parse().unwrap(), &acme), None);
     }
 
     #[test]

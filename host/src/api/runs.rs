@@ -6,16 +6,19 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
+use serde_json::json;
 use tokio::sync::broadcast;
 use tokio::time::Instant;
 
 use super::App;
+use super::access::{By, Caller};
 use super::body::Fields;
 use super::error::{ApiError, Kind};
 use super::params::{self, Name, Params};
 use super::server::stopped;
 use super::view::List;
 use super::view::run::RunView;
+use crate::audit::Action;
 use crate::job::names::TenantId;
 use crate::record::query::RunFilter;
 use crate::record::step::{CancelReply, Change};
@@ -68,6 +71,7 @@ pub async fn show(
 /// `POST /v1/runs/{id}/cancel`: 200 when it is over, 202 when its host has been told.
 pub async fn cancel(
     State(app): State<App>,
+    caller: Caller,
     Name(name): Name,
     params: Params,
     fields: Fields,
@@ -75,7 +79,8 @@ pub async fn cancel(
     let key = key(params.finish()?, &name)?;
     fields.finish()?;
     let context = &app.context;
-    find(&app, &key).await?;
+    let before = find(&app, &key).await?;
+    let by = By::caller(&caller);
     let reply = context.store.cancel(&key, "asked for over REST", context.clock.now()).await;
     let status = match reply {
         Ok(CancelReply::Ended) => StatusCode::OK,
@@ -88,6 +93,8 @@ pub async fn cancel(
         Err(error) => return Err(error.into()),
     };
     let run = find(&app, &key).await?;
+    let sides = [&before, &run].map(|run| json!({"job": run.job, "state": run.state}));
+    by.note(&app, Action::RunCancelled, Some(&key.tenant), key.run, sides).await;
     Ok((status, Json(RunView::of(&run))).into_response())
 }
 

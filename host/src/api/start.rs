@@ -6,9 +6,10 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::App;
+use super::access::{By, Caller};
 use super::body::Fields;
 use super::conditions::Conditions;
 use super::error::ApiError;
@@ -16,6 +17,7 @@ use super::jobs::{find, no_such_job, usable};
 use super::params::{Name, Params};
 use super::repeat::repeat;
 use super::view::run::RunView;
+use crate::audit::Action;
 use crate::job::{Job, Policy};
 use crate::problem::Problem;
 use crate::record::Schedule;
@@ -47,6 +49,7 @@ pub struct Asked {
 /// plugin is missing has its run queued.
 pub async fn now(
     State(app): State<App>,
+    caller: Caller,
     Name(name): Name,
     params: Params,
     conditions: Conditions,
@@ -69,7 +72,13 @@ pub async fn now(
     };
     check_args(&asked, &job)?;
     match start(&app, &schedule, &job, asked, now).await? {
-        Started::Made(run) | Started::Exists(run) => Ok(one(StatusCode::ACCEPTED, &run)),
+        Started::Made(run) | Started::Exists(run) => {
+            let after = json!({"cause": run.cause, "run": run.id});
+            let sides = [Value::Null, after];
+            let (by, key) = (By::caller(&caller), &schedule.key);
+            by.note(&app, Action::RunAsked, Some(&key.tenant), &key.job, sides).await;
+            Ok(one(StatusCode::ACCEPTED, &run))
+        }
     }
 }
 

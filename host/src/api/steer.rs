@@ -8,9 +8,10 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::App;
+use super::access::{By, Caller};
 use super::body::Fields;
 use super::conditions::Conditions;
 use super::error::ApiError;
@@ -20,6 +21,7 @@ use super::params::{Name, Params};
 use super::pause::keep;
 use super::repeat::{MAX_ROUNDS, repeat};
 use super::view::scheduler::SchedulerView;
+use crate::audit::Action;
 use crate::job::names::TenantId;
 use crate::record::step::Patch;
 use crate::record::{Pause, Schedule};
@@ -29,19 +31,17 @@ use crate::store::error::StoreError;
 use crate::table::value::flag;
 use crate::time::Timestamp;
 
-/// Who pauses and resumes, as long as clients have no names.
-const BY: &str = "api";
-
 /// `POST /v1/jobs/{id}/pause`. A job that is paused stays so; `why` and `until` replace what was
 /// said before.
 pub async fn pause_job(
     State(app): State<App>,
+    caller: Caller,
     Name(name): Name,
     params: Params,
     conditions: Conditions,
     mut fields: Fields,
 ) -> Result<Response, ApiError> {
-    let tenant = params.finish()?;
+    let (by, tenant) = (By::caller(&caller), params.finish()?);
     let now = app.context.clock.now();
     let why = fields.read("why", moment::why);
     let until = fields.read("until", |value| later(value, now));
@@ -50,9 +50,9 @@ pub async fn pause_job(
         if schedule.pause.is_some() && why.is_none() && until.is_none() {
             return None;
         }
-        Some(Pause { by: BY.to_owned(), why: why.clone().unwrap_or_default(), until })
+        Some(Pause { by: by.of_pause(), why: why.clone().unwrap_or_default(), until })
     };
-    let schedule = pause_as(&app, tenant, &name, &conditions, pause).await?;
+    let schedule = pause_as(&app, &by, tenant, &name, &conditions, pause).await?;
     Ok(answer(StatusCode::OK, &schedule))
 }
 
@@ -63,6 +63,7 @@ pub async fn pause_job(
 /// Why it is not paused.
 pub async fn pause_as(
     app: &App,
+    by: &By,
     tenant: TenantId,
     name: &str,
     conditions: &Conditions,
@@ -73,12 +74,13 @@ pub async fn pause_as(
         let patch = Patch { pause: Some(Some(pause.clone())), ..Patch::default() };
         Ok((schedule.pause != Some(pause)).then_some(patch))
     };
-    steer(app, tenant, name, conditions, pause).await
+    steer(app, by, Action::JobPaused, tenant, name, conditions, pause).await
 }
 
 /// `POST /v1/jobs/{id}/resume`. Nothing happens to a job that is not paused.
 pub async fn resume_job(
     State(app): State<App>,
+    caller: Caller,
     Name(name): Name,
     params: Params,
     conditions: Conditions,
@@ -90,7 +92,8 @@ pub async fn resume_job(
         Some(false) | None => CatchUp::No,
     };
     fields.finish()?;
-    let schedule = resume_as(&app, tenant, &name, &conditions, catch_up).await?;
+    let schedule =
+        resume_as(&app, &By::caller(&caller), tenant, &name, &conditions, catch_up).await?;
     Ok(answer(StatusCode::OK, &schedule))
 }
 
@@ -101,6 +104,7 @@ pub async fn resume_job(
 /// Why it does not go on.
 pub async fn resume_as(
     app: &App,
+    by: &By,
     tenant: TenantId,
     name: &str,
     conditions: &Conditions,
@@ -113,12 +117,13 @@ pub async fn resume_as(
         let job = usable(app, schedule)?;
         Ok(Some(resume(schedule, &job, catch_up, now)))
     };
-    steer(app, tenant, name, conditions, go_on).await
+    steer(app, by, Action::JobResumed, tenant, name, conditions, go_on).await
 }
 
 /// `POST /v1/scheduler/pause`.
 pub async fn pause_scheduler(
     State(app): State<App>,
+    caller: Caller,
     params: Params,
     mut fields: Fields,
 ) -> Result<Json<SchedulerView>, ApiError> {
@@ -126,23 +131,27 @@ pub async fn pause_scheduler(
     let why = fields.read("why", moment::why);
     fields.finish()?;
     let context = &app.context;
-    let before = context.status.paused();
+    let (by, before) = (By::caller(&caller), context.status.paused());
+    let was = json!(before);
     let since = before.as_ref().map_or_else(|| context.clock.now(), |pause| pause.since);
     let pause = match (before, why) {
         (Some(pause), None) => pause,
-        (_, why) => SchedulerPause { by: BY.to_owned(), why: why.unwrap_or_default(), since },
+        (_, why) => SchedulerPause { by: by.of_pause(), why: why.unwrap_or_default(), since },
     };
     keep(context.store.as_ref(), Some(&pause)).await?;
     if context.status.paused().is_none() {
         tracing::warn!(why = %pause.why, "the scheduler is paused: what comes due waits");
     }
     context.status.set_paused(Some(pause.clone()));
+    let sides = [was, json!(pause)];
+    by.note(&app, Action::SchedulerPaused, None, "scheduler", sides).await;
     Ok(Json(SchedulerView { paused: Some(pause) }))
 }
 
 /// `POST /v1/scheduler/resume`: what came due meanwhile is judged as after downtime.
 pub async fn resume_scheduler(
     State(app): State<App>,
+    caller: Caller,
     params: Params,
     fields: Fields,
 ) -> Result<Json<SchedulerView>, ApiError> {
@@ -153,7 +162,9 @@ pub async fn resume_scheduler(
     if context.status.paused().is_some() {
         tracing::info!("the scheduler goes on");
     }
+    let sides = [json!(context.status.paused()), Value::Null];
     context.status.set_paused(None);
+    By::caller(&caller).note(&app, Action::SchedulerResumed, None, "scheduler", sides).await;
     Ok(Json(SchedulerView { paused: None }))
 }
 
@@ -161,6 +172,8 @@ pub async fn resume_scheduler(
 /// nothing to do.
 async fn steer(
     app: &App,
+    by: &By,
+    action: Action,
     tenant: TenantId,
     name: &str,
     conditions: &Conditions,
@@ -176,7 +189,12 @@ async fn steer(
         };
         let (key, version) = (&schedule.key, Some(schedule.version));
         match repeat(|| store.patch(key, version, patch.clone(), now)).await {
-            Ok(_) => return find(app, tenant, name).await,
+            Ok(_) => {
+                let after = find(app, tenant, name).await?;
+                let sides = [json!(schedule.pause), json!(after.pause)];
+                by.note(app, action, Some(&key.tenant), &key.job, sides).await;
+                return Ok(after);
+            }
             Err(StoreError::Conflict { .. } | StoreError::NotFound(_)) => (),
             Err(error) => return Err(error.into()),
         }

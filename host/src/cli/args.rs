@@ -1,14 +1,14 @@
 //! What may stand on the command line, as far as commands share it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
 use super::exit::Failure;
 use super::logging::LogFormat;
 use super::{
-    cancel, events, explain, hosts, import, init, inspect, jobs, logs, next, pause, plan, plugins,
-    run, runs, serve, simulate, store, trigger, validate, why,
+    audit, cancel, events, explain, hosts, import, init, inspect, jobs, logs, next, pause, plan,
+    plugins, run, runs, serve, simulate, store, token, trigger, validate, why,
 };
 use crate::config::Config;
 use crate::config::load;
@@ -54,15 +54,37 @@ pub struct Common {
     pub log_format: Option<LogFormat>,
 }
 
+/// A token as somebody gave it. Not shown by anything.
+#[derive(Clone)]
+struct Given(String);
+
+impl From<String> for Given {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl std::fmt::Debug for Given {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Given")
+    }
+}
+
 /// Which host is asked, and about whose things.
 #[derive(Clone, Debug, Args)]
 pub struct Whom {
     /// The host to ask, like http://127.0.0.1:7600; without it the configuration's `[api] listen`
     #[arg(long, env = "CAMPANILE_URL", value_name = "URL")]
     url: Option<String>,
-    /// Whose jobs, runs and plugins
-    #[arg(long, value_name = "TENANT", default_value = "default")]
-    pub tenant: String,
+    /// Whose jobs, runs and plugins; without it the token's tenant, else `default`
+    #[arg(long, value_name = "TENANT")]
+    pub tenant: Option<String>,
+    /// What to prove oneself with, where the host wants it: camp_...
+    #[arg(long, env = "CAMPANILE_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    token: Option<Given>,
+    /// Certificates to believe besides this machine's, as PEM; for a host with one of its own
+    #[arg(long, env = "CAMPANILE_CA_FILE", value_name = "FILE")]
+    ca_file: Option<PathBuf>,
 }
 
 /// What to do.
@@ -114,6 +136,11 @@ pub enum Command {
     Plugins(plugins::Plugins),
     /// List the hosts that share the store
     Hosts(hosts::Hosts),
+    /// Make, list and revoke tokens: who may use the host
+    #[command(subcommand)]
+    Token(token::Token),
+    /// Tell who changed what
+    Audit(audit::Audit),
     /// Move, check and back up what the store holds
     #[command(subcommand)]
     Store(store::Store),
@@ -128,6 +155,21 @@ impl Whom {
     /// The host that was named. An empty variable names none.
     pub fn url(&self) -> Option<&str> {
         self.url.as_deref().filter(|url| !url.is_empty())
+    }
+
+    /// The token that was given. An empty variable gives none.
+    pub fn token(&self) -> Option<&str> {
+        self.token.as_ref().map(|token| token.0.trim()).filter(|token| !token.is_empty())
+    }
+
+    /// The certificates that are to be believed besides the machine's.
+    pub fn ca_file(&self) -> Option<&Path> {
+        self.ca_file.as_deref().filter(|file| !file.as_os_str().is_empty())
+    }
+
+    /// The parameters that say whose things are asked for: none when it is not said.
+    pub fn query(&self) -> Vec<(&'static str, String)> {
+        self.tenant.iter().map(|tenant| ("tenant", tenant.clone())).collect()
     }
 }
 

@@ -34,7 +34,7 @@ pub struct Cancel {
 pub fn cancel(args: &Cancel, common: &Common) -> Result<Exit, Failure> {
     let path = path(&args.run, "/cancel")?;
     let reached = reach::steering(common, &args.whom)?;
-    let tenant = vec![("tenant", args.whom.tenant.clone())];
+    let tenant = args.whom.query();
     let run: RunView = reached.post(&path, tenant, &json!({}))?;
     if common.json {
         print_json(&run)?;

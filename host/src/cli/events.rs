@@ -32,7 +32,7 @@ pub struct Events {
 /// No host is running, or what it says.
 pub fn events(args: &Events, common: &Common) -> Result<Exit, Failure> {
     let reached = reach::steering(common, &args.whom)?;
-    let query = vec![("tenant", args.whom.tenant.clone())];
+    let query = args.whom.query();
     reached.lines("/v1/events", query, |line| {
         let Some(data) = line.strip_prefix("data: ") else { return Ok(()) };
         let event: Value = serde_json::from_str(data).map_err(|error| {

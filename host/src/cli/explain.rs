@@ -36,7 +36,7 @@ pub struct Explain {
 pub fn explain(args: &Explain, common: &Common) -> Result<Exit, Failure> {
     let path = jobs::path(&args.job, "/explain")?;
     let reached = reach::reading(common, &args.whom)?;
-    let view: ExplainView = reached.get(&path, vec![("tenant", args.whom.tenant.clone())])?;
+    let view: ExplainView = reached.get(&path, args.whom.query())?;
     if common.json {
         print_json(&view)?;
         return Ok(Exit::Done);

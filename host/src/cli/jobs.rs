@@ -128,7 +128,7 @@ pub fn path(job: &str, rest: &str) -> Result<String, Failure> {
 
 fn list(args: &List, common: &Common) -> Result<Exit, Failure> {
     let reached = reach::reading(common, &args.whom)?;
-    let query = vec![("tenant", args.whom.tenant.clone())];
+    let query = args.whom.query();
     let mut rows = Vec::new();
     for job in reached.items::<JobView>("/v1/jobs", query, args.limit) {
         let job = job?;
@@ -206,7 +206,7 @@ fn bare(value: &Value) -> String {
 fn show(args: &Show, common: &Common) -> Result<Exit, Failure> {
     let path = path(&args.job, "")?;
     let reached = reach::reading(common, &args.whom)?;
-    let job: JobView = reached.get(&path, vec![("tenant", args.whom.tenant.clone())])?;
+    let job: JobView = reached.get(&path, args.whom.query())?;
     if common.json {
         print_json(&job)?;
         return Ok(Exit::Done);
@@ -245,7 +245,7 @@ fn put(args: &Put, common: &Common) -> Result<Exit, Failure> {
     };
     let path = path(id, "")?;
     let reached = reach::steering(common, &args.whom)?;
-    let query = vec![("tenant", args.whom.tenant.clone())];
+    let query = args.whom.query();
     let job: JobView = reached.put(&path, query, &Value::Object(definition))?;
     if common.json {
         print_json(&job)?;
@@ -280,7 +280,8 @@ fn remove(args: &Remove, common: &Common) -> Result<Exit, Failure> {
         Live::Keep => "keep",
         Live::Cancel => "cancel",
     };
-    let query = vec![("tenant", args.whom.tenant.clone()), ("live", live.to_owned())];
+    let mut query = args.whom.query();
+    query.push(("live", live.to_owned()));
     reach::steering(common, &args.whom)?.delete(&path, query)?;
     note(format!("job {} is removed", args.job));
     Ok(Exit::Done)

@@ -35,15 +35,14 @@ pub struct Logs {
 pub fn logs(args: &Logs, common: &Common) -> Result<Exit, Failure> {
     let path = path(&args.run, "/logs")?;
     let reached = reach::reading(common, &args.whom)?;
-    let tenant = &args.whom.tenant;
     if args.follow && reached.is_host() {
-        follow(&reached, &path, tenant, |line| show(&line, common))?;
+        follow(&reached, &path, &args.whom, |line| show(&line, common))?;
         return Ok(Exit::Done);
     }
     if args.follow {
         note("nothing is added while no host is running");
     }
-    for line in reached.items::<LogView>(&path, vec![("tenant", tenant.clone())], None) {
+    for line in reached.items::<LogView>(&path, args.whom.query(), None) {
         show(&line?, common)?;
     }
     Ok(Exit::Done)
@@ -57,10 +56,11 @@ pub fn logs(args: &Logs, common: &Common) -> Result<Exit, Failure> {
 pub fn follow(
     reached: &Reached,
     path: &str,
-    tenant: &str,
+    whom: &Whom,
     mut each: impl FnMut(LogView) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let query = vec![("tenant", tenant.to_owned()), ("follow", "true".to_owned())];
+    let mut query = whom.query();
+    query.push(("follow", "true".to_owned()));
     reached.lines(path, query, |line| {
         let line = serde_json::from_str(line).map_err(|error| {
             Failure::failed(format!("the host sent a line that is not understood: {error}"))

@@ -5,6 +5,7 @@
 //! everything else to standard error, and the exit code says how it went.
 
 mod args;
+mod audit;
 mod cancel;
 mod carried;
 mod events;
@@ -31,6 +32,7 @@ mod serve;
 mod simulate;
 mod store;
 mod table;
+mod token;
 mod trigger;
 mod validate;
 mod versions;
@@ -86,6 +88,8 @@ fn run_command(command: Command, common: &Common) -> Result<Exit, Failure> {
         Command::Cancel(args) => cancel::cancel(&args, common),
         Command::Plugins(args) => plugins::plugins(&args, common),
         Command::Hosts(args) => hosts::hosts(&args, common),
+        Command::Token(args) => token::token(&args, common),
+        Command::Audit(args) => audit::audit(&args, common),
         Command::Store(args) => store::store(&args, common),
     }
 }

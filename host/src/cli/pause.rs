@@ -108,7 +108,7 @@ struct What<'a> {
 
 impl What<'_> {
     fn steer(&self, common: &Common, body: &Value) -> Result<Exit, Failure> {
-        let query = vec![("tenant", self.whom.tenant.clone())];
+        let query = self.whom.query();
         match self.job {
             Some(job) => {
                 let path = jobs::path(job, self.to)?;

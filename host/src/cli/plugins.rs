@@ -112,7 +112,7 @@ pub fn plugins(plugins: &Plugins, common: &Common) -> Result<Exit, Failure> {
 
 fn list(args: &List, common: &Common) -> Result<Exit, Failure> {
     let reached = reach::steering(common, &args.whom)?;
-    let query = vec![("tenant", args.whom.tenant.clone())];
+    let query = args.whom.query();
     let mut rows = Vec::new();
     for plugin in reached.items::<PluginView>("/v1/plugins", query, args.limit) {
         let plugin = plugin?;
@@ -193,7 +193,7 @@ fn version(it: &VersionView) -> [Cell; 6] {
 fn show(args: &Show, common: &Common) -> Result<Exit, Failure> {
     let name: PluginName = args.plugin.parse().map_err(Failure::usage)?;
     let reached = reach::steering(common, &args.whom)?;
-    let tenant = vec![("tenant", args.whom.tenant.clone())];
+    let tenant = args.whom.query();
     let plugin: PluginView = reached.get(&format!("/v1/plugins/{name}"), tenant)?;
     if common.json {
         print_json(&plugin)?;

@@ -96,7 +96,7 @@ pub fn path(run: &str, rest: &str) -> Result<String, Failure> {
 }
 
 fn list(args: &List, common: &Common) -> Result<Exit, Failure> {
-    let mut query = vec![("tenant", args.whom.tenant.clone())];
+    let mut query = args.whom.query();
     for (key, value) in [
         ("job", &args.job),
         ("state", &args.state),
@@ -182,7 +182,7 @@ fn state(run: &RunView) -> Cell {
 fn show(args: &Show, common: &Common) -> Result<Exit, Failure> {
     let path = path(&args.run, "")?;
     let reached = reach::reading(common, &args.whom)?;
-    let run: RunView = reached.get(&path, vec![("tenant", args.whom.tenant.clone())])?;
+    let run: RunView = reached.get(&path, args.whom.query())?;
     if common.json {
         print_json(&run)?;
         return Ok(Exit::Done);

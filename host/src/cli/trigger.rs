@@ -167,7 +167,7 @@ pub fn read_args(text: &str) -> Result<Value, Failure> {
 }
 
 fn tenant(args: &Trigger) -> Vec<(&'static str, String)> {
-    vec![("tenant", args.whom.tenant.clone())]
+    args.whom.query()
 }
 
 fn wait(
@@ -177,7 +177,7 @@ fn wait(
     common: &Common,
 ) -> Result<Exit, Failure> {
     let id = run.id.to_string();
-    follow(reached, &runs::path(&id, "/logs")?, &args.whom.tenant, |line| {
+    follow(reached, &runs::path(&id, "/logs")?, &args.whom, |line| {
         note(log_line(&line, Channel::Err));
         Ok(())
     })?;

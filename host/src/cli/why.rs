@@ -36,7 +36,8 @@ pub struct Why {
 pub fn why(args: &Why, common: &Common) -> Result<Exit, Failure> {
     let path = jobs::path(&args.job, "/why")?;
     let at = common.instant("--at", &args.at)?;
-    let query = vec![("tenant", args.whom.tenant.clone()), ("at", at.to_string())];
+    let mut query = args.whom.query();
+    query.push(("at", at.to_string()));
     let view: WhyView = reach::reading(common, &args.whom)?.get(&path, query)?;
     if common.json {
         print_json(&view)?;

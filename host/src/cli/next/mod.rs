@@ -104,7 +104,8 @@ fn written(text: &str) -> Result<Value, Failure> {
 
 fn of_job(job: &str, args: &Next, common: &Common) -> Result<List<Timestamp>, Failure> {
     let path = jobs::path(job, "/next")?;
-    let mut query = vec![("tenant", args.whom.tenant.clone()), ("n", args.n.to_string())];
+    let mut query = args.whom.query();
+    query.push(("n", args.n.to_string()));
     if let Some(text) = &args.after {
         let zone = common.load()?.timezone;
         query.push(("after", instant(text, zone).map_err(Failure::usage)?.to_string()));

@@ -5,6 +5,7 @@
 
 mod local;
 mod remote;
+mod trust;
 
 use std::collections::VecDeque;
 
@@ -44,11 +45,11 @@ pub type Query<'a> = Vec<(&'a str, String)>;
 /// Neither can be read.
 pub fn reading(common: &Common, whom: &Whom) -> Result<Reached, Failure> {
     if let Some(url) = whom.url() {
-        return Ok(Reached::Host(Remote::at(url)?));
+        return Ok(Reached::Host(Remote::at(url, whom)?));
     }
     let config = common.load()?;
     let listen = config.api.listen;
-    if let Some(remote) = Remote::find(listen)? {
+    if let Some(remote) = Remote::find(&config.api, whom)? {
         return Ok(Reached::Host(remote));
     }
     let (local, place) = Local::open(&config)?;
@@ -63,11 +64,11 @@ pub fn reading(common: &Common, whom: &Whom) -> Result<Reached, Failure> {
 /// None is running.
 pub fn steering(common: &Common, whom: &Whom) -> Result<Reached, Failure> {
     if let Some(url) = whom.url() {
-        return Ok(Reached::Host(Remote::at(url)?));
+        return Ok(Reached::Host(Remote::at(url, whom)?));
     }
     let config = common.load()?;
     let listen = config.api.listen;
-    let found = Remote::find(listen)?;
+    let found = Remote::find(&config.api, whom)?;
     found.map(Reached::Host).ok_or_else(|| {
         let start = match &common.config {
             Some(file) => format!("host serve --config {}", file.display()),
