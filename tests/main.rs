@@ -1,6 +1,8 @@
 //! The one integration binary: everything through real components, the real binary, real sockets.
 
 #[cfg(test)]
+mod access;
+#[cfg(test)]
 mod api;
 #[cfg(test)]
 mod architecture;

@@ -35,7 +35,12 @@ impl Site {
 
     /// Writes `host.toml` anew.
     pub fn configure(&self, config: &str) {
-        let text = format!("{config}\n[api]\nlisten = \"127.0.0.1:0\"\n");
+        self.configure_api(config, "");
+    }
+
+    /// The same with further keys below `[api]`.
+    pub fn configure_api(&self, config: &str, api: &str) {
+        let text = format!("{config}\n[api]\nlisten = \"127.0.0.1:0\"\n{api}\n");
         std::fs::write(self.path("host.toml"), text).unwrap();
     }
 
@@ -93,6 +98,7 @@ impl Site {
             .args(args)
             .current_dir(self.dir.path())
             .env_remove("CAMPANILE_URL")
+            .env_remove("CAMPANILE_TOKEN")
             .stdin(Stdio::null())
             .output()
             .unwrap()
@@ -164,8 +170,8 @@ impl Host {
 
     /// The same, if it has said so.
     pub fn heard_url(&self) -> Option<String> {
-        let line = self.heard("listens on http://")?;
-        line.split_whitespace().find(|word| word.starts_with("http://")).map(str::to_owned)
+        let line = self.heard("listens on http")?;
+        line.split_whitespace().find(|word| word.starts_with("http")).map(str::to_owned)
     }
 
     /// Asks its API. Without an answer, or with half of one, the status is 0 and the text says why.
