@@ -1,4 +1,4 @@
-//! `docs/what-happens-when.md`: what it shows is what the real binary prints.
+//! `docs/what-happens-when.md` and `docs/access.md`: what they show is what the real binary prints.
 //!
 //! A section (`## `) is a folder of its own. A `toml` block is its `host.toml`; in a `console` block
 //! the shell runs what follows `$ `, and prints the lines below. A last line `...` stands for
@@ -10,6 +10,7 @@
 //! <!-- wait: JOB is running -->            or queued, or done: TIME is its run's fire time
 //! <!-- wait: 4 fire times of JOB pass -->  TIME is the first of them
 //! <!-- wait: JOB is decided -->            TIME has its verdict, and its run is over
+//! <!-- wait: the tokens are read again --> the host has noticed what was written
 //! ```
 //!
 //! What a simulation prints is compared as it is. What a host prints is masked first, on both sides:
@@ -153,7 +154,10 @@ impl Stage {
         let mut wrong = Vec::new();
         for step in &section.steps {
             match step {
-                Step::Configure(toml) => self.site.configure(toml),
+                Step::Configure(toml) => match toml.split_once("[api]\n") {
+                    Some((config, api)) => self.site.configure_api(config, api),
+                    None => self.site.configure(toml),
+                },
                 Step::Plugin { guest, name } => self.site.plugin(guest, name),
                 Step::Start => self.host = Some(self.site.start()),
                 Step::Kill => self.host.take().expect("a host to kill").kill(),
@@ -170,6 +174,9 @@ impl Stage {
     fn wait(&mut self, what: &str) {
         let host = self.host.as_ref().expect("a host to wait for");
         match what.split(' ').collect::<Vec<_>>()[..] {
+            ["the", "tokens", "are", "read", "again"] => {
+                host.says("the file of tokens was read again");
+            }
             [job, "is", "decided"] => {
                 let path = format!("/v1/jobs/{job}/why?at={}", self.time);
                 eventually(what, || {
@@ -224,6 +231,7 @@ impl Stage {
             Some(host) => shell.env("CAMPANILE_URL", host.url()),
             None => shell.env_remove("CAMPANILE_URL"),
         };
+        shell.env_remove("CAMPANILE_TOKEN");
         let status = shell.stdin(Stdio::null()).stdout(out).stderr(err).status().unwrap();
         let mut printed = std::fs::read_to_string(file).unwrap();
         if !status.success() {
@@ -260,7 +268,7 @@ fn compare(expected: &str, found: &str) -> Result<(), String> {
     Err(format!("expected `{}`, not `{}`", line(&expected), line(&found)))
 }
 
-/// With RUN and SESSION for ids, FENCE for fences, TIME for times, N for what was measured or counted, HOST for the machine, and
+/// With RUN and SESSION for ids, SECRET for the end of a token, FENCE for fences, TIME for times, N for what was measured or counted, HOST for the machine, and
 /// one blank between words.
 fn masked(text: &str) -> String {
     text.lines().map(|line| masked_line(line) + "\n").collect()
@@ -270,6 +278,12 @@ fn masked_line(line: &str) -> String {
     let words: Vec<_> = line.split_whitespace().collect();
     let mask = |(number, word): (usize, &&str)| {
         let core = word.trim_matches(|c| "`.,;:()".contains(c));
+        if let Some((token, secret)) = core.rsplit_once('_')
+            && token.starts_with("camp_")
+            && secret.len() == 64
+        {
+            return word.replacen(secret, "SECRET", 1);
+        }
         let next = words.get(number + 1).copied().unwrap_or_default();
         let mask = if core.len() == 32 && core.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             if words[..number].ends_with(&["session"]) { "SESSION" } else { "RUN" }
@@ -294,6 +308,18 @@ fn every_transcript_of_the_page_is_what_the_host_prints() {
     if let Err(wrong) = replay(&page()) {
         panic!("{}", wrong.join("\n\n"));
     }
+}
+
+#[test]
+fn every_transcript_about_access_is_what_the_host_prints() {
+    let page = std::fs::read_to_string(guests::root().join("docs/access.md")).unwrap();
+    if let Err(wrong) = replay(&page) {
+        panic!("{}", wrong.join("\n\n"));
+    }
+    // A transcript that says otherwise is rejected.
+    let (section, doctored) = ("ci     operator", "ci     viewer");
+    assert!(page.contains(section));
+    assert!(replay(&page.replacen(section, doctored, 1)).is_err());
 }
 
 /// A section of the page, as text.

@@ -276,6 +276,19 @@ fn a_job_makes_steers_and_replaces_jobs_of_its_tenant() {
     assert_eq!(chief(json!({"what": "remove", "job": "made"})), json!({"ok": null}));
     assert_eq!(host.get("/v1/jobs/made").0, 404);
 
+    let audit = host.items("/v1/audit");
+    let told = |line: &Value| ["who", "action", "target"].map(|key| line[key].clone());
+    for (action, target) in [
+        ("job.created", "made"),
+        ("job.paused", "made"),
+        ("job.resumed", "made"),
+        ("job.paused", "fixed"),
+        ("job.removed", "made"),
+    ] {
+        let line = [json!("job chief"), json!(action), json!(target)];
+        assert!(audit.iter().any(|it| told(it) == line), "{line:?} in {audit:#?}");
+    }
+
     // A run of a job that removes itself goes on to its end.
     let last = json!({"id": "last", "plugin": "behave", "handler": "steer",
         "args": {"what": "remove", "job": "last"}, "capabilities": {"jobs": true}});

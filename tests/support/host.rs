@@ -233,6 +233,7 @@ impl Host {
             .args(args)
             .args(["--url", &self.url()])
             .current_dir(std::env::temp_dir())
+            .env_remove("CAMPANILE_TOKEN")
             .stdin(Stdio::null())
             .output()
             .unwrap()

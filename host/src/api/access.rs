@@ -47,9 +47,14 @@ impl Access {
     }
 }
 
-/// Where a request came from.
+/// Where a request came from, and how.
 #[derive(Clone, Copy, Debug)]
-pub struct Peer(pub SocketAddr);
+pub struct Peer {
+    /// The other end of its connection.
+    pub address: SocketAddr,
+    /// `http` or `https`.
+    pub scheme: &'static str,
+}
 
 /// Who asks, and from where.
 #[derive(Clone, Debug)]

@@ -31,10 +31,12 @@ const WASM: HeaderValue = HeaderValue::from_static("application/wasm");
 
 /// Lets a request through, with who asks, or refuses it.
 pub async fn guard(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
+    let peer = request.extensions().get::<Peer>().copied();
     let caller = known(&app, &request, peer);
     if let Ok(Some(principal)) = &caller {
-        request.extensions_mut().insert(Caller { principal: principal.clone(), peer });
+        request
+            .extensions_mut()
+            .insert(Caller { principal: principal.clone(), peer: peer.map(|peer| peer.address) });
     }
     let mut response = match caller {
         Err(refused) => refused.into_response(),
@@ -53,22 +55,20 @@ pub async fn guard(State(app): State<App>, mut request: Request, next: Next) -> 
 }
 
 /// Who asks; `None`: nobody who is known, for what anybody may ask.
-fn known(
-    app: &App,
-    request: &Request,
-    peer: Option<SocketAddr>,
-) -> Result<Option<Principal>, ApiError> {
+fn known(app: &App, request: &Request, peer: Option<Peer>) -> Result<Option<Principal>, ApiError> {
     let (headers, context) = (request.headers(), &app.context);
     match &context.access {
         Access::Local => {
-            check(request.uri(), headers, context.listen)?;
+            let scheme = peer.map_or("http", |peer| peer.scheme);
+            check(request.uri(), headers, scheme, context.listen)?;
             check_content(request.method(), headers)?;
             Ok(Some(Principal::Local))
         }
         Access::Tokens { .. } if is_open(request.uri().path()) => Ok(None),
         Access::Tokens { tokens, penalties } => {
             let tokens = tokens.borrow().clone();
-            identify(&tokens, penalties, headers, peer, context.clock.now()).map(Some)
+            let address = peer.map(|peer| peer.address);
+            identify(&tokens, penalties, headers, address, context.clock.now()).map(Some)
         }
     }
 }
@@ -93,7 +93,7 @@ fn check_content(method: &Method, headers: &HeaderMap) -> Result<(), ApiError> {
     Err(ApiError::new(Kind::WrongContentType, detail))
 }
 
-fn check(uri: &Uri, headers: &HeaderMap, listen: SocketAddr) -> Result<(), ApiError> {
+fn check(uri: &Uri, headers: &HeaderMap, scheme: &str, listen: SocketAddr) -> Result<(), ApiError> {
     let foreign = |detail: String| Err(ApiError::new(Kind::Foreign, detail));
     let mut hosts = headers.get_all(header::HOST).iter();
     let host = match (hosts.next().map(|host| host.to_str()), hosts.next()) {
@@ -104,12 +104,12 @@ fn check(uri: &Uri, headers: &HeaderMap, listen: SocketAddr) -> Result<(), ApiEr
         if !is_local(authority, listen) {
             return foreign(format!(
                 "this host answers to `localhost` and loopback addresses only, not to \
-                 `{authority}`; use http://{listen}"
+                 `{authority}`; use {scheme}://{listen}"
             ));
         }
     }
     for origin in headers.get_all(header::ORIGIN) {
-        let own = format!("http://{host}");
+        let own = format!("{scheme}://{host}");
         if !origin.to_str().is_ok_and(|origin| origin.eq_ignore_ascii_case(&own)) {
             return foreign(
                 "a page of another origin may not use this interface; call it without a browser"
@@ -139,7 +139,7 @@ mod tests {
         for (name, value) in headers {
             map.append(*name, value.parse().unwrap());
         }
-        check(&uri.parse().unwrap(), &map, "127.0.0.1:7600".parse().unwrap()).is_ok()
+        check(&uri.parse().unwrap(), &map, "http", "127.0.0.1:7600".parse().unwrap()).is_ok()
     }
 
     #[test]

@@ -99,10 +99,14 @@ async fn open(
 ) {
     // Answers are small, and followed logs are to be seen at once.
     let _ = stream.set_nodelay(true);
-    let Some(tls) = tls else { return connection(stream, peer, router, stop).await };
+    let Some(tls) = tls else {
+        return connection(stream, Peer { address: peer, scheme: "http" }, router, stop).await;
+    };
     let acceptor = TlsAcceptor::from(tls.current());
     match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
-        Ok(Ok(stream)) => connection(stream, peer, router, stop).await,
+        Ok(Ok(stream)) => {
+            connection(stream, Peer { address: peer, scheme: "https" }, router, stop).await;
+        }
         Ok(Err(error)) => tracing::debug!(%error, %peer, "a connection was not encrypted"),
         Err(_) => tracing::debug!(%peer, "a connection was not encrypted in time"),
     }
@@ -110,13 +114,13 @@ async fn open(
 
 async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send>(
     stream: S,
-    peer: SocketAddr,
+    peer: Peer,
     router: Router,
     mut stop: watch::Receiver<bool>,
 ) {
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: http::Request<Incoming>| {
-        request.extensions_mut().insert(Peer(peer));
+        request.extensions_mut().insert(peer);
         router.call(request)
     });
     let connection = http1::Builder::new()
