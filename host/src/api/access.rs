@@ -19,7 +19,8 @@ use super::params::{foreign_tenant, no_such_tenant};
 use super::routes::{Need, no_such_route};
 use crate::access::penalty::Penalties;
 use crate::access::{Principal, Refused, Role, Tokens};
-use crate::audit::{self, Action, Note};
+use crate::audit::action::Action;
+use crate::audit::{self, Note};
 use crate::job::names::TenantId;
 use crate::time::Timestamp;
 
@@ -108,7 +109,9 @@ impl By {
         target: impl ToString,
         [before, after]: [Value; 2],
     ) {
+        let context = &app.context;
         let note = Note {
+            time: context.clock.now(),
             who: self.who.clone(),
             from: self.from.clone(),
             action,
@@ -117,8 +120,7 @@ impl By {
             before,
             after,
         };
-        let context = &app.context;
-        audit::note(&context.store, context.clock.now(), note).await;
+        audit::note(&context.store, note).await;
     }
 }
 

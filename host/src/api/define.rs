@@ -20,7 +20,7 @@ use super::jobs::{answer, find, no_such_job};
 use super::params::{self, Name, Params};
 use super::repeat::{MAX_ROUNDS, repeat};
 use crate::access::Principal;
-use crate::audit::Action;
+use crate::audit::action::Action;
 use crate::config::resolve::{Resolved, Wanted, resolve};
 use crate::job::merge::change;
 use crate::job::names::{JobId, TenantId};

@@ -22,11 +22,13 @@ use super::access::Access;
 use super::server::stopped;
 use crate::access::token::Token;
 use crate::access::{Tokens, file};
-use crate::audit::{self, Action, Note};
+use crate::audit::action::Action;
+use crate::audit::{self, Note};
 use crate::clock::SharedClock;
 use crate::config::{Api, TlsFiles};
 use crate::job::names::TokenId;
 use crate::store::Store;
+use crate::time::Timestamp;
 
 /// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -200,9 +202,9 @@ impl Keeper {
             }
             let [of_tokens, of_tls] = &mut said;
             if let Some((api, sender)) = &self.tokens {
-                let changes = look_at_tokens(api, sender, of_tokens);
+                let changes = look_at_tokens(api, sender, of_tokens, clock.now());
                 for note in changes {
-                    audit::note(&store, clock.now(), note).await;
+                    audit::note(&store, note).await;
                 }
             }
             if let Some(certificate) = &mut self.tls {
@@ -213,7 +215,12 @@ impl Keeper {
 }
 
 /// Takes over the tokens that the file has now; answers what changed.
-fn look_at_tokens(api: &Api, sender: &watch::Sender<Arc<Tokens>>, said: &mut String) -> Vec<Note> {
+fn look_at_tokens(
+    api: &Api,
+    sender: &watch::Sender<Arc<Tokens>>,
+    said: &mut String,
+    now: Timestamp,
+) -> Vec<Note> {
     let Some(path) = &api.tokens else { return Vec::new() };
     let found = match file::read(path) {
         Ok(found) => found,
@@ -230,7 +237,7 @@ fn look_at_tokens(api: &Api, sender: &watch::Sender<Arc<Tokens>>, said: &mut Str
         return Vec::new();
     }
     warn_of(path, found.is_open_to_others);
-    let changes = changes(&before, &found.tokens);
+    let changes = changes(&before, &found.tokens, now);
     info!(
         tokens = found.tokens.len(),
         changes = changes.len(),
@@ -275,7 +282,7 @@ fn say(said: &mut String, error: &impl ToString) -> bool {
 }
 
 /// What differs, as the audit tells it. No hash stands there.
-fn changes(before: &Tokens, after: &Tokens) -> Vec<Note> {
+fn changes(before: &Tokens, after: &Tokens, now: Timestamp) -> Vec<Note> {
     let ids: BTreeSet<&TokenId> =
         before.iter().chain(after.iter()).map(|token| &token.id).collect();
     let shown = |token: Option<&Token>| token.map_or(Value::Null, |token| json!(token.view()));
@@ -288,7 +295,7 @@ fn changes(before: &Tokens, after: &Tokens) -> Vec<Note> {
             (Some(old), Some(new)) if old != new => Action::TokenChanged,
             (_, _) => continue,
         };
-        notes.push(Note::by_file(action, None, id).changed(shown(old), shown(new)));
+        notes.push(Note::by_file(now, action, None, id).changed(shown(old), shown(new)));
     }
     notes
 }

@@ -19,7 +19,7 @@ use super::moment::{self, span};
 use super::params::Params;
 use super::start::{Asked, any, check_args, one, start};
 use super::view::run::RunView;
-use crate::audit::Action;
+use crate::audit::action::Action;
 use crate::job::Job;
 use crate::job::names::JobId;
 use crate::problem::Problem;

@@ -18,7 +18,7 @@ use super::params::{self, Name, Params};
 use super::server::stopped;
 use super::view::List;
 use super::view::run::RunView;
-use crate::audit::Action;
+use crate::audit::action::Action;
 use crate::job::names::TenantId;
 use crate::record::query::RunFilter;
 use crate::record::step::{CancelReply, Change};

@@ -17,7 +17,7 @@ use super::jobs::{find, no_such_job, usable};
 use super::params::{Name, Params};
 use super::repeat::repeat;
 use super::view::run::RunView;
-use crate::audit::Action;
+use crate::audit::action::Action;
 use crate::job::{Job, Policy};
 use crate::problem::Problem;
 use crate::record::Schedule;

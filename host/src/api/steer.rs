@@ -21,7 +21,7 @@ use super::params::{Name, Params};
 use super::pause::keep;
 use super::repeat::{MAX_ROUNDS, repeat};
 use super::view::scheduler::SchedulerView;
-use crate::audit::Action;
+use crate::audit::action::Action;
 use crate::job::names::TenantId;
 use crate::record::step::Patch;
 use crate::record::{Pause, Schedule};

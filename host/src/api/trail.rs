@@ -8,7 +8,8 @@ use super::access::Caller;
 use super::error::ApiError;
 use super::params::{self, Params};
 use super::view::List;
-use crate::audit::{Action, Filter, Line, lines};
+use crate::audit::action::Action;
+use crate::audit::{Filter, Note, lines};
 
 /// `GET /v1/audit`, newest first. What changed of the host itself is told with the tenant `default`,
 /// and to those who see all tenants.
@@ -16,7 +17,7 @@ pub async fn list(
     State(app): State<App>,
     caller: Caller,
     mut params: Params,
-) -> Result<Json<List<Line>>, ApiError> {
+) -> Result<Json<List<Note>>, ApiError> {
     let filter = Filter {
         since: params.read("since", params::time),
         action: params.read("action", |text| Action::try_from(text.to_owned())),

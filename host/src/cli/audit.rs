@@ -7,7 +7,8 @@ use super::exit::{Exit, Failure};
 use super::reach;
 use super::screen::{note, print, print_json};
 use super::table::{Cell, table};
-use crate::audit::{Action, Line};
+use crate::audit::Note;
+use crate::audit::action::Action;
 
 /// Which changes.
 #[derive(Debug, Args)]
@@ -55,7 +56,7 @@ pub fn audit(args: &Audit, common: &Common) -> Result<Exit, Failure> {
     query.extend(args.target.clone().map(|target| ("target", target)));
     let reached = reach::reading(common, &args.whom)?;
     let mut rows = Vec::new();
-    for line in reached.items::<Line>("/v1/audit", query, args.limit) {
+    for line in reached.items::<Note>("/v1/audit", query, args.limit) {
         let line = line?;
         if common.json {
             print_json(&line)?;
@@ -71,7 +72,7 @@ pub fn audit(args: &Audit, common: &Common) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn row(line: &Line) -> [Cell; 5] {
+fn row(line: &Note) -> [Cell; 5] {
     [
         line.time.to_string().into(),
         line.who.as_str().into(),

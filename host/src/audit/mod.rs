@@ -4,6 +4,8 @@
 //! is bounded, and so are the lines of a tenant. Secrets stand in none: what is told of a job is its
 //! definition, which names them.
 
+pub mod action;
+
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +16,7 @@ use crate::job::names::TenantId;
 use crate::record::query::{MAX_PAGE, Page, Paged};
 use crate::store::{Result, Store};
 use crate::time::Timestamp;
+use action::Action;
 
 /// Lines that are kept of one tenant; of more the oldest go.
 pub const MAX_LINES: usize = 10_000;
@@ -28,108 +31,18 @@ const TRIM_EVERY: u8 = 128;
 /// The kind of the documents.
 const KIND: &str = "audit";
 
-/// What was done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(into = "&'static str", try_from = "String")]
-pub enum Action {
-    /// A job was made.
-    JobCreated,
-    /// A job was given another definition.
-    JobReplaced,
-    /// A job was removed.
-    JobRemoved,
-    /// A job was paused.
-    JobPaused,
-    /// A job goes on.
-    JobResumed,
-    /// A run was asked for, or several.
-    RunAsked,
-    /// A run was cancelled.
-    RunCancelled,
-    /// The scheduler was paused.
-    SchedulerPaused,
-    /// The scheduler goes on.
-    SchedulerResumed,
-    /// A token appeared in the file of tokens.
-    TokenAdded,
-    /// A token stands there with another role, tenant, secret or end.
-    TokenChanged,
-    /// A token was taken out.
-    TokenRemoved,
-    /// A plugin has another version, or was taken out.
-    PluginChanged,
-    /// The configuration was read again.
-    ConfigReloaded,
-}
-
-impl Action {
-    /// All of them.
-    pub const ALL: [Self; 14] = [
-        Self::JobCreated,
-        Self::JobReplaced,
-        Self::JobRemoved,
-        Self::JobPaused,
-        Self::JobResumed,
-        Self::RunAsked,
-        Self::RunCancelled,
-        Self::SchedulerPaused,
-        Self::SchedulerResumed,
-        Self::TokenAdded,
-        Self::TokenChanged,
-        Self::TokenRemoved,
-        Self::PluginChanged,
-        Self::ConfigReloaded,
-    ];
-
-    /// The action as JSON writes it.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::JobCreated => "job.created",
-            Self::JobReplaced => "job.replaced",
-            Self::JobRemoved => "job.removed",
-            Self::JobPaused => "job.paused",
-            Self::JobResumed => "job.resumed",
-            Self::RunAsked => "run.asked",
-            Self::RunCancelled => "run.cancelled",
-            Self::SchedulerPaused => "scheduler.paused",
-            Self::SchedulerResumed => "scheduler.resumed",
-            Self::TokenAdded => "token.added",
-            Self::TokenChanged => "token.changed",
-            Self::TokenRemoved => "token.removed",
-            Self::PluginChanged => "plugin.changed",
-            Self::ConfigReloaded => "config.reloaded",
-        }
-    }
-}
-
-impl From<Action> for &'static str {
-    fn from(action: Action) -> Self {
-        action.word()
-    }
-}
-
-impl TryFrom<String> for Action {
-    type Error = String;
-
-    fn try_from(text: String) -> std::result::Result<Self, String> {
-        let known = Self::ALL.into_iter().find(|action| action.word() == text);
-        known.ok_or_else(|| {
-            let words = Self::ALL.map(Self::word).join(", ");
-            format!("unknown action `{text}`; there are {words}")
-        })
-    }
-}
-
-/// A change to be told of.
-#[derive(Clone, Debug, PartialEq)]
+/// A change, as it is kept and shown.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Note {
+    /// When.
+    pub time: Timestamp,
     /// Who: `local`, `token ID`, `job ID`, or `file` for what a file changed.
     pub who: String,
-    /// From which address; `None`: from within.
+    /// From which address; null: from within.
     pub from: Option<String>,
     /// What.
     pub action: Action,
-    /// Whose thing; `None`: the host's.
+    /// Whose thing; null: the host's.
     pub tenant: Option<TenantId>,
     /// Which.
     pub target: String,
@@ -141,8 +54,14 @@ pub struct Note {
 
 impl Note {
     /// A change by whoever writes the host's files.
-    pub fn by_file(action: Action, tenant: Option<TenantId>, target: impl ToString) -> Self {
+    pub fn by_file(
+        time: Timestamp,
+        action: Action,
+        tenant: Option<TenantId>,
+        target: impl ToString,
+    ) -> Self {
         Self {
+            time,
             who: "file".to_owned(),
             from: None,
             action,
@@ -159,27 +78,6 @@ impl Note {
     }
 }
 
-/// A line as it is kept and shown.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Line {
-    /// When.
-    pub time: Timestamp,
-    /// Who.
-    pub who: String,
-    /// From which address; null: from within.
-    pub from: Option<String>,
-    /// What.
-    pub action: Action,
-    /// Whose thing; null: the host's.
-    pub tenant: Option<TenantId>,
-    /// Which.
-    pub target: String,
-    /// How it was.
-    pub before: Value,
-    /// How it is.
-    pub after: Value,
-}
-
 /// Which lines.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
@@ -193,18 +91,20 @@ pub struct Filter {
     pub of_host: bool,
 }
 
-/// Keeps a line about a change that was made at `now`.
-pub async fn note(store: &Arc<dyn Store>, now: Timestamp, note: Note) {
+/// Keeps a change that was made.
+pub async fn note(store: &Arc<dyn Store>, note: Note) {
     let tenant = note.tenant.clone().unwrap_or_else(TenantId::default_tenant);
-    let Note { who, from, action, tenant: whose, target, before, after } = note;
-    let target = cut(target, MAX_TARGET_BYTES);
-    let (before, after) = (bounded(before), bounded(after));
-    let line = Line { time: now, who, from, action, tenant: whose, target, before, after };
+    let note = Note {
+        target: cut(note.target, MAX_TARGET_BYTES),
+        before: bounded(note.before),
+        after: bounded(note.after),
+        ..note
+    };
     let mut random = [0; 8];
     // Without it two lines of one microsecond would be one.
-    let written = match (getrandom::fill(&mut random), serde_json::to_vec(&line)) {
+    let written = match (getrandom::fill(&mut random), serde_json::to_vec(&note)) {
         (Ok(()), Ok(value)) => {
-            let key = key(now, u64::from_be_bytes(random));
+            let key = key(note.time, u64::from_be_bytes(random));
             let put = store.doc_put(&tenant, KIND, &key, None, Some(value)).await;
             put.map(drop).map_err(|error| error.to_string())
         }
@@ -212,7 +112,7 @@ pub async fn note(store: &Arc<dyn Store>, now: Timestamp, note: Note) {
         (_, Err(error)) => Err(error.to_string()),
     };
     if let Err(error) = written {
-        warn!(%error, who = %line.who, action = action.word(), target = %line.target,
+        warn!(%error, who = %note.who, action = note.action.word(), target = %note.target,
             "a change is missing in the audit");
     }
     if random[7] % TRIM_EVERY == 0 {
@@ -235,7 +135,7 @@ pub async fn lines(
     tenant: &TenantId,
     filter: &Filter,
     page: Page,
-) -> Result<Paged<Line>> {
+) -> Result<Paged<Note>> {
     let limit = page.limit.clamp(1, MAX_PAGE);
     let (mut items, mut scanned, mut cursor) = (Vec::new(), 0, page.cursor);
     loop {
@@ -244,7 +144,7 @@ pub async fn lines(
         scanned += found.items.len();
         for doc in found.items {
             // What another version wrote and this one can't read is passed over.
-            let Ok(line) = serde_json::from_slice::<Line>(&doc.value) else { continue };
+            let Ok(line) = serde_json::from_slice::<Note>(&doc.value) else { continue };
             if filter.since.is_some_and(|since| line.time < since) {
                 return Ok(Paged { items, next_cursor: None });
             }
@@ -260,7 +160,7 @@ pub async fn lines(
 }
 
 impl Filter {
-    fn wants(&self, line: &Line) -> bool {
+    fn wants(&self, line: &Note) -> bool {
         self.action.is_none_or(|action| action == line.action)
             && self.target.as_ref().is_none_or(|target| *target == line.target)
             && (self.of_host || line.tenant.is_some())
@@ -327,7 +227,7 @@ mod tests {
                 1 => (Action::JobCreated, Some(tenant.clone())),
                 _ => (Action::JobRemoved, Some(tenant.clone())),
             };
-            note(&store, at(number), Note::by_file(action, whose, format!("t{}", number % 2)))
+            note(&store, Note::by_file(at(number), action, whose, format!("t{}", number % 2)))
                 .await;
         }
         store
@@ -379,21 +279,14 @@ mod tests {
         let store: Arc<dyn Store> = Arc::new(EmbeddedStore::memory());
         let tenant = TenantId::default_tenant();
         let long = json!({"args": "ü".repeat(MAX_SIDE_BYTES)});
-        let told = Note::by_file(Action::JobReplaced, Some(tenant.clone()), "x".repeat(10_000));
-        note(&store, at(1), told.changed(json!({"a": 1}), long)).await;
+        let told =
+            Note::by_file(at(1), Action::JobReplaced, Some(tenant.clone()), "x".repeat(10_000));
+        note(&store, told.changed(json!({"a": 1}), long)).await;
         let page = lines(store.as_ref(), &tenant, &Filter::default(), Page::default()).await;
         let line = page.unwrap().items.pop().unwrap();
         assert_eq!((line.who.as_str(), &line.before), ("file", &json!({"a": 1})));
         let after = line.after.as_str().unwrap();
         assert!(after.starts_with("{\"args\":\"ü") && after.len() < MAX_SIDE_BYTES + 64);
         assert!(after.ends_with(" bytes)") && line.target.len() < 600, "{after}");
-    }
-
-    #[test]
-    fn every_action_reads_back() {
-        for action in Action::ALL {
-            let text = serde_json::to_value(action).unwrap();
-            assert_eq!(serde_json::from_value::<Action>(text).unwrap(), action);
-        }
     }
 }

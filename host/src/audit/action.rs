@@ -1,0 +1,108 @@
+//! The kinds of change that are kept, and their words.
+
+use serde::{Deserialize, Serialize};
+
+/// What was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "&'static str", try_from = "String")]
+pub enum Action {
+    /// A job was made.
+    JobCreated,
+    /// A job was given another definition.
+    JobReplaced,
+    /// A job was removed.
+    JobRemoved,
+    /// A job was paused.
+    JobPaused,
+    /// A job goes on.
+    JobResumed,
+    /// A run was asked for, or several.
+    RunAsked,
+    /// A run was cancelled.
+    RunCancelled,
+    /// The scheduler was paused.
+    SchedulerPaused,
+    /// The scheduler goes on.
+    SchedulerResumed,
+    /// A token appeared in the file of tokens.
+    TokenAdded,
+    /// A token stands there with another role, tenant, secret or end.
+    TokenChanged,
+    /// A token was taken out.
+    TokenRemoved,
+    /// A plugin has another version, or was taken out.
+    PluginChanged,
+    /// The configuration was read again.
+    ConfigReloaded,
+}
+
+impl Action {
+    /// All of them.
+    pub const ALL: [Self; 14] = [
+        Self::JobCreated,
+        Self::JobReplaced,
+        Self::JobRemoved,
+        Self::JobPaused,
+        Self::JobResumed,
+        Self::RunAsked,
+        Self::RunCancelled,
+        Self::SchedulerPaused,
+        Self::SchedulerResumed,
+        Self::TokenAdded,
+        Self::TokenChanged,
+        Self::TokenRemoved,
+        Self::PluginChanged,
+        Self::ConfigReloaded,
+    ];
+
+    /// The action as JSON writes it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::JobCreated => "job.created",
+            Self::JobReplaced => "job.replaced",
+            Self::JobRemoved => "job.removed",
+            Self::JobPaused => "job.paused",
+            Self::JobResumed => "job.resumed",
+            Self::RunAsked => "run.asked",
+            Self::RunCancelled => "run.cancelled",
+            Self::SchedulerPaused => "scheduler.paused",
+            Self::SchedulerResumed => "scheduler.resumed",
+            Self::TokenAdded => "token.added",
+            Self::TokenChanged => "token.changed",
+            Self::TokenRemoved => "token.removed",
+            Self::PluginChanged => "plugin.changed",
+            Self::ConfigReloaded => "config.reloaded",
+        }
+    }
+}
+
+impl From<Action> for &'static str {
+    fn from(action: Action) -> Self {
+        action.word()
+    }
+}
+
+impl TryFrom<String> for Action {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let known = Self::ALL.into_iter().find(|action| action.word() == text);
+        known.ok_or_else(|| {
+            let words = Self::ALL.map(Self::word).join(", ");
+            format!("unknown action `{text}`; there are {words}")
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_action_reads_back() {
+        for action in Action::ALL {
+            let text = serde_json::to_value(action).unwrap();
+            assert_eq!(serde_json::from_value::<Action>(text).unwrap(), action);
+        }
+    }
+}
