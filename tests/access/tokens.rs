@@ -76,6 +76,18 @@ fn a_token_counts_from_when_it_is_made_until_it_is_revoked() {
 }
 
 #[test]
+fn what_is_followed_ends_with_the_token() {
+    let site = site();
+    let viewer = token(&site, &["--role", "viewer", "--id", "v"]);
+    let host = site.start();
+    let told = Wire::to(&host).with(&viewer).to_the_end("/v1/events", || {
+        assert!(site.cli(&["token", "revoke", "v"]).status.success());
+    });
+    assert!(told.starts_with("HTTP/1.1 200") && told.ends_with("0\r\n\r\n"), "{told}");
+    host.says("the file of tokens was read again");
+}
+
+#[test]
 fn a_file_that_others_may_read_is_warned_of() {
     let site = site();
     token(&site, &["--role", "viewer"]);

@@ -73,21 +73,20 @@ impl Wire {
         }
     }
 
+    /// Reads what comes until it ends; `meanwhile` is done once the first line is there.
+    pub fn to_the_end(&self, path: &str, meanwhile: impl FnOnce()) -> String {
+        let mut lines = self.begin("GET", path, &[], "");
+        let mut text = String::new();
+        while !text.contains("events from here on") {
+            assert_ne!(lines.read_line(&mut text).unwrap(), 0, "{text}");
+        }
+        meanwhile();
+        lines.read_to_string(&mut text).unwrap();
+        text
+    }
+
     pub fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
-        let mut stream = self.connect();
-        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {}\r\n", self.to);
-        head.push_str("connection: close\r\n");
-        for (name, value) in headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
-        }
-        if let Some(token) = &self.token {
-            head.push_str(&format!("authorization: Bearer {token}\r\n"));
-        }
-        if !body.is_empty() {
-            head.push_str(&format!("content-length: {}\r\n", body.len()));
-        }
-        write!(stream, "{head}\r\n{body}").unwrap();
-        let mut lines = BufReader::new(stream);
+        let mut lines = self.begin(method, path, headers, body);
         let mut line = || {
             let mut line = String::new();
             lines.read_line(&mut line).unwrap();
@@ -108,6 +107,30 @@ impl Wire {
             answer.body = serde_json::from_str(&text).unwrap_or(Value::String(text));
         }
         answer
+    }
+
+    /// Sends a request; what comes back can be read.
+    fn begin(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> BufReader<TcpStream> {
+        let mut stream = self.connect();
+        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {}\r\n", self.to);
+        head.push_str("connection: close\r\n");
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        if let Some(token) = &self.token {
+            head.push_str(&format!("authorization: Bearer {token}\r\n"));
+        }
+        if !body.is_empty() {
+            head.push_str(&format!("content-length: {}\r\n", body.len()));
+        }
+        write!(stream, "{head}\r\n{body}").unwrap();
+        BufReader::new(stream)
     }
 
     fn connect(&self) -> TcpStream {

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
@@ -82,10 +82,12 @@ pub fn edit<T>(
     file: &Path,
     change: impl FnOnce(Tokens) -> Result<(Tokens, T), String>,
 ) -> io::Result<T> {
+    // What a link leads to is replaced, not the link.
+    let file = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
     let folder = file.parent().unwrap_or(Path::new("."));
     let lock = fs::File::open(folder)?;
     flock(&lock, FlockOperation::LockExclusive)?;
-    let before = match read(file) {
+    let before = match read(&file) {
         Ok(found) => found.tokens,
         Err(error) if error.kind() == io::ErrorKind::NotFound => Tokens::default(),
         Err(error) => return Err(error),
@@ -102,8 +104,15 @@ pub fn edit<T>(
     let mut written =
         fs::OpenOptions::new().write(true).create_new(true).mode(MODE).open(beside)?;
     written.write_all(render(&after).as_bytes())?;
+    // Of whoever runs the host, also when somebody else changes it.
+    let of = |about: &fs::Metadata| (about.uid(), about.gid());
+    if let Ok(owner) = fs::metadata(&file).map(|about| of(&about))
+        && owner != of(&written.metadata()?)
+    {
+        fchown(&written, Some(owner.0), Some(owner.1))?;
+    }
     written.sync_all()?;
-    fs::rename(beside, file)?;
+    fs::rename(beside, &file)?;
     lock.sync_all()?;
     Ok(done)
 }
@@ -209,7 +218,10 @@ mod tests {
         }
         let found = read(&file).unwrap();
         assert_eq!(found, Found { tokens: Tokens::new(tokens), is_open_to_others: false });
-        edit(&file, |tokens| Ok((tokens.without(&"ci".parse().unwrap()), ()))).unwrap();
+        let link = folder.path().join("link.toml");
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        edit(&link, |tokens| Ok((tokens.without(&"ci".parse().unwrap()), ()))).unwrap();
+        fs::remove_file(&link).unwrap();
         assert_eq!(read(&file).unwrap().tokens.len(), 1);
         assert!(edit(&file, |_| Err::<(Tokens, ()), _>("no".to_owned())).is_err());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");

@@ -151,6 +151,14 @@ impl Tokens {
         self.0.is_empty()
     }
 
+    /// Whether `who` may still ask at `now`, as the same and in the same role.
+    pub fn knows(&self, who: &Principal, now: Timestamp) -> bool {
+        let Principal::Token { id, .. } = who else { return false };
+        self.get(id).is_some_and(|token| {
+            token.principal() == *who && token.expires.is_none_or(|end| now < end)
+        })
+    }
+
     /// Whose token `given` is, at `now`. Takes as long for an id that nobody has as for a wrong
     /// secret: both are hashed, and compared whole.
     ///
@@ -214,6 +222,11 @@ mod tests {
             let found = tokens.identify(&given, now()).map(|principal| principal.to_string());
             assert_eq!(found, expected.map(str::to_owned), "{given}");
         }
+        let who = tokens.get(&id("ci")).unwrap().principal();
+        assert!(tokens.knows(&who, now()) && !tokens.knows(&who, Timestamp::from_secs(1_001)));
+        assert!(!tokens.clone().without(&id("ci")).knows(&who, now()));
+        let raised = Principal::Token { id: id("ci"), tenant: None, role: Role::Admin };
+        assert!(!tokens.knows(&raised, now()));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! token that it does not have, so with tokens a host may have any name.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Request, State};
@@ -19,6 +20,7 @@ use super::App;
 use super::access::{Access, Caller, Peer, identify};
 use super::body::is_json;
 use super::error::{ApiError, Kind};
+use super::held::held;
 use super::routes::is_open;
 use super::runs::MAX_WAIT;
 use crate::access::Principal;
@@ -40,8 +42,8 @@ pub async fn guard(State(app): State<App>, mut request: Request, next: Next) -> 
     }
     let mut response = match caller {
         Err(refused) => refused.into_response(),
-        Ok(_) => match tokio::time::timeout(ANSWER, next.run(request)).await {
-            Ok(response) => response,
+        Ok(caller) => match tokio::time::timeout(ANSWER, next.run(request)).await {
+            Ok(response) => while_known(response, &app, caller),
             Err(_) => {
                 ApiError::new(Kind::TimedOut, format!("no answer within {ANSWER:?}; try again"))
                     .into_response()
@@ -52,6 +54,16 @@ pub async fn guard(State(app): State<App>, mut request: Request, next: Next) -> 
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
+}
+
+/// The answer, which ends when whoever asked for it is nobody any more.
+fn while_known(response: Response, app: &App, caller: Option<Principal>) -> Response {
+    match (&app.context.access, caller) {
+        (Access::Tokens { tokens, .. }, Some(who)) => {
+            held(response, who, tokens.clone(), Arc::clone(&app.context.clock))
+        }
+        (_, _) => response,
+    }
 }
 
 /// Who asks; `None`: nobody who is known, for what anybody may ask.

@@ -19,6 +19,7 @@ mod events;
 mod guard;
 pub mod guests;
 mod health;
+mod held;
 mod hosts;
 pub mod in_process;
 mod jobs;

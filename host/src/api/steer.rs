@@ -143,8 +143,10 @@ pub async fn pause_scheduler(
         tracing::warn!(why = %pause.why, "the scheduler is paused: what comes due waits");
     }
     context.status.set_paused(Some(pause.clone()));
-    let sides = [was, json!(pause)];
-    by.note(&app, Action::SchedulerPaused, None, "scheduler", sides).await;
+    let is = json!(pause);
+    if was != is {
+        by.note(&app, Action::SchedulerPaused, None, "scheduler", [was, is]).await;
+    }
     Ok(Json(SchedulerView { paused: Some(pause) }))
 }
 
@@ -159,12 +161,13 @@ pub async fn resume_scheduler(
     fields.finish()?;
     let context = &app.context;
     keep(context.store.as_ref(), None).await?;
-    if context.status.paused().is_some() {
-        tracing::info!("the scheduler goes on");
-    }
-    let sides = [json!(context.status.paused()), Value::Null];
+    let before = context.status.paused();
     context.status.set_paused(None);
-    By::caller(&caller).note(&app, Action::SchedulerResumed, None, "scheduler", sides).await;
+    if before.is_some() {
+        tracing::info!("the scheduler goes on");
+        let (by, sides) = (By::caller(&caller), [json!(before), Value::Null]);
+        by.note(&app, Action::SchedulerResumed, None, "scheduler", sides).await;
+    }
     Ok(Json(SchedulerView { paused: None }))
 }
 
