@@ -13,13 +13,13 @@ use serde_json::Value;
 
 use super::App;
 use super::access::{By, Caller};
+use super::author::Author;
 use super::body::Fields;
 use super::conditions::Conditions;
 use super::error::{ApiError, Kind};
 use super::jobs::{answer, find, no_such_job};
 use super::params::{self, Name, Params};
 use super::repeat::{MAX_ROUNDS, repeat};
-use crate::access::Principal;
 use crate::audit::action::Action;
 use crate::config::resolve::{Resolved, Wanted, resolve};
 use crate::job::merge::change;
@@ -34,37 +34,6 @@ use crate::store::error::StoreError;
 use crate::table::Entries;
 use crate::table::value::name;
 use crate::time::Timestamp;
-
-/// Who asks for a job.
-#[derive(Clone, Debug)]
-pub struct Author {
-    /// What kind of source it is.
-    pub source: Source,
-    /// What stands as the origin of its jobs.
-    pub origin: String,
-    /// Whether it may grant what its tenant may; those without a name may not.
-    pub may_grant: bool,
-    /// As the audit names it.
-    pub by: By,
-}
-
-impl Author {
-    /// A client of this interface.
-    fn client(caller: &Caller) -> Self {
-        Self {
-            source: Source::Api,
-            origin: "api".to_owned(),
-            may_grant: caller.principal != Principal::Local,
-            by: By::caller(caller),
-        }
-    }
-
-    /// A job of this name.
-    pub fn job(job: &JobId) -> Self {
-        let by = By::job(job);
-        Self { source: Source::Guest, origin: by.who.clone(), may_grant: true, by }
-    }
-}
 
 /// What to do when a job of this name is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -353,12 +322,12 @@ fn resolved(
     };
     let config = Arc::clone(&app.context.config.borrow());
     match resolve(&config, wanted, &plugins) {
-        Ok(resolved) if !author.may_grant && !of_strangers(&resolved).is_empty() => {
-            Err(of_strangers(&resolved))
-        }
         // A file may be ahead of its plugin; whoever asks is there to be told.
         Ok(resolved) if !resolved.remarks.is_empty() => Err(resolved.remarks),
-        Ok(resolved) => Ok(resolved),
+        Ok(resolved) => match author.ungranted(&resolved.job.capabilities) {
+            problems if problems.is_empty() => Ok(resolved),
+            problems => Err(problems),
+        },
         Err(mut problems) => {
             for problem in problems.iter_mut().filter(|it| it.message == parse::NO_PLUGIN) {
                 "plugin".clone_into(&mut problem.path);
@@ -366,26 +335,6 @@ fn resolved(
             Err(problems)
         }
     }
-}
-
-/// What a job may not have that somebody without a token makes: whoever is on this machine, and what
-/// runs there, could read files and secrets by it that are not theirs.
-fn of_strangers(resolved: &Resolved) -> Vec<Problem> {
-    let granted = &resolved.job.capabilities;
-    let kinds = [
-        ("dirs", granted.dirs.is_empty()),
-        ("env", granted.env.is_empty()),
-        ("secrets", granted.secrets.is_empty()),
-    ];
-    let refused = |(kind, is_empty): (&str, bool)| {
-        let message = format!(
-            "a job that is made over REST without a token gets no `{kind}`, whatever `allow` says: \
-             define it in `host.toml`, write `{kind} = []` in it, or let the host have tokens \
-             (`[api] tokens`)"
-        );
-        (!is_empty).then(|| Problem::new(format!("capabilities.{kind}"), message))
-    };
-    kinds.into_iter().filter_map(refused).collect()
 }
 
 /// All that is wrong with a body besides its `id`.

@@ -12,8 +12,9 @@ use serde_json::Value;
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::access::By;
+use super::author::Author;
 use super::conditions::Conditions;
-use super::define::{Author, OnConflict, Said, put_as, take_away};
+use super::define::{OnConflict, Said, put_as, take_away};
 use super::enqueue::{MAX_KEY, Queued, enqueue};
 use super::error::{ApiError, Kind};
 use super::jobs::{find, usable};

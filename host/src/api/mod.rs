@@ -9,6 +9,7 @@
 //! shapes and words are contract (architecture, section 6).
 
 pub mod access;
+mod author;
 mod body;
 mod conditions;
 mod define;

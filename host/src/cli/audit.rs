@@ -18,9 +18,9 @@ Examples:
   host audit --action job.removed --since 2026-12-01T00:00:00Z
   host audit --json | jq -c 'select(.who == \"token ci\") | {target, before, after}'
 
-A host with tokens asks for the role `admin`. WHO is `local` at a host without tokens, `token ID`,
-`job ID` for what a job did, or `file` for what a file changed. The newest 10,000 changes of each
-tenant are kept.")]
+A host with tokens asks for the role `admin`. WHO is `local` at a host without tokens,
+`token ID`, `job ID` for what a job did, or `file` for what a file changed. The newest 10,000
+changes of each tenant are kept.")]
 pub struct Audit {
     /// So many at most; without it all
     #[arg(long, value_name = "N")]

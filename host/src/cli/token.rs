@@ -28,10 +28,10 @@ Examples:
   host token create --tenant acme --role viewer --id dash
   export CAMPANILE_TOKEN=$(host token create --role operator --expires 30d --id ci)
 
-A viewer reads. An operator also makes, changes, removes, runs, pauses and cancels jobs. An admin also
-puts plugins, approves what they ask for, and reads `host audit`. A token of a tenant sees nothing of
-the others, nor of the host. The file is the one that `[api] tokens` names; of the secret only a hash
-stands there. Hosts that run take the token within seconds.")]
+A viewer reads. An operator also makes, changes, removes, runs, pauses and cancels jobs. An
+admin also puts plugins, approves what they ask for, and reads `host audit`. A token of a
+tenant sees nothing of the others, nor of the host. The file is the one that `[api] tokens`
+names; of the secret only a hash stands there. Hosts that run know the token within seconds.")]
     Create(Create),
     /// List tokens, without their secrets
     #[command(after_help = "\
