@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use super::wire::Wire;
-use super::{printed, site, token};
-use crate::support::eventually;
+use super::{printed, said, site, token};
 use crate::support::host::Site;
+use crate::support::{eventually, guests};
 
 /// A change in short.
 fn short(line: &Value) -> [&str; 3] {
@@ -103,4 +103,49 @@ fn a_host_without_tokens_tells_who_was_local_and_its_store_tells_it_too() {
     assert!(host.terminate().0.success());
     let kept = site.cli(&["audit", "--limit", "1", "--json"]);
     assert_eq!(printed(&kept), told[..1]);
+}
+
+#[test]
+fn what_becomes_of_a_plugin_is_told_and_each_step_asks_for_its_role() {
+    let site = site();
+    let boss = token(&site, &["--role", "admin", "--tenant", "acme", "--id", "boss"]);
+    let operator = token(&site, &["--role", "operator", "--tenant", "acme", "--id", "ops"]);
+    let host = site.start();
+    let url = host.url();
+    for number in [1, 2] {
+        let bytes = guests::version(&guests::bytes("noop"), number);
+        std::fs::write(site.path(&format!("{number}.wasm")), bytes).unwrap();
+    }
+    let run =
+        |token: &str, args: &[&str]| site.cli(&[args, &["--url", &url, "--token", token]].concat());
+    let put = ["plugins", "put", "1.wasm", "--name", "bell"];
+    let refused = run(&operator, &put);
+    assert!(said(&refused).contains("needs the role `admin`"), "{refused:?}");
+    for (token, args) in [
+        (&boss, &put[..]),
+        (&boss, &["plugins", "put", "2.wasm", "--name", "bell"]),
+        (&operator, &["plugins", "rollback", "bell"]),
+        (&operator, &["plugins", "pin", "bell"]),
+        (&operator, &["plugins", "unpin", "bell"]),
+        (&boss, &["plugins", "rm", "bell"]),
+    ] {
+        let done = run(token, args);
+        assert!(done.status.success(), "{args:?}: {done:?}");
+    }
+    let told = printed(&run(&boss, &["audit", "--target", "bell", "--json"]));
+    let expected = [
+        ["token boss", "plugin.removed", "bell"],
+        ["token ops", "plugin.unpinned", "bell"],
+        ["token ops", "plugin.pinned", "bell"],
+        ["token ops", "plugin.rolled_back", "bell"],
+        ["token boss", "plugin.put", "bell"],
+        ["token boss", "plugin.put", "bell"],
+    ];
+    assert_eq!(told.iter().map(short).collect::<Vec<_>>(), expected);
+    let digests = |side: &str| told[3][side]["digest"].clone();
+    assert_eq!(
+        (digests("before"), digests("after")),
+        (told[4]["after"]["digest"].clone(), told[5]["after"]["digest"].clone())
+    );
+    assert_eq!(told[2]["after"]["pinned"], digests("after"));
 }

@@ -10,13 +10,16 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use http::{HeaderMap, StatusCode, header};
+use serde_json::{Value, json};
 
 use super::App;
+use super::access::{By, Caller};
 use super::error::{ApiError, Kind};
 use super::params::{self, Name, Params};
 use super::plugins::no_such_plugin;
 use super::versions::{intake, when};
 use super::view::plugin::PluginView;
+use crate::audit::action::Action;
 use crate::catalog::FoundIn;
 use crate::catalog::intake::{Offer, Refused};
 use crate::catalog::records::{self, Change};
@@ -40,6 +43,7 @@ const DIGESTS: [&str; 2] = ["repr-digest", "content-digest"];
 /// changes nothing.
 pub async fn put(
     State(app): State<App>,
+    caller: Caller,
     Name(name): Name,
     mut params: Params,
     headers: HeaderMap,
@@ -61,7 +65,11 @@ pub async fn put(
     let signature = signature(&headers)?;
     let bytes = collect(body).await?;
     check_digest(&bytes, expected.as_ref(), &headers)?;
-    let is_new = app.context.catalog.borrow().get(&key).is_none();
+    let (is_new, was) = {
+        let catalog = app.context.catalog.borrow();
+        let before = catalog.get(&key).map(PluginView::of);
+        (before.is_none(), before.map_or(Value::Null, |before| json!({"digest": before.digest})))
+    };
     let offer = Offer {
         bytes: Arc::from(bytes),
         signature,
@@ -75,6 +83,9 @@ pub async fn put(
         }
         Refused::Store(error) => error.into(),
     })?;
+    let sides = [was, json!({"digest": answer.digest})];
+    let by = By::caller(&caller);
+    by.note(&app, Action::PluginPut, Some(&key.tenant), &key.plugin, sides).await;
     let catalog = when(&app, &intake, |catalog| {
         let versions = catalog.get(&key).and_then(|entry| entry.versions.as_ref());
         versions.is_some_and(|versions| versions.offered.digest == answer.digest)
@@ -90,6 +101,7 @@ pub async fn put(
 /// `DELETE /v1/plugins/{name}`: 204. Its jobs wait for it as for any that is not there.
 pub async fn remove(
     State(app): State<App>,
+    caller: Caller,
     Name(name): Name,
     params: Params,
 ) -> Result<StatusCode, ApiError> {
@@ -104,12 +116,12 @@ pub async fn remove(
         return Err(ApiError::new(Kind::ManagedByFile, detail));
     }
     let removed = records::change(intake.shelf(), &key, |before| match before {
-        Some(_) => Change::Remove(true),
-        None => Change::Leave(false),
+        Some(versions) => Change::Remove(Some(versions.current)),
+        None => Change::Leave(None),
     });
-    if !removed.await? {
-        return Err(missing());
-    }
+    let Some(digest) = removed.await? else { return Err(missing()) };
+    let sides = [json!({"digest": digest}), Value::Null];
+    By::caller(&caller).note(&app, Action::PluginRemoved, Some(&tenant), &name, sides).await;
     when(&app, &intake, |catalog| catalog.get(&key).is_none_or(|it| it.from != FoundIn::Store))
         .await;
     Ok(StatusCode::NO_CONTENT)

@@ -8,13 +8,16 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
+use serde_json::{Value, json};
 
 use super::App;
+use super::access::{By, Caller};
 use super::body::Fields;
 use super::error::{ApiError, Kind};
 use super::params::{Name, Params};
 use super::plugins::no_such_plugin;
 use super::view::plugin::PluginView;
+use crate::audit::action::Action;
 use crate::catalog::intake::Intake;
 use crate::catalog::records::{self, Change};
 use crate::catalog::{Catalog, Entry};
@@ -33,6 +36,7 @@ const MAX_WHY: usize = 60;
 /// `POST /v1/plugins/{name}/rollback`: to the version before, or to `digest`.
 pub async fn rollback(
     State(app): State<App>,
+    caller: Caller,
     Name(name): Name,
     params: Params,
     mut fields: Fields,
@@ -47,7 +51,7 @@ pub async fn rollback(
     let note = format!("rolled back by hand at {now}{why}");
     // A repeat must not go back once more.
     let mut target = None;
-    change(&app, tenant, &name, |versions, _| {
+    change(&app, (&By::caller(&caller), Action::PluginRolledBack), tenant, &name, |versions, _| {
         let to = match &target {
             Some(to) => Some(to),
             None => digest.as_ref(),
@@ -62,6 +66,7 @@ pub async fn rollback(
 /// `POST /v1/plugins/{name}/pin`: what runs now, or `digest`.
 pub async fn pin(
     State(app): State<App>,
+    caller: Caller,
     Name(name): Name,
     params: Params,
     mut fields: Fields,
@@ -69,7 +74,7 @@ pub async fn pin(
     let tenant = params.finish()?;
     let digest = fields.read("digest", digest);
     fields.finish()?;
-    change(&app, tenant, &name, |versions, _| {
+    change(&app, (&By::caller(&caller), Action::PluginPinned), tenant, &name, |versions, _| {
         let digest = digest.as_ref().map(|text| versions.find(text)).transpose()?;
         versions.pin(digest.as_deref())
     })
@@ -79,13 +84,14 @@ pub async fn pin(
 /// `POST /v1/plugins/{name}/unpin`.
 pub async fn unpin(
     State(app): State<App>,
+    caller: Caller,
     Name(name): Name,
     params: Params,
     fields: Fields,
 ) -> Result<Json<PluginView>, ApiError> {
     let tenant = params.finish()?;
     fields.finish()?;
-    change(&app, tenant, &name, |versions, _| {
+    change(&app, (&By::caller(&caller), Action::PluginUnpinned), tenant, &name, |versions, _| {
         versions.unpin();
         Ok(())
     })
@@ -96,6 +102,7 @@ pub async fn unpin(
 /// given.
 pub async fn approve(
     State(app): State<App>,
+    caller: Caller,
     Name(name): Name,
     params: Params,
     mut fields: Fields,
@@ -103,16 +110,23 @@ pub async fn approve(
     let tenant = params.finish()?;
     let digest = fields.read("digest", digest);
     fields.finish()?;
-    change(&app, tenant, &name, |versions, reload| {
-        let digest = digest.as_ref().map(|text| versions.find(text)).transpose()?;
-        versions.approve(digest.as_deref(), reload.auto_rollback > 0).map(drop)
-    })
+    change(
+        &app,
+        (&By::caller(&caller), Action::PluginApproved),
+        tenant,
+        &name,
+        |versions, reload| {
+            let digest = digest.as_ref().map(|text| versions.find(text)).transpose()?;
+            versions.approve(digest.as_deref(), reload.auto_rollback > 0).map(drop)
+        },
+    )
     .await
 }
 
 /// `POST /v1/plugins/{name}/canary`: gives `share` of the runs to `digest`; `0%` ends that.
 pub async fn canary(
     State(app): State<App>,
+    caller: Caller,
     Name(name): Name,
     params: Params,
     mut fields: Fields,
@@ -123,7 +137,7 @@ pub async fn canary(
     let share = fields.read("share", |value| Share::read(text(value)?));
     fields.finish()?;
     let (digest, share) = (digest.unwrap_or_default(), share.flatten());
-    change(&app, tenant, &name, |versions, _| {
+    change(&app, (&By::caller(&caller), Action::PluginTried), tenant, &name, |versions, _| {
         let digest = versions.find(&digest)?;
         versions.try_on(&digest, share)
     })
@@ -133,6 +147,7 @@ pub async fn canary(
 /// Changes the record of a plugin, and answers with the plugin as it is then.
 async fn change(
     app: &App,
+    (by, action): (&By, Action),
     tenant: TenantId,
     name: &str,
     mut decide: impl FnMut(&mut Versions, &Reload) -> Result<(), String>,
@@ -144,8 +159,9 @@ async fn change(
     let reload = app.context.config.borrow().reload(&tenant);
     let changed = records::change(intake.shelf(), &key, |before| {
         let Some(mut versions) = before else { return Change::Leave(None) };
+        let was = told(&versions);
         match decide(&mut versions, &reload) {
-            Ok(()) => Change::Put(Box::new(versions.clone()), Some(Ok(versions))),
+            Ok(()) => Change::Put(Box::new(versions.clone()), Some(Ok((was, versions)))),
             Err(why) => Change::Leave(Some(Err(why))),
         }
     });
@@ -154,7 +170,8 @@ async fn change(
         Some(Err(why)) => {
             Err(ApiError::new(Kind::NotThatVersion, format!("plugin `{name}`: {why}")))
         }
-        Some(Ok(versions)) => {
+        Some(Ok((was, versions))) => {
+            by.note(app, action, Some(&tenant), &key.plugin, [was, told(&versions)]).await;
             let shown = |entry: Option<&Entry>| {
                 entry.is_some_and(|entry| entry.versions.as_deref() == Some(&versions))
             };
@@ -162,6 +179,12 @@ async fn change(
             catalog.get(&key).map(|entry| Json(PluginView::of(entry))).ok_or_else(missing)
         }
     }
+}
+
+/// What the audit tells of a plugin's versions.
+fn told(versions: &Versions) -> Value {
+    let Versions { current, pinned, canary, held, offered: _, kept: _, trial: _ } = versions;
+    json!({"digest": current, "pinned": pinned, "canary": canary, "held": held})
 }
 
 /// Where plugins come in.
@@ -188,6 +211,6 @@ pub async fn when(
 }
 
 /// A digest, or the beginning of one.
-fn digest(value: &serde_json::Value) -> Result<String, String> {
+fn digest(value: &Value) -> Result<String, String> {
     Ok(text(value)?.to_owned())
 }

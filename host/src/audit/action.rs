@@ -30,7 +30,21 @@ pub enum Action {
     TokenChanged,
     /// A token was taken out.
     TokenRemoved,
-    /// A plugin has another version, or was taken out.
+    /// A plugin was put over REST, new or in another version.
+    PluginPut,
+    /// A plugin that was put so was removed.
+    PluginRemoved,
+    /// A plugin runs in an older version again.
+    PluginRolledBack,
+    /// A plugin stays at a version.
+    PluginPinned,
+    /// A plugin follows what is offered again.
+    PluginUnpinned,
+    /// A version of a plugin may reach for what it wants.
+    PluginApproved,
+    /// A version of a plugin gets a part of the runs, or no longer.
+    PluginTried,
+    /// A plugin's file appeared, changed or went.
     PluginChanged,
     /// The configuration was read again.
     ConfigReloaded,
@@ -38,7 +52,7 @@ pub enum Action {
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 21] = [
         Self::JobCreated,
         Self::JobReplaced,
         Self::JobRemoved,
@@ -51,6 +65,13 @@ impl Action {
         Self::TokenAdded,
         Self::TokenChanged,
         Self::TokenRemoved,
+        Self::PluginPut,
+        Self::PluginRemoved,
+        Self::PluginRolledBack,
+        Self::PluginPinned,
+        Self::PluginUnpinned,
+        Self::PluginApproved,
+        Self::PluginTried,
         Self::PluginChanged,
         Self::ConfigReloaded,
     ];
@@ -70,6 +91,13 @@ impl Action {
             Self::TokenAdded => "token.added",
             Self::TokenChanged => "token.changed",
             Self::TokenRemoved => "token.removed",
+            Self::PluginPut => "plugin.put",
+            Self::PluginRemoved => "plugin.removed",
+            Self::PluginRolledBack => "plugin.rolled_back",
+            Self::PluginPinned => "plugin.pinned",
+            Self::PluginUnpinned => "plugin.unpinned",
+            Self::PluginApproved => "plugin.approved",
+            Self::PluginTried => "plugin.tried",
             Self::PluginChanged => "plugin.changed",
             Self::ConfigReloaded => "config.reloaded",
         }

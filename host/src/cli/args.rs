@@ -147,11 +147,6 @@ pub enum Command {
 }
 
 impl Whom {
-    /// The parameters that say whose.
-    pub fn query(&self) -> Vec<(&'static str, String)> {
-        vec![("tenant", self.tenant.clone())]
-    }
-
     /// The host that was named. An empty variable names none.
     pub fn url(&self) -> Option<&str> {
         self.url.as_deref().filter(|url| !url.is_empty())
