@@ -268,8 +268,8 @@ fn compare(expected: &str, found: &str) -> Result<(), String> {
     Err(format!("expected `{}`, not `{}`", line(&expected), line(&found)))
 }
 
-/// With RUN and SESSION for ids, SECRET for the end of a token, FENCE for fences, TIME for times, N for what was measured or counted, HOST for the machine, and
-/// one blank between words.
+/// With RUN and SESSION for ids, SECRET for the end of a token, FENCE for fences, TIME for times, N
+/// for what was measured or counted, HOST for the machine, and one blank between words.
 fn masked(text: &str) -> String {
     text.lines().map(|line| masked_line(line) + "\n").collect()
 }
@@ -317,7 +317,7 @@ fn every_transcript_about_access_is_what_the_host_prints() {
         panic!("{}", wrong.join("\n\n"));
     }
     // A transcript that says otherwise is rejected.
-    let (section, doctored) = ("ci     operator", "ci     viewer");
+    let (section, doctored) = ("ci         operator", "ci         viewer");
     assert!(page.contains(section));
     assert!(replay(&page.replacen(section, doctored, 1)).is_err());
 }
@@ -383,6 +383,8 @@ fn nothing_is_masked_but_ids_times_and_what_was_measured() {
     let shown = "run RUN started on host `HOST` at TIME, N ms after, fence FENCE of \
                  session SESSION; attempt 2 of 3 failed\n";
     assert_eq!(masked(printed), shown);
+    let token = format!("camp_ci_2_{}", "0f".repeat(32));
+    assert_eq!(masked(&token), "camp_ci_2_SECRET\n");
     assert_eq!(masked(shown), shown);
 }
 
