@@ -16,7 +16,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::access::Access;
 use super::server::stopped;
@@ -62,6 +62,9 @@ pub struct Doors {
 pub struct Keeper {
     tokens: Option<(Api, watch::Sender<Arc<Tokens>>)>,
     tls: Option<Certificate>,
+    /// What was last said of either, so that it is said once.
+    said_of_tokens: String,
+    said_of_tls: String,
 }
 
 /// A certificate with its files.
@@ -76,7 +79,7 @@ struct Certificate {
 impl Doors {
     /// Of a host that nobody asks over the network.
     pub fn shut() -> Self {
-        Self { access: Access::Local, tls: None, keeper: Keeper { tokens: None, tls: None } }
+        Self { access: Access::Local, tls: None, keeper: Keeper::of(None, None) }
     }
 
     /// Reads what the configuration names, and warns of what is unsafe.
@@ -104,7 +107,7 @@ impl Doors {
             warn!(listen = %api.listen, "tokens travel unencrypted: give the host a certificate \
                 (`[api] tls`), or put a proxy that has one before it");
         }
-        Ok(Self { access, tls, keeper: Keeper { tokens, tls: certificate } })
+        Ok(Self { access, tls, keeper: Keeper::of(tokens, certificate) })
     }
 }
 
@@ -184,6 +187,10 @@ fn read(file: &Path) -> io::Result<Vec<u8>> {
 }
 
 impl Keeper {
+    fn of(tokens: Option<(Api, watch::Sender<Arc<Tokens>>)>, tls: Option<Certificate>) -> Self {
+        Self { tokens, tls, said_of_tokens: String::new(), said_of_tls: String::new() }
+    }
+
     /// Looks until `stop` holds true. What the file of tokens changed is kept in the audit.
     pub async fn keep(
         mut self,
@@ -194,22 +201,36 @@ impl Keeper {
         if self.tokens.is_none() && self.tls.is_none() {
             return;
         }
-        let mut said = [const { String::new() }; 2];
         loop {
             tokio::select! {
                 () = stopped(&mut stop) => return,
                 () = tokio::time::sleep(LOOK_EVERY) => (),
             }
-            let [of_tokens, of_tls] = &mut said;
-            if let Some((api, sender)) = &self.tokens {
-                let changes = look_at_tokens(api, sender, of_tokens, clock.now());
-                for note in changes {
-                    audit::note(&store, note).await;
-                }
+            let now = clock.now();
+            // A file may stand on a disk that does not answer.
+            let looked = tokio::task::spawn_blocking(move || {
+                let changes = self.look(now);
+                (self, changes)
+            });
+            let Ok((keeper, changes)) = looked.await else {
+                error!("nobody looks at the files of tokens and certificates any more");
+                return;
+            };
+            self = keeper;
+            for note in changes {
+                audit::note(&store, note).await;
             }
-            if let Some(certificate) = &mut self.tls {
-                look_at_certificate(certificate, of_tls);
-            }
+        }
+    }
+
+    /// Takes over what has changed; answers which tokens did.
+    fn look(&mut self, now: Timestamp) -> Vec<Note> {
+        if let Some(certificate) = &mut self.tls {
+            look_at_certificate(certificate, &mut self.said_of_tls);
+        }
+        match &self.tokens {
+            Some((api, sender)) => look_at_tokens(api, sender, &mut self.said_of_tokens, now),
+            None => Vec::new(),
         }
     }
 }
