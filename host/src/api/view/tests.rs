@@ -30,6 +30,7 @@ use crate::run::usage::{Effect, IoUse, Usage};
 use crate::run::{Attempt, Cause, LogLevel, LogLine, LogStream, Progress, Run, RunState, Verdict};
 use crate::time::Timestamp;
 
+mod access;
 mod why;
 
 /// Compares a view with its file, and reads the file back to the same view.
