@@ -237,3 +237,32 @@ fn without_tokens_a_form_changes_nothing_and_rest_grants_nothing_of_the_machine(
     let made = Wire::to(&host).with(&operator).send("PUT", "/v1/jobs/z", &body);
     assert_eq!(made.status, 201, "{made:?}");
 }
+
+#[test]
+fn a_job_that_somebody_without_a_token_made_can_not_make_one_that_sees_more() {
+    let site = Site::new(
+        "[tenants.default]\nallow = { env = [\"MODE\"], jobs = true }\n\
+         [jobs.chief]\nplugin = \"behave\"\nhandler = \"steer\"\ncapabilities = { jobs = true }\n",
+    );
+    site.plugin("behave", "behave");
+    let host = site.start();
+    let made = json!({"id": "made", "plugin": "behave", "handler": "ok",
+        "capabilities": {"env": ["MODE=fast"]}});
+    let args = json!({"what": "put", "definition": made});
+    let stranger = json!({"plugin": "behave", "handler": "steer", "capabilities": {"jobs": true}});
+    let (status, job) = host.send("PUT", "/v1/jobs/stranger", &stranger);
+    assert_eq!(status, 201, "{job}");
+    let run = |job: &str| {
+        let (status, run) = host.post(&format!("/v1/jobs/{job}/run"), &json!({"args": args}));
+        assert_eq!(status, 202, "{run}");
+        let path = format!("/v1/runs/{}?wait=30s", run["id"].as_str().unwrap());
+        host.get(&path).1["result"].clone()
+    };
+    let refused = run("stranger");
+    assert!(
+        refused["error"].as_str().unwrap().contains("or by such a job, gets no `env`"),
+        "{refused}"
+    );
+    assert_eq!(host.get("/v1/jobs/made").0, 404);
+    assert_eq!(run("chief"), json!({"ok": null}), "the owner of the machine wrote that one");
+}

@@ -31,10 +31,13 @@ impl Author {
         }
     }
 
-    /// A job of this name.
-    pub fn job(job: &JobId) -> Self {
+    /// A job of this name. Without tokens one that nobody with a name defined grants no more than whoever
+    /// made it may, nor do those that it makes.
+    pub fn job(job: &JobId, defined_by: Option<Source>, has_tokens: bool) -> Self {
         let by = By::job(job);
-        Self { source: Source::Guest, origin: by.who.clone(), may_grant: true, by }
+        let may_grant = has_tokens
+            || matches!(defined_by, Some(Source::File | Source::Sidecar | Source::Plugin));
+        Self { source: Source::Guest, origin: by.who.clone(), may_grant, by }
     }
 
     /// What a job may not have that somebody without a token makes: whoever is on this machine, and what
@@ -50,7 +53,7 @@ impl Author {
         ];
         let refused = |(kind, is_empty): (&str, bool)| {
             let message = format!(
-                "a job that is made over REST without a token gets no `{kind}`, whatever `allow` says: \
+                "a job that is made over REST without a token, or by such a job, gets no `{kind}`, whatever `allow` says: \
                  define it in `host.toml`, write `{kind} = []` in it, or let the host have tokens \
                  (`[api] tokens`)"
             );

@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::{Semaphore, mpsc, watch};
 
+use super::access::Access;
 use super::access::By;
 use super::author::Author;
 use super::conditions::Conditions;
@@ -174,7 +175,9 @@ async fn put(app: &App, room: &Room, by: &JobKey, definition: &str) -> Result<()
         // What a file or a plugin defines is refused below.
         Some(_) => None,
     };
-    let author = Author::job(&by.job);
+    let asking = app.context.store.get(by).await?.map(|schedule| schedule.source);
+    let has_tokens = matches!(app.context.access, Access::Tokens { .. });
+    let author = Author::job(&by.job, asking, has_tokens);
     let said = Said::Whole(definition);
     put_as(app, &author, key, &Conditions::default(), OnConflict::Replace, said).await.map(drop)
 }

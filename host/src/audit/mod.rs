@@ -36,7 +36,8 @@ const KIND: &str = "audit";
 pub struct Note {
     /// When.
     pub time: Timestamp,
-    /// Who: `local`, `token ID`, `job ID`, or `file` for what a file changed.
+    /// Who: `local`, `token ID`, `job ID`, `file` for what a file changed, or `host` for what the host
+    /// does by itself.
     pub who: String,
     /// From which address; null: from within.
     pub from: Option<String>,
@@ -60,9 +61,29 @@ impl Note {
         tenant: Option<TenantId>,
         target: impl ToString,
     ) -> Self {
+        Self::by("file", time, action, tenant, target)
+    }
+
+    /// A change that the host makes by itself.
+    pub fn by_host(
+        time: Timestamp,
+        action: Action,
+        tenant: Option<TenantId>,
+        target: impl ToString,
+    ) -> Self {
+        Self::by("host", time, action, tenant, target)
+    }
+
+    fn by(
+        who: &str,
+        time: Timestamp,
+        action: Action,
+        tenant: Option<TenantId>,
+        target: impl ToString,
+    ) -> Self {
         Self {
             time,
-            who: "file".to_owned(),
+            who: who.to_owned(),
             from: None,
             action,
             tenant,

@@ -3,9 +3,12 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::json;
 use tracing::{info, warn};
 
 use super::Executor;
+use crate::audit::action::Action;
+use crate::audit::{self, Note};
 use crate::catalog::intake::Intake;
 use crate::catalog::records::{self, Change};
 use crate::job::PluginKey;
@@ -118,6 +121,9 @@ impl Executor {
                  back; `host plugins rollback {} {}` tries the new one again",
                 key.plugin, short(digest));
             intake.count_change(key, PluginChange::RolledBack);
+            let (now, tenant) = (self.clock.now(), Some(key.tenant.clone()));
+            let note = Note::by_host(now, Action::PluginRolledBack, tenant, &key.plugin);
+            audit::note(&self.store, note.changed(json!(digest), json!(before))).await;
             intake.tell();
         } else {
             info!(plugin = %key.shown(), digest,

@@ -29,9 +29,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use notify::Watcher as _;
+use serde_json::json;
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
+use crate::audit::action::Action;
+use crate::audit::{self, Note};
 use crate::catalog::Catalog;
 use crate::catalog::intake::{Intake, Offer, Refused};
 use crate::clock::SharedClock;
@@ -267,7 +270,7 @@ impl Reloader {
             self.behind = true;
         }
         for path in &found.gone {
-            self.remove(path);
+            self.remove(path).await;
         }
         let mut settled: BTreeSet<PathBuf> = std::mem::take(&mut self.again);
         settled.extend(found.settled.iter().cloned());
@@ -350,6 +353,9 @@ impl Reloader {
                     }
                     Taken::Same | Taken::Current | Taken::Held(_) => (),
                 }
+                if matches!(answer.taken, Taken::Current | Taken::Held(_)) {
+                    self.note(&key, Some(&answer.digest)).await;
+                }
                 if let Some(plugin) = answer.plugin {
                     self.loaded.fresh.insert(answer.digest, plugin);
                 }
@@ -384,8 +390,16 @@ impl Reloader {
         self.files.insert(key, file);
     }
 
+    /// Notes in the audit that a plugin's file is another one.
+    async fn note(&self, key: &PluginKey, digest: Option<&str>) {
+        let before = self.catalog.borrow().active(key).map(|it| it.about.digest.clone());
+        let (now, tenant) = (self.clock.now(), Some(key.tenant.clone()));
+        let note = Note::by_file(now, Action::PluginChanged, tenant, &key.plugin);
+        audit::note(&self.store, note.changed(json!(before), json!(digest))).await;
+    }
+
     /// Forgets a file that is gone.
-    fn remove(&mut self, path: &Path) {
+    async fn remove(&mut self, path: &Path) {
         self.again.remove(path);
         let gone = self.files.extract_if(.., |_, file| file.path == path).next();
         if let Some((key, _)) = gone {
@@ -393,6 +407,7 @@ impl Reloader {
                 plugin = %key.shown(), file = %self.config.short(path),
                 "its file is gone; runs under way end, and fires wait for it to come back"
             );
+            self.note(&key, None).await;
         }
     }
 
