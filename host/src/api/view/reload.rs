@@ -1,0 +1,35 @@
+//! What a reload changed, as JSON.
+
+use serde::{Deserialize, Serialize};
+
+use crate::reloader::asked::Reloaded;
+use crate::schedule::preview::{Planned, Total};
+
+/// What a look at everything changed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReloadView {
+    /// The jobs that something happened to, by name.
+    pub items: Vec<Planned>,
+    /// What people should know.
+    pub warnings: Vec<String>,
+    /// How many of each.
+    pub total: Total,
+    /// The keys of `host.toml` that took effect, with dots.
+    pub changed: Vec<String>,
+    /// The keys whose new values wait for the next start, with dots.
+    pub needs_restart: Vec<String>,
+}
+
+impl ReloadView {
+    /// What is shown of it.
+    pub fn of(reloaded: Reloaded) -> Self {
+        let words = |keys: Vec<&str>| keys.into_iter().map(str::to_owned).collect();
+        Self {
+            total: reloaded.preview.total(),
+            items: reloaded.preview.items,
+            warnings: reloaded.preview.warnings,
+            changed: words(reloaded.live),
+            needs_restart: words(reloaded.needs_restart),
+        }
+    }
+}
