@@ -303,6 +303,11 @@ fn what_a_host_was_built_on_waits_for_a_start_and_the_rest_counts() {
     let output = host.cli(&["reload"]);
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(said.contains("! `store` stays as it was until the host starts anew\n"), "{said}");
+    let lines = String::from_utf8(host.cli(&["reload", "--json"]).stdout).unwrap();
+    let lines = lines.lines().map(|line| serde_json::from_str(line).unwrap());
+    let restart: Vec<_> = lines.filter(|line: &Value| line["action"] == "restart").collect();
+    assert_eq!(restart[0], json!({"action": "restart", "key": "store"}));
+    assert_eq!(restart.len(), expected.len());
     assert_eq!(host.said().matches("these keep their values").count(), 1);
     let text = std::fs::read_to_string(site.path("host.toml")).unwrap();
     let listens = text.replace("127.0.0.1:0", "127.0.0.1:1");

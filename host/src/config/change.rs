@@ -1,13 +1,17 @@
 //! What becomes of a configuration that is read again while the host serves: most of it takes effect
 //! at once, and what the host was built on stays as it was until the next start.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::Value;
 
 use super::store::{SQLITE_FILE, StoreAddress};
+use super::tenants::Tenant;
 use super::{Api, Config, Executor};
+use crate::job::capabilities::Allow;
 use crate::job::limits::Caps;
+use crate::job::names::TenantId;
 use crate::table::unit::show_size;
 
 /// What was decided about a configuration.
@@ -60,12 +64,20 @@ pub fn between(started: &Config, in_force: &Config, new: Config) -> Changes {
         config_version: keys.live("config_version", &in_force.config_version, config_version),
         executor: keys.executor(started, &in_force.executor, executor),
         api: keys.api(&started.api, api),
-        tenants: keys.live("tenants", &in_force.tenants, tenants),
+        tenants: keys.tenants(&in_force.tenants, tenants),
         secrets: keys.live("secrets", &in_force.secrets, secrets),
         job_defaults: keys.live("job_defaults", &in_force.job_defaults, job_defaults),
         jobs: keys.live("jobs", &in_force.jobs, jobs),
     };
     Changes { config, live: keys.live, needs_restart: keys.needs_restart }
+}
+
+type Tenants = BTreeMap<TenantId, Tenant>;
+
+/// What a tenant may have, all but what happens to its plugins' versions.
+fn rights(tenant: &Tenant) -> (&Allow, &Caps) {
+    let Tenant { allow, caps, reload: _ } = tenant;
+    (allow, caps)
 }
 
 /// The keys that differ, as they are found.
@@ -112,6 +124,19 @@ impl Keys {
             drain: self.live("executor.drain", &in_force.drain, drain),
             caps: self.live("executor.caps", &in_force.caps, caps),
         }
+    }
+
+    fn tenants(&mut self, old: &Tenants, new: Tenants) -> Tenants {
+        let differ = |is_same: fn(&Tenant, &Tenant) -> bool| {
+            let all = old.iter().zip(&new);
+            old.len() != new.len() || !all.into_iter().all(|(a, b)| a.0 == b.0 && is_same(a.1, b.1))
+        };
+        if differ(|old, new| rights(old) == rights(new)) {
+            self.live.push("tenants");
+        } else if differ(|old, new| old.reload == new.reload) {
+            self.live.push("reload");
+        }
+        new
     }
 
     fn api(&mut self, started: &Api, new: Api) -> Api {
@@ -168,6 +193,8 @@ mod tests {
             ("[executor]\ncaps = { memory = '64MiB' }", Some("executor.caps"), None),
             ("[tenants.acme]", Some("tenants"), None),
             ("[tenants.default]\nallow = { kv = true }", Some("tenants"), None),
+            ("[tenants.default]\ncaps = { timeout = '1m' }", Some("tenants"), None),
+            ("[reload]\nkeep_versions = 2", Some("reload"), None),
             ("[secrets]\nX = { env = 'X' }", Some("secrets"), None),
             ("secrets_dir = 's'", Some("secrets"), None),
             ("[job_defaults]\npriority = 3", Some("job_defaults"), None),

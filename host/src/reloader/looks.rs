@@ -82,6 +82,7 @@ impl Reloader {
         let mut wait = SETTLE;
         loop {
             watch.follow(self.folders());
+            self.untold.take_if(|(at, _)| UNTOLD_FOR <= at.elapsed());
             let first = tokio::select! {
                 biased;
                 _ = &mut stopped => return,
