@@ -1,7 +1,7 @@
 //! `host.toml` changes while the host serves: whichever way it is replaced and whoever asks, all of it
 //! counts in one step, and a file that is wrong changes nothing.
 
-use std::io::Write;
+use std::io::{BufRead, Write};
 use std::path::Path;
 
 use rustix::process::Signal;
@@ -242,6 +242,39 @@ fn a_file_with_errors_changes_nothing_and_all_of_them_are_told_once() {
     assert_eq!(metric(&host, "campanile_config_reload_failed"), 0);
     assert_eq!(host.items("/v1/hosts")[0]["config_refused"], Value::Null);
     host.says("is understood again");
+}
+
+#[test]
+fn events_tell_that_it_counts_and_why_it_does_not() {
+    let site = site(&format!("{}[tenants.acme]\n", at_hour(1)));
+    let host = site.start();
+    let events = |tenant: &str| {
+        let events = ureq::get(format!("{}/v1/events?tenant={tenant}", host.url())).config();
+        let patience = std::time::Duration::from_secs(60);
+        let body = events.timeout_global(Some(patience)).build().call().unwrap().into_body();
+        let mut lines = std::io::BufReader::new(body.into_reader()).lines();
+        // From now on all of it is heard.
+        lines.next().unwrap().unwrap();
+        lines
+    };
+    let (own, others) = (events("default"), events("acme"));
+    site.configure("timezon = 'UTC'\n");
+    assert_eq!(host.post("/v1/reload", &json!({})).0, 422);
+    site.configure(&format!("{}[tenants.acme]\n", at_hour(2)));
+    reload(&host);
+    let mut told = own.map_while(Result::ok).filter_map(|line| {
+        let event: Value = serde_json::from_str(line.strip_prefix("data: ")?).unwrap();
+        event["type"].as_str()?.starts_with("config.").then_some(event)
+    });
+    let refused = told.next().unwrap();
+    assert_eq!(refused["type"], "config.refused", "{refused}");
+    assert!(refused["data"]["error"].as_str().unwrap().contains("timezon"), "{refused}");
+    let reloaded = told.next().unwrap();
+    assert_eq!(reloaded["type"], "config.reloaded", "{reloaded}");
+    assert_eq!(reloaded["data"]["file"], "host.toml");
+    assert!(host.terminate().0.success());
+    let others = others.map_while(Result::ok).collect::<Vec<_>>().concat();
+    assert!(!others.contains("config."), "{others}");
 }
 
 #[test]

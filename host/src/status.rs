@@ -67,7 +67,7 @@ pub struct Status {
     /// Runs that nobody serves, and 1; 0: nobody has looked.
     unserved: AtomicU64,
     /// Why the configuration on disk is not the one that counts.
-    config_refused: Mutex<Option<String>>,
+    config_refused: watch::Sender<Option<String>>,
     /// Asked by the scheduler before each pass.
     paused: watch::Sender<Option<SchedulerPause>>,
 }
@@ -169,12 +169,21 @@ impl Status {
 
     /// Why the configuration on disk can't be used; `None`: it can. The host goes on as it was.
     pub fn set_config_refused(&self, why: Option<String>) {
-        *self.config_refused.lock().unwrap_or_else(PoisonError::into_inner) = why;
+        self.config_refused.send_if_modified(|told| {
+            let is_new = *told != why;
+            *told = why;
+            is_new
+        });
     }
 
     /// Why the configuration on disk can't be used.
     pub fn config_refused(&self) -> Option<String> {
-        self.config_refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.config_refused.borrow().clone()
+    }
+
+    /// Why the configuration on disk can't be used; tells of each change.
+    pub fn config_refusals(&self) -> watch::Receiver<Option<String>> {
+        self.config_refused.subscribe()
     }
 
     /// The scheduler is paused, or goes on.

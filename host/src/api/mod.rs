@@ -12,6 +12,7 @@ pub mod access;
 mod author;
 mod body;
 mod conditions;
+mod config_events;
 mod define;
 pub mod doors;
 mod enqueue;
