@@ -197,6 +197,21 @@ fn what_the_host_took_by_itself_is_told_to_who_asks_next_and_once() {
     assert!(answer["changed"].as_array().unwrap().contains(&json!("jobs")), "{answer}");
     assert_eq!(answer["total"]["unchanged"], 0, "{answer}");
     assert_eq!(reload(&host)["items"], json!([]));
+    // The audit has each change of the file once, and who brought it about.
+    site.configure(&at_hour(4));
+    reload(&host);
+    let kept = || {
+        let all = host.items("/v1/audit");
+        let own = all.into_iter().filter(|note| note["target"] == "host.toml");
+        own.map(|note| (note["who"].clone(), note["after"]["changed"].clone())).collect::<Vec<_>>()
+    };
+    let kept = kept();
+    assert_eq!(kept.len(), 3, "{kept:?}");
+    for (who, changed) in &kept {
+        assert!(["file", "local"].contains(&who.as_str().unwrap()), "{kept:?}");
+        assert!(changed.as_array().unwrap().contains(&json!("jobs")), "{kept:?}");
+    }
+    assert!(kept.iter().filter(|(who, _)| who == "file").count() >= 2, "{kept:?}");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 
 use super::App;
+use super::access::{By, Caller};
 use super::error::{ApiError, Kind};
 use super::params::Params;
 use super::view::reload::ReloadView;
@@ -11,12 +12,21 @@ use crate::reloader::asked::NotReloaded;
 
 /// `POST /v1/reload`. Answers once all of it counts. A file with errors changes nothing and is told
 /// with all of them.
-pub async fn reload(State(app): State<App>, params: Params) -> Result<Json<ReloadView>, ApiError> {
+pub async fn reload(
+    State(app): State<App>,
+    caller: Caller,
+    params: Params,
+) -> Result<Json<ReloadView>, ApiError> {
     params.finish()?;
+    let By { who, from } = By::caller(&caller);
     let Some(handle) = &app.context.reload else {
         return Err(ApiError::new(Kind::NotReady, "no host is running here"));
     };
-    handle.reload().await.map(|reloaded| Json(ReloadView::of(reloaded))).map_err(refusal)
+    handle
+        .reload_for(who, from)
+        .await
+        .map(|reloaded| Json(ReloadView::of(reloaded)))
+        .map_err(refusal)
 }
 
 fn refusal(why: NotReloaded) -> ApiError {

@@ -66,6 +66,8 @@ pub(super) type Answer = Result<Reloaded, NotReloaded>;
 
 /// One who asks.
 pub(super) struct Order {
+    /// Who, and from which address; `None`: whoever writes the host's files.
+    pub(super) by: Option<(String, Option<String>)>,
     reply: oneshot::Sender<Answer>,
 }
 
@@ -83,8 +85,25 @@ impl Handle {
     ///
     /// Why it does not.
     pub async fn reload(&self) -> Result<Reloaded, NotReloaded> {
+        self.ask(None).await
+    }
+
+    /// The same for somebody, from an address: the audit names them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::reload`].
+    pub async fn reload_for(
+        &self,
+        who: String,
+        from: Option<String>,
+    ) -> Result<Reloaded, NotReloaded> {
+        self.ask(Some((who, from))).await
+    }
+
+    async fn ask(&self, by: Option<(String, Option<String>)>) -> Answer {
         let (reply, answer) = oneshot::channel();
-        self.orders.try_send(Order { reply }).map_err(|refused| match refused {
+        self.orders.try_send(Order { by, reply }).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => NotReloaded::Busy,
             mpsc::error::TrySendError::Closed(_) => NotReloaded::Gone,
         })?;

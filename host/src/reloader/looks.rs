@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
@@ -16,6 +17,9 @@ use super::file::plugin_key;
 use super::folder::{Found, PLUGIN, SETTLE, SIDECAR, SIGNATURE, Settling, scan};
 use super::watch::Watch;
 use super::{Present, Reloader};
+use crate::audit::action::Action;
+use crate::audit::{self, Note};
+use crate::config::change::Changes;
 use crate::config::definitions::Unscheduled;
 use crate::metrics::Reload;
 use crate::store::Result;
@@ -99,7 +103,8 @@ impl Reloader {
                 // However often it is told: what comes meanwhile is one look.
                 tokio::time::sleep(PAUSE).await;
             } else {
-                let answer = self.look_now().await;
+                let by = asked.iter().find_map(|order| order.by.clone());
+                let answer = self.look_now(by).await;
                 asked.into_iter().for_each(|order| order.answer(answer.clone()));
                 wait = SETTLE;
             }
@@ -117,6 +122,9 @@ impl Reloader {
             Some(Ok(changes)) => Reloaded::of(changes),
             Some(Err(_)) | None => Reloaded::default(),
         };
+        if let Some(Ok(changes)) = &read {
+            self.note(changes, None).await;
+        }
         let (found, followed) = self.look_at_folders(pace(&taken.live)).await;
         if let Err(error) = followed {
             failed(&error, "the versions of plugins can't be read; trying again soon");
@@ -148,11 +156,12 @@ impl Reloader {
     }
 
     /// Looks at everything because somebody asks: nothing needs to settle.
-    async fn look_now(&mut self) -> Answer {
+    async fn look_now(&mut self, by: Option<(String, Option<String>)>) -> Answer {
         let changes = self.take_file().map_err(|error| {
             self.metrics.reloaded(Reload::Refused);
             NotReloaded::Refused(error)
         })?;
+        self.note(&changes, by).await;
         let (_, followed) = self.look_at_folders(Pace::AtOnce).await;
         let reconciled = match followed {
             Ok(()) => self.reconcile().await,
@@ -170,6 +179,19 @@ impl Reloader {
         self.metrics.reloaded(Reload::of(&changes.live));
         preview.warnings.splice(0..0, self.strange());
         Ok(self.after_untold(Reloaded { preview, ..Reloaded::of(&changes) }))
+    }
+
+    /// Keeps in the audit which keys count now, and who asked for it; nobody: the file did.
+    async fn note(&self, changes: &Changes, by: Option<(String, Option<String>)>) {
+        if changes.live.is_empty() {
+            return;
+        }
+        let file = self.config.short(self.host_file.path());
+        let after = json!({"changed": changes.live, "needs_restart": changes.needs_restart});
+        let note = Note::by_file(self.clock.now(), Action::ConfigReloaded, None, file);
+        let (who, from) = by.unwrap_or((note.who.clone(), None));
+        let note = Note { who, from, ..note.changed(Value::Null, after) };
+        audit::note(&self.store, note).await;
     }
 
     /// The files that are no plugins, each with the reason.
