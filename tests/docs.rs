@@ -1,11 +1,13 @@
-//! `docs/what-happens-when.md` and `docs/access.md`: what they show is what the real binary prints.
+//! `docs/what-happens-when.md`, `docs/access.md`, `docs/reload.md` and a part of `README.md`: what they
+//! show is what the real binary prints.
 //!
 //! A section (`## `) is a folder of its own. A `toml` block is its `host.toml`; in a `console` block
-//! the shell runs what follows `$ `, and prints the lines below. A last line `...` stands for
+//! the shell runs what follows `$ `, a command of the host or `sed -i`, and prints the lines below. A last line `...` stands for
 //! an empty line and all that follows. Between the blocks comments say what happens meanwhile:
 //!
 //! ```text
 //! <!-- plugin: behave as late -->          a guest is dropped into the plugins folder
+//! <!-- serve: TOML -->                     a host with this `host.toml`
 //! <!-- start -->, <!-- kill -->            a host, and kill -9
 //! <!-- wait: JOB is running -->            or queued, or done: TIME is its run's fire time
 //! <!-- wait: 4 fire times of JOB pass -->  TIME is the first of them
@@ -45,6 +47,7 @@ struct Section<'a> {
 enum Step<'a> {
     Configure(String),
     Plugin { guest: &'a str, name: &'a str },
+    Serve(&'a str),
     Start,
     Kill,
     Wait(&'a str),
@@ -103,6 +106,7 @@ fn directive(text: &str) -> Option<Step<'_>> {
         Some(("plugin", which)) => {
             which.split_once(" as ").map(|(guest, name)| Step::Plugin { guest, name })
         }
+        Some(("serve", toml)) => Some(Step::Serve(toml)),
         Some(("wait", what)) => Some(Step::Wait(what)),
         None | Some(_) => None,
     }
@@ -112,7 +116,7 @@ fn transcripts<'a>(block: &[&'a str]) -> Result<Vec<Transcript<'a>>, String> {
     let mut transcripts: Vec<Transcript<'a>> = Vec::new();
     for line in block {
         if let Some(command) = line.strip_prefix("$ ") {
-            if !command.starts_with("host ") {
+            if !["host ", "sed -i "].iter().any(|known| command.starts_with(known)) {
                 return Err(format!("`{command}` is no command of the host"));
             }
             transcripts.push(Transcript { command: command.to_owned(), printed: Vec::new() });
@@ -159,6 +163,10 @@ impl Stage {
                     None => self.site.configure(toml),
                 },
                 Step::Plugin { guest, name } => self.site.plugin(guest, name),
+                Step::Serve(toml) => {
+                    self.site.configure(toml);
+                    self.host = Some(self.site.start());
+                }
                 Step::Start => self.host = Some(self.site.start()),
                 Step::Kill => self.host.take().expect("a host to kill").kill(),
                 Step::Wait(what) => self.wait(what),
@@ -320,6 +328,25 @@ fn every_transcript_about_access_is_what_the_host_prints() {
     let (section, doctored) = ("ci         operator", "ci         viewer");
     assert!(page.contains(section));
     assert!(replay(&page.replacen(section, doctored, 1)).is_err());
+}
+
+/// The part of the README that is played: from its directive to the end of the section.
+fn readme() -> String {
+    let text = std::fs::read_to_string(guests::root().join("README.md")).unwrap();
+    let start = text.find("<!-- serve: ").expect("a directive");
+    text[start..].split("\n## ").next().expect("a section").to_owned()
+}
+
+#[test]
+fn what_is_shown_of_a_reload_is_what_the_host_prints() {
+    let page = std::fs::read_to_string(guests::root().join("docs/reload.md")).unwrap();
+    for text in [readme(), page] {
+        if let Err(wrong) = replay(&text) {
+            panic!("{}", wrong.join("\n\n"));
+        }
+    }
+    let doctored = readme().replacen("hour 2 -> 3", "hour 2 -> 4", 1).replacen("[exit", "[no", 1);
+    assert_eq!(replay(&doctored).unwrap_err().len(), 2, "a doctored one was let pass");
 }
 
 /// A section of the page, as text.

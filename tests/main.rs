@@ -13,6 +13,8 @@ mod cli;
 #[cfg(test)]
 mod clock;
 #[cfg(test)]
+mod config_reload;
+#[cfg(test)]
 mod control;
 #[cfg(test)]
 mod crowd;

@@ -53,6 +53,11 @@ struct OfOutcome {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfReload {
+    result: Word,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfMethod {
     method: Word,
 }
@@ -151,6 +156,38 @@ impl Used {
     }
 }
 
+/// What became of a configuration that was read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reload {
+    /// It counts now.
+    Applied,
+    /// It is what it was.
+    Unchanged,
+    /// Something in it is wrong.
+    Refused,
+    /// The store did not take its jobs yet.
+    Failed,
+}
+
+impl Reload {
+    /// All of them.
+    const ALL: [Self; 4] = [Self::Applied, Self::Unchanged, Self::Refused, Self::Failed];
+
+    /// What became of one of which these keys count now.
+    pub fn of(live: &[&str]) -> Self {
+        if live.is_empty() { Self::Unchanged } else { Self::Applied }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Unchanged => "unchanged",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// What is counted as it happens. Cheap to count from any thread.
 pub struct Metrics {
     fires: Family<OfVerdict, Counter>,
@@ -158,6 +195,7 @@ pub struct Metrics {
     lateness: Histogram,
     used: Used,
     plugins: Family<OfChange, Counter>,
+    reloads: Family<OfReload, Counter>,
     calls: Family<OfCall, Counter>,
     call_seconds: Family<OfMethod, Histogram, fn() -> Histogram>,
     store_up: AtomicBool,
@@ -180,6 +218,8 @@ pub struct Snapshot {
     pub ledger_alarms: u64,
     /// Looks of the scheduler.
     pub passes: u64,
+    /// Whether the configuration on disk can't be used.
+    pub config_refused: bool,
 }
 
 impl Default for Metrics {
@@ -190,6 +230,7 @@ impl Default for Metrics {
             lateness: Histogram::new(LATENESS_BUCKETS),
             used: Used::default(),
             plugins: Family::default(),
+            reloads: Family::default(),
             calls: Family::default(),
             call_seconds: Family::new_with_constructor(|| Histogram::new(CALL_BUCKETS)),
             store_up: AtomicBool::new(true),
@@ -201,6 +242,9 @@ impl Default for Metrics {
         }
         for outcome in Outcome::ALL {
             metrics.runs(outcome, 0);
+        }
+        for reload in Reload::ALL {
+            metrics.reloads(reload, 0);
         }
         metrics
     }
@@ -215,6 +259,15 @@ impl Metrics {
     /// So many runs ended like this.
     pub fn runs(&self, outcome: Outcome, count: u64) {
         self.runs.get_or_create(&OfOutcome { outcome: Word(outcome.as_str()) }).inc_by(count);
+    }
+
+    /// The configuration was read again.
+    pub fn reloaded(&self, reload: Reload) {
+        self.reloads(reload, 1);
+    }
+
+    fn reloads(&self, reload: Reload, count: u64) {
+        self.reloads.get_or_create(&OfReload { result: Word(reload.word()) }).inc_by(count);
     }
 
     /// An attempt of a run of this tenant used so much.
@@ -300,6 +353,10 @@ impl Metrics {
         all.register("ledger_alarms", "Jobs whose ledger is not sound", alarms);
         let passes = ConstCounter::new(now.passes);
         all.register("scheduler_passes", "Looks of the scheduler at what is due", passes);
+        let help = "Times that the configuration was read again, by what became of it";
+        all.register("config_reloads", help, self.reloads.clone());
+        let help = "Whether the configuration on disk can't be used and an older one counts";
+        all.register("config_reload_failed", help, gauge(u64::from(now.config_refused)));
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         all.register("build", "What this host is", build);
         let mut text = String::new();

@@ -66,6 +66,8 @@ pub struct Status {
     running: AtomicU64,
     /// Runs that nobody serves, and 1; 0: nobody has looked.
     unserved: AtomicU64,
+    /// Why the configuration on disk is not the one that counts.
+    config_refused: watch::Sender<Option<String>>,
     /// Asked by the scheduler before each pass.
     paused: watch::Sender<Option<SchedulerPause>>,
 }
@@ -163,6 +165,25 @@ impl Status {
     /// Runs that wait for a plugin that no live host serves; `None`: this host does not look.
     pub fn unserved(&self) -> Option<u64> {
         self.unserved.load(Ordering::Relaxed).checked_sub(1)
+    }
+
+    /// Why the configuration on disk can't be used; `None`: it can. The host goes on as it was.
+    pub fn set_config_refused(&self, why: Option<String>) {
+        self.config_refused.send_if_modified(|told| {
+            let is_new = *told != why;
+            *told = why;
+            is_new
+        });
+    }
+
+    /// Why the configuration on disk can't be used.
+    pub fn config_refused(&self) -> Option<String> {
+        self.config_refused.borrow().clone()
+    }
+
+    /// Why the configuration on disk can't be used; tells of each change.
+    pub fn config_refusals(&self) -> watch::Receiver<Option<String>> {
+        self.config_refused.subscribe()
     }
 
     /// The scheduler is paused, or goes on.

@@ -33,6 +33,11 @@ impl Site {
         site
     }
 
+    /// The text of `host.toml`: `config` and an API on a free port.
+    pub fn text(config: &str) -> String {
+        format!("{config}\n[api]\nlisten = \"127.0.0.1:0\"\n")
+    }
+
     /// Writes `host.toml` anew.
     pub fn configure(&self, config: &str) {
         self.configure_api(config, "");

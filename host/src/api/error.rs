@@ -41,6 +41,8 @@ pub enum Kind {
     WrongMethod,
     /// Parameters or body are wrong.
     Invalid,
+    /// The file of configuration has errors.
+    ConfigRefused,
     /// The body is not JSON by its content type.
     WrongContentType,
     /// The body is too long.
@@ -96,6 +98,9 @@ impl Kind {
             Self::PluginRefused => (S::UNPROCESSABLE_ENTITY, "plugin_refused", "plugin refused"),
             Self::WrongMethod => (S::METHOD_NOT_ALLOWED, "wrong_method", "wrong method"),
             Self::Invalid => (S::UNPROCESSABLE_ENTITY, "invalid", "invalid request"),
+            Self::ConfigRefused => {
+                (S::UNPROCESSABLE_ENTITY, "config_refused", "configuration refused")
+            }
             Self::WrongContentType => {
                 (S::UNSUPPORTED_MEDIA_TYPE, "wrong_content_type", "wrong content type")
             }

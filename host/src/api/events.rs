@@ -4,6 +4,7 @@
 //! job.due ─► run.queued ─► run.started ─► run.succeeded | run.failed | ... ─► job.finished
 //! range.opened ─► range.closed        for fire times that became no run
 //! plugin.loaded | replaced | refused | held | removed
+//! config.reloaded | refused
 //! ```
 //!
 //! The store only hints that something changed; what did is seen by comparing a record with what
@@ -23,6 +24,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 
 use super::App;
+use super::config_events::ConfigNews;
 use super::error::ApiError;
 use super::logs::Lines;
 use super::params::Params;
@@ -85,6 +87,7 @@ async fn pump(app: App, tenant: TenantId, sender: mpsc::Sender<Bytes>) {
     let mut seen = Seen::since(app.context.clock.now());
     let mut catalogs = app.context.catalog.clone();
     let mut catalog = Arc::clone(&catalogs.borrow_and_update());
+    let mut files = ConfigNews::of(&app.context, &tenant);
     // A first line, so that the reader knows that it is heard from now on.
     if sender.send(Bytes::from_static(b": events from here on\n\n")).await.is_err() {
         return;
@@ -93,6 +96,13 @@ async fn pump(app: App, tenant: TenantId, sender: mpsc::Sender<Bytes>) {
         let change = tokio::select! {
             change = changes.recv() => Some(change),
             Ok(()) = catalogs.changed() => None,
+            (kind, data) = files.next() => {
+                let now = app.context.clock.now();
+                if !seen.of_plugin(kind.to_owned(), &tenant, data, now).send(&sender).await {
+                    return;
+                }
+                continue;
+            }
             () = stopped(&mut stop) => return,
             () = sender.closed() => return,
         };

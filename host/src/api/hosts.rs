@@ -21,6 +21,7 @@ pub async fn list(
         session: cell.current().session.id,
         plugins: context.catalog.borrow().digests(),
         running: context.status.running(),
+        config_refused: context.status.config_refused(),
     });
     Ok(Json(List::whole(HostView::of_all(&hosts, own.as_ref(), context.clock.now()))))
 }

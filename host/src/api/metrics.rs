@@ -31,6 +31,7 @@ pub async fn show(State(app): State<App>, caller: Caller) -> Result<Response, Ap
         unserved: context.status.unserved(),
         ledger_alarms: context.status.faults() as u64,
         passes: context.status.passes(),
+        config_refused: context.status.config_refused().is_some(),
     };
     let text = context.metrics.text(&snapshot).map_err(|error| {
         ApiError::new(Kind::Broken, format!("the metrics can't be written: {error}"))

@@ -12,6 +12,7 @@ pub mod access;
 mod author;
 mod body;
 mod conditions;
+mod config_events;
 mod define;
 pub mod doors;
 mod enqueue;
@@ -31,6 +32,7 @@ mod params;
 pub mod pause;
 mod plugin_events;
 mod plugins;
+mod reload;
 mod repeat;
 pub mod routes;
 mod runs;
@@ -64,6 +66,7 @@ use crate::clock::SharedClock;
 use crate::config::Config;
 use crate::lease::cell::SessionCell;
 use crate::metrics::Metrics;
+use crate::reloader::asked::Handle;
 use crate::status::Status;
 use crate::store::Store;
 
@@ -92,6 +95,8 @@ pub struct Context {
     pub host: String,
     /// Its session; `None`: no host answers, its store alone does.
     pub session: Option<Arc<SessionCell>>,
+    /// What reads the configuration again; `None`: no host answers, its store alone does.
+    pub reload: Option<Handle>,
     /// Where it listens.
     pub listen: SocketAddr,
     /// Whom it answers.

@@ -11,8 +11,8 @@ use http::{Method, Uri};
 use super::access::authorize;
 use super::error::{ApiError, Kind};
 use super::{
-    App, define, enqueue, events, guard, health, hosts, jobs, logs, metrics, plugins, runs, start,
-    steer, trail, upload, versions, why,
+    App, define, enqueue, events, guard, health, hosts, jobs, logs, metrics, plugins, reload, runs,
+    start, steer, trail, upload, versions, why,
 };
 use crate::access::Role;
 
@@ -84,7 +84,7 @@ pub fn table() -> Vec<Route> {
         get("/v1/tenants", READ_HOST, not_built),
         get("/v1/tenants/{tenant}", READ_HOST, not_built),
         get("/v1/tenants/{tenant}/usage", READ_HOST, not_built),
-        post("/v1/reload", WORK_HOST, not_built),
+        post("/v1/reload", WORK_HOST, reload::reload),
         post("/v1/scheduler/pause", WORK_HOST, steer::pause_scheduler),
         post("/v1/scheduler/resume", WORK_HOST, steer::resume_scheduler),
     ]

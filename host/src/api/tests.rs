@@ -82,6 +82,7 @@ async fn serve() -> Served {
         host: "tower".to_owned(),
         metrics: Arc::default(),
         session: None,
+        reload: None,
         listen,
         access: super::access::Access::Local,
     };
@@ -271,7 +272,7 @@ async fn what_is_unknown_or_wrong_is_said_as_a_problem() {
         ("GET", "/v1/nothing", None, 404, "no_such_route", "/v1/nothing"),
         ("GET", "/v1/tenants", None, 501, "not_built", "not built yet"),
         ("GET", "/v1/hosts?job=x", None, 422, "invalid", "known here: tenant"),
-        ("POST", "/v1/reload", None, 501, "not_built", "not built yet"),
+        ("POST", "/v1/reload", None, 503, "not_ready", "no host is running here"),
         ("POST", "/v1/jobs/nightly/next", None, 405, "wrong_method", "`POST`"),
         ("POST", "/v1/jobs/nightly/run", Some(json!({"arg": 1})), 422, "invalid", "`args`"),
         ("POST", "/v1/jobs/nightly/run", Some(json!([1])), 422, "invalid", "JSON object"),

@@ -7,10 +7,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::records::{self, Change, MAX_NAMES};
 use super::shelf::{MAX_SHARED_BYTES, Shelf};
@@ -67,7 +66,7 @@ pub struct Intake {
     shelf: Shelf,
     clock: SharedClock,
     config: watch::Receiver<Arc<Config>>,
-    news: SyncSender<()>,
+    news: Arc<Notify>,
     metrics: Arc<Metrics>,
     /// The jobs that a new version is tried with.
     smoked: Mutex<BTreeMap<PluginKey, Vec<Job>>>,
@@ -76,29 +75,26 @@ pub struct Intake {
 }
 
 impl Intake {
-    /// An intake, and the news that whoever keeps the catalog waits for.
+    /// An intake that has taken nothing yet.
     pub fn new(
         engine: Arc<Engine>,
         shelf: Shelf,
         clock: SharedClock,
         config: watch::Receiver<Arc<Config>>,
         metrics: Arc<Metrics>,
-    ) -> (Arc<Self>, Receiver<()>) {
-        let (news, heard) = sync_channel(1);
+    ) -> Arc<Self> {
+        let news = Arc::default();
         let records = AtomicUsize::new(0);
-        (
-            Arc::new(Self {
-                engine,
-                shelf,
-                clock,
-                config,
-                news,
-                metrics,
-                smoked: Mutex::default(),
-                records,
-            }),
-            heard,
-        )
+        Arc::new(Self {
+            engine,
+            shelf,
+            clock,
+            config,
+            news,
+            metrics,
+            smoked: Mutex::default(),
+            records,
+        })
     }
 
     /// The sandbox that plugins are compiled for.
@@ -113,13 +109,12 @@ impl Intake {
 
     /// Says that something is to be looked at. It is soon, also when this is called very often.
     pub fn tell(&self) {
-        // A full channel means that somebody said so already.
-        let _ = self.news.try_send(());
+        self.news.notify_one();
     }
 
-    /// The same, for those that are told by somebody else.
-    pub fn teller(&self) -> SyncSender<()> {
-        self.news.clone()
+    /// What says so, for those that are told by somebody else, and for the one who looks.
+    pub fn news(&self) -> Arc<Notify> {
+        Arc::clone(&self.news)
     }
 
     /// Counts what became of a plugin.

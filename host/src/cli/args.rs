@@ -8,7 +8,7 @@ use super::exit::Failure;
 use super::logging::LogFormat;
 use super::{
     audit, cancel, events, explain, hosts, import, init, inspect, jobs, logs, next, pause, plan,
-    plugins, run, runs, serve, simulate, store, token, trigger, validate, why,
+    plugins, reload, run, runs, serve, simulate, store, token, trigger, validate, why,
 };
 use crate::config::Config;
 use crate::config::load;
@@ -134,6 +134,8 @@ pub enum Command {
     /// List and show plugins
     #[command(subcommand)]
     Plugins(plugins::Plugins),
+    /// Make a running host look at host.toml and plugins now
+    Reload(reload::Reload),
     /// List the hosts that share the store
     Hosts(hosts::Hosts),
     /// Make, list and revoke tokens: who may use the host

@@ -5,7 +5,7 @@ use clap::Args;
 use super::args::{Common, Whom};
 use super::exit::{Exit, Failure};
 use super::reach;
-use super::screen::{Tone, print, print_json};
+use super::screen::{Channel, Tone, harmless, note, paint, print, print_json};
 use super::table::{Cell, table};
 use crate::api::view::List;
 use crate::api::view::host::HostView;
@@ -46,6 +46,13 @@ pub fn hosts(args: &Hosts, common: &Common) -> Result<Exit, Failure> {
     let heads =
         ["HOST", "SESSION", "BEAT", "CLOCK", "VERSION", "ROLES", "QUEUES", "PLUGINS", "RUNNING"];
     print(table(heads, &rows))?;
+    for why in found.items.iter().filter_map(|host| host.config_refused.as_ref()) {
+        let word = paint("warning:", Tone::Odd, Channel::Err);
+        note(format!(
+            "{word} {}\nan older configuration counts until that is put right",
+            harmless(why)
+        ));
+    }
     Ok(Exit::Done)
 }
 

@@ -8,6 +8,7 @@ mod args;
 mod audit;
 mod cancel;
 mod carried;
+mod difference;
 mod events;
 mod exit;
 mod explain;
@@ -25,6 +26,7 @@ mod pause;
 mod plan;
 mod plugins;
 mod reach;
+mod reload;
 mod run;
 mod runs;
 mod screen;
@@ -87,6 +89,7 @@ fn run_command(command: Command, common: &Common) -> Result<Exit, Failure> {
         Command::Events(args) => events::events(&args, common),
         Command::Cancel(args) => cancel::cancel(&args, common),
         Command::Plugins(args) => plugins::plugins(&args, common),
+        Command::Reload(args) => reload::reload(&args, common),
         Command::Hosts(args) => hosts::hosts(&args, common),
         Command::Token(args) => token::token(&args, common),
         Command::Audit(args) => audit::audit(&args, common),

@@ -1,12 +1,11 @@
 //! `host plan`: what a start would add, change and park. Looks, and touches nothing.
 
 use clap::Args;
-use serde::Serialize;
-use serde_json::{Value, json};
 
 use super::args::Common;
+use super::difference::Difference;
 use super::exit::{Exit, Failure};
-use super::screen::{Channel, Tone, harmless, note, paint, print, print_json};
+use super::screen::note;
 use super::{carried, kept, logging, runtime};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
@@ -17,7 +16,7 @@ use crate::record::Schedule;
 use crate::reloader::apply::all_schedules;
 use crate::reloader::fleet::peers;
 use crate::schedule::declared::Peers;
-use crate::schedule::preview::{Action, Planned, preview};
+use crate::schedule::preview::Preview;
 use crate::schedule::reconcile::reconcile;
 
 /// How the exit code speaks.
@@ -37,17 +36,6 @@ pub struct Plan {
     detailed_exitcode: bool,
 }
 
-/// The last line as JSON.
-#[derive(Serialize)]
-struct Total {
-    action: &'static str,
-    add: usize,
-    change: usize,
-    park: usize,
-    unchanged: usize,
-    warnings: usize,
-}
-
 /// Tells what a start would do.
 ///
 /// # Errors
@@ -64,38 +52,19 @@ pub fn plan(args: &Plan, common: &Common) -> Result<Exit, Failure> {
     }
     let sidecars = load::sidecars(&config).map_err(Failure::usage)?;
     let declared = definitions(&config, &sidecars, &folder.carried);
-    for (origin, problems) in &declared.problems {
-        warnings.extend(problems.iter().map(|problem| format!("{origin}: {problem}")));
-    }
     let (stored, peers) = runtime.block_on(stored(&config))?;
     let now = SystemClock.now();
     let all = reconcile(&declared.jobs, &stored, &declared.broken, peers.as_ref(), now);
-    warnings.extend(all.warnings.iter().map(ToString::to_string));
-    warnings.extend(
-        declared
-            .unscheduled
-            .iter()
-            .map(|unscheduled| format!("nothing schedules plugin `{}`", unscheduled.plugin.plugin)),
-    );
-    let planned = preview(&all, &stored);
-    let count = |action| planned.iter().filter(|planned| planned.action == action).count();
-    let total = Total {
-        action: "total",
-        add: count(Action::Add),
-        change: count(Action::Change),
-        park: count(Action::Park),
-        unchanged: all.steps.len() - planned.len(),
-        warnings: warnings.len(),
+    let planned = Preview::of(&all, &stored, &declared, warnings);
+    let difference = Difference {
+        items: &planned.items,
+        warnings: &planned.warnings,
+        total: planned.total(),
+        changed: &[],
+        needs_restart: &[],
     };
-    if common.json {
-        planned.iter().try_for_each(print_json)?;
-        let warning = |message: &String| json!({"action": "warn", "message": message});
-        warnings.iter().try_for_each(|message| print_json(&warning(message)))?;
-        print_json(&total)?;
-    } else {
-        show(&planned, &warnings, &total)?;
-    }
-    Ok(match (args.detailed_exitcode, planned.is_empty()) {
+    difference.print(common.json)?;
+    Ok(match (args.detailed_exitcode, planned.items.is_empty()) {
         (true, false) => Exit::Changes,
         (true, true) | (false, _) => Exit::Done,
     })
@@ -119,53 +88,4 @@ async fn stored(config: &Config) -> Result<(Vec<Schedule>, Option<Peers>), Failu
         false => None,
     };
     Ok((schedules, peers))
-}
-
-fn show(planned: &[Planned], warnings: &[String], total: &Total) -> Result<(), Failure> {
-    let widest = planned.iter().map(|planned| planned.job.as_str().len()).max().unwrap_or(0);
-    for planned in planned {
-        let (mark, tone) = match planned.action {
-            Action::Add => ("+", Tone::Good),
-            Action::Change => ("~", Tone::Odd),
-            Action::Park => ("-", Tone::Bad),
-        };
-        let (mark, job) = (paint(mark, tone, Channel::Out), planned.job.as_str());
-        print(format!("{mark} {job:<widest$}  {}", harmless(&what(planned))))?;
-    }
-    for warning in warnings {
-        print(format!("{} {}", paint("!", Tone::Odd, Channel::Out), harmless(warning)))?;
-    }
-    print(format!(
-        "{} to add, {} to change, {} to park, {} unchanged, {} warning{}",
-        total.add,
-        total.change,
-        total.park,
-        total.unchanged,
-        total.warnings,
-        if total.warnings == 1 { "" } else { "s" },
-    ))
-}
-
-/// What happens to a job, in words.
-fn what(planned: &Planned) -> String {
-    match planned.action {
-        Action::Add => match planned.next_fire_time {
-            Some(time) => format!("from {}, fires first at {time}", planned.origin),
-            None => format!("from {}, has no fire time", planned.origin),
-        },
-        Action::Change if planned.changes.is_empty() => {
-            format!("is written otherwise in {}, and does the same", planned.origin)
-        }
-        Action::Change => {
-            let changes = planned.changes.iter();
-            let changes = changes
-                .map(|it| format!("{} {} -> {}", it.key, or_dash(&it.old), or_dash(&it.new)));
-            changes.collect::<Vec<_>>().join(", ")
-        }
-        Action::Park => format!("is no longer declared by {}; its history stays", planned.origin),
-    }
-}
-
-fn or_dash(value: &Value) -> String {
-    if value.is_null() { "-".to_owned() } else { value.to_string() }
 }

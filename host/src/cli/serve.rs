@@ -9,7 +9,9 @@ use super::exit::{Exit, Failure};
 use super::logging::{self, LogFormat};
 use super::screen::note;
 use crate::config::Config;
+use crate::reloader::asked::Handle;
 use crate::runtime::Host;
+use crate::schedule::preview::Total;
 
 /// How to start.
 #[derive(Debug, Default, Args)]
@@ -19,7 +21,8 @@ Examples:
   host serve --config /etc/campanile/host.toml --log-format json
   host serve --paused               look at nothing until `host resume --all`
 
-SIGTERM or Ctrl-C: no more work is taken, and runs may end within `executor.drain`. Once more:
+What changes in host.toml and in the folder of plugins counts while it serves; SIGHUP and `host reload`
+make it look at once. SIGTERM or Ctrl-C: no more work is taken, and runs may end within `executor.drain`. Once more:
 what still runs is cancelled now.")]
 pub struct Serve {
     /// Start with the scheduler paused, until `host resume --all`; what came due is judged then
@@ -54,6 +57,8 @@ async fn serve_until_told(
     format: LogFormat,
 ) -> Result<Exit, Failure> {
     let mut signals = Signals::new()?;
+    // From now on it ends nothing; one that comes early is heard when the host serves.
+    let mut hangup = listen(SignalKind::hangup())?;
     let start = async {
         if args.paused { Host::start_paused(config).await } else { Host::start(config).await }
     };
@@ -62,9 +67,16 @@ async fn serve_until_told(
         () = signals.next() => return Ok(Exit::Done),
     };
     tell(host.summary(), format);
-    let failure = tokio::select! {
-        () = signals.next() => None,
-        error = host.failed() => Some(Failure::failed(format!("{error:#}"))),
+    let reloads = host.reloads();
+    let failure = loop {
+        tokio::select! {
+            () = signals.next() => break None,
+            error = host.failed() => break Some(Failure::failed(format!("{error:#}"))),
+            _ = hangup.recv() => {
+                let reloads = reloads.clone();
+                tokio::spawn(async move { told_to_reload(&reloads).await });
+            }
+        }
     };
     let cancel = host.canceller();
     let mut stopping = std::pin::pin!(host.shutdown());
@@ -81,6 +93,18 @@ async fn serve_until_told(
         (Some(failure), _) => Err(failure),
         (None, Err(error)) => Err(Failure::failed(format!("{error:#}"))),
         (None, Ok(())) => Ok(Exit::Done),
+    }
+}
+
+/// Looks at everything, and says what that changed. What is wrong with the file is told when it is
+/// read.
+async fn told_to_reload(reloads: &Handle) {
+    match reloads.reload().await {
+        Ok(reloaded) => {
+            let Total { add, change, park, .. } = reloaded.preview.total();
+            tracing::info!(add, change, park, "told by SIGHUP to look at everything");
+        }
+        Err(error) => tracing::warn!("told by SIGHUP to look at everything: {error}"),
     }
 }
 
@@ -109,20 +133,21 @@ struct Signals {
 
 impl Signals {
     fn new() -> Result<Self, Failure> {
-        let listen = |kind| {
-            signal(kind)
-                .map_err(|error| Failure::failed(format!("can't wait for signals: {error}")))
-        };
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
         })
     }
 
+    /// Until it is to stop.
     async fn next(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => (),
             _ = self.interrupt.recv() => (),
         }
     }
+}
+
+fn listen(kind: SignalKind) -> Result<Signal, Failure> {
+    signal(kind).map_err(|error| Failure::failed(format!("can't wait for signals: {error}")))
 }

@@ -10,6 +10,7 @@
 //! not know what the store holds, and names no plugin's file: whether a plugin exists shows later.
 
 mod api;
+pub mod change;
 pub mod crontab;
 pub mod definitions;
 pub mod error;

@@ -15,6 +15,7 @@ use crate::engine::ending::Report;
 use crate::engine::log::{Log, put_back, take_piece};
 use crate::engine::run::Request;
 use crate::engine::services::Services;
+use crate::job::limits::Limits;
 use crate::job::{Delivery, Job, Source};
 use crate::lease::cell::Held;
 use crate::record::step::{AttemptEnd, Claim, Finished};
@@ -81,6 +82,10 @@ impl Executor {
             Err(obstacle) => return Some(obstacle.into_end(None)),
         };
         let run = &claim.run;
+        let config = Arc::clone(&self.config.borrow());
+        // The caps may be lower now than when the job was defined, and another host's were others.
+        let held_to = |limits: Limits, caps| limits.held_to(caps);
+        let limits = config.caps(&run.tenant).into_iter().fold(job.limits.clone(), held_to);
         let plugin = self.catalog.borrow().of_run(&run.plugin_key(), run.id).cloned();
         // It went away after the run was taken: the run waits for it like those that were not.
         let plugin = plugin?;
@@ -100,22 +105,22 @@ impl Executor {
         if let Err(obstacle) = self.may_have(claim, &job) {
             return Some(obstacle.into_end(digest));
         }
-        let config = Arc::clone(&self.config.borrow());
         let secrets = Secrets::read(&config.secrets, &job.capabilities.secrets).await;
         let secrets = match secrets {
             Ok(secrets) => Arc::new(secrets),
             Err(message) => return Some(self.without_secrets(run, &job, message, digest)),
         };
-        let log = Log::new(job.limits.log, Arc::clone(&self.clock)).without(&secrets);
+        let log = Log::new(limits.log, Arc::clone(&self.clock)).without(&secrets);
         let control = Arc::new(Control::under(Arc::clone(&held.lease), log));
         self.live.runs(&run.key(), &control);
         let memory = tokio::select! {
             biased;
-            memory = self.slots.reserve(job.limits.memory) => memory,
+            memory = self.slots.reserve(limits.memory) => memory,
             () = leaves(stop) => return None,
             () = held.lease.over() => return None,
         };
-        let report = self.engine.run(&plugin, self.request(claim, &job, secrets), &control).await;
+        let report =
+            self.engine.run(&plugin, self.request(claim, &job, limits, secrets), &control).await;
         drop(memory);
         if let (Ok(report), Some(digest)) = (&report, &digest) {
             let denied = control.denied();
@@ -211,7 +216,7 @@ impl Executor {
         AttemptEnd { retry_at, ..end }
     }
 
-    fn request(&self, claim: &Claim, job: &Job, secrets: Arc<Secrets>) -> Request {
+    fn request(&self, claim: &Claim, job: &Job, limits: Limits, secrets: Arc<Secrets>) -> Request {
         let run = &claim.run;
         let args = run.args.as_ref().unwrap_or(&job.args);
         let last_run = claim.schedule.as_ref().and_then(|schedule| schedule.last_run.as_ref());
@@ -227,7 +232,7 @@ impl Executor {
             fence: claim.fence,
             covers: run.covers,
             args: args.to_string(),
-            limits: job.limits.clone(),
+            limits,
             capabilities: job.capabilities.clone(),
             config: Arc::new(job.config.clone()),
             secrets,

@@ -72,6 +72,34 @@ impl Limits {
     }
 }
 
+impl Limits {
+    /// These, and of each no more than `caps` let any job have.
+    #[must_use]
+    pub fn held_to(&self, caps: &Caps) -> Self {
+        let most = |key| caps.get(key).unwrap_or(u64::MAX);
+        let time = |key, time: Duration| match most(key) {
+            u64::MAX => time,
+            most => time.min(Duration::from_nanos(most)),
+        };
+        let fuel = self.fuel.unwrap_or(u64::MAX).min(most("fuel"));
+        let bounds = Bound::ALL.into_iter().fold(self.bounds.clone(), |bounds, bound| {
+            let amount = bounds[bound].min(most(bound.spec().key));
+            bounds.with(bound, amount)
+        });
+        Self {
+            timeout: time("timeout", self.timeout),
+            grace: time("grace", self.grace),
+            memory: self.memory.min(most("memory")),
+            fuel: (fuel != u64::MAX).then_some(fuel),
+            meter: self.meter,
+            log: self.log.min(most("log")),
+            result: self.result.min(most("result")),
+            args: self.args.min(most("args")),
+            bounds,
+        }
+    }
+}
+
 /// The keys of `limits` that [`Bound`] does not have and that have an order: more is more.
 const OWN_KEYS: [&str; 7] = ["timeout", "grace", "memory", "fuel", "log", "result", "args"];
 
@@ -170,6 +198,37 @@ mod tests {
         assert!(amount("fuel", &json!("none")) > amount("fuel", &json!("900G")));
         assert!(amount("written", &json!("1GiB")) > amount("written", &json!("1000MiB")));
         assert!(amount("meter", &json!(true)).is_err());
+    }
+
+    #[test]
+    fn every_limit_is_held_to_its_cap_and_none_is_raised() {
+        let limits = Limits { fuel: Some(700), ..Limits::default() };
+        assert_eq!(limits.held_to(&Caps::none("executor.caps")), limits);
+        for key in CAP_KEYS {
+            let mut caps = Caps::none("executor.caps");
+            let written = limits.written();
+            caps.set(key, &written[key]).unwrap();
+            assert_eq!(limits.held_to(&caps), limits, "{key}: its own value");
+            let lower = match key {
+                "timeout" => json!("1s"),
+                "grace" => continue,
+                "memory" => json!("64KiB"),
+                "fuel" => json!(600),
+                "log" | "result" | "args" => json!(5),
+                key => Bound::of_key(key).unwrap().show(Bound::of_key(key).unwrap().spec().least),
+            };
+            caps.set(key, &lower).unwrap();
+            let held = limits.held_to(&caps);
+            assert_eq!(amount(key, &held.written()[key]), amount(key, &lower), "{key}");
+            let mut written = written;
+            written[key] = held.written()[key].clone();
+            assert_eq!(held.written(), written, "{key}: others changed");
+        }
+        let mut caps = Caps::none("executor.caps");
+        caps.set("grace", &json!("1s")).unwrap();
+        caps.set("fuel", &json!(9)).unwrap();
+        let held = Limits { grace: Duration::MAX, ..Limits::default() }.held_to(&caps);
+        assert_eq!((held.grace, held.fuel), (Duration::from_secs(1), Some(9)));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use tracing::{info, warn};
 
 use super::fleet::Fleet;
-use crate::catalog::{Catalog, Entry};
+use crate::catalog::{Catalog, Entry, State};
 use crate::clock::SharedClock;
 use crate::config::Config;
 use crate::config::definitions::{Definitions, Unscheduled, definitions};
@@ -14,7 +14,8 @@ use crate::job::{Job, PluginKey, Smoke};
 use crate::record::Schedule;
 use crate::record::query::{JobFilter, MAX_PAGE, Page};
 use crate::record::step::Conflict;
-use crate::schedule::declared::Declaration;
+use crate::schedule::declared::{Declaration, Peers};
+use crate::schedule::preview::Preview;
 use crate::schedule::reconcile::{Step, reconcile as decide};
 use crate::store::error::StoreError;
 use crate::store::{Result, Store};
@@ -32,6 +33,8 @@ pub(super) struct Reconciled {
     pub(super) lacking: BTreeSet<PluginKey>,
     /// The jobs that a new version of their plugin is tried with.
     pub(super) smoked: Vec<Job>,
+    /// What it did; of a fleet also what it does once all have agreed.
+    pub(super) preview: Preview,
 }
 
 /// Reads sidecars, gathers what is declared, and makes the store hold it.
@@ -58,6 +61,7 @@ pub(super) async fn reconcile(
         // First, so that nobody parks what is about to be put.
         fleet.declare(Declaration::of(&declared)).await?;
     }
+    let mut preview = Preview::default();
     for round in 1..=MAX_ROUNDS {
         let now = clock.now();
         let stored = all_schedules(store).await?;
@@ -71,6 +75,13 @@ pub(super) async fn reconcile(
             for warning in &all.warnings {
                 warn!("{warning}");
             }
+            let shown = peers.as_ref().map(|peers| {
+                // As if the fleet had stood still: what is parked soon is told now.
+                let peers = Peers { settled: true, parks: true, ..peers.clone() };
+                decide(&declared.jobs, &stored, &declared.broken, Some(&peers), now)
+            });
+            let shown = shown.as_ref().unwrap_or(&all);
+            preview = Preview::of(shown, &stored, &declared, refusals(catalog));
         }
         let mut moved_on = false;
         for step in all.steps {
@@ -89,7 +100,22 @@ pub(super) async fn reconcile(
     let lacking = incomplete.map(|resolved| resolved.job.plugin_key()).collect();
     let smoked = jobs.iter().map(|resolved| &resolved.job).filter(|job| job.smoke != Smoke::No);
     let smoked = smoked.cloned().collect();
-    Ok(Reconciled { unscheduled, lacking, smoked })
+    Ok(Reconciled { unscheduled, lacking, smoked, preview })
+}
+
+/// The plugins that are none, and those whose new file is none.
+fn refusals(catalog: &Catalog) -> Vec<String> {
+    let refusal = |entry: &Entry| {
+        let plugin = entry.key.shown();
+        match (&entry.state, &entry.update_refused) {
+            (State::Refused(why), _) => Some(format!("plugin `{plugin}` is refused: {why}")),
+            (State::Active(_), Some(why)) => {
+                Some(format!("the new file of plugin `{plugin}` is refused: {why}"))
+            }
+            (State::Active(_), None) => None,
+        }
+    };
+    catalog.entries().filter_map(refusal).collect()
 }
 
 async fn take(store: &dyn Store, step: Step, now: Timestamp) -> Result<()> {

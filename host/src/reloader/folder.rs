@@ -73,7 +73,17 @@ fn scan_folder(folder: &Path, ending: &str) -> std::io::Result<BTreeMap<PathBuf,
     Ok(files)
 }
 
+/// How a file looks now; `None`: there is none.
+pub fn stamp(file: &Path) -> Option<Stamp> {
+    std::fs::metadata(file).ok().as_ref().map(Stamp::of)
+}
+
 impl Stamp {
+    /// Whether it is a file that can be read to its end.
+    pub fn is_regular(&self) -> bool {
+        self.regular
+    }
+
     fn of(metadata: &std::fs::Metadata) -> Self {
         use std::os::unix::fs::MetadataExt;
         Self {
@@ -158,6 +168,20 @@ impl Settling {
         found
     }
 
+    /// Takes in a look that somebody asked for: what has changed counts as it is, and what is not
+    /// there is gone.
+    pub fn look_at_once(&mut self, files: &BTreeMap<PathBuf, Stamp>, now: Timestamp) -> Found {
+        let is_told = |path: &Path, stamp: &Stamp| {
+            self.seen.get(path).is_some_and(|seen| seen.stamp == *stamp && seen.reported)
+        };
+        let news = files.iter().filter(|(path, stamp)| !is_told(path, stamp));
+        let settled = news.map(|(path, _)| path.clone()).collect();
+        let gone = self.seen.keys().filter(|path| !files.contains_key(*path)).cloned().collect();
+        self.seen.retain(|path, _| files.contains_key(path));
+        self.adopt(files, now);
+        Found { settled, gone, pending: false }
+    }
+
     /// Takes in a look whose files need not settle: those that are there at start.
     pub fn adopt(&mut self, files: &BTreeMap<PathBuf, Stamp>, now: Timestamp) {
         for (path, stamp) in files {
@@ -222,6 +246,21 @@ mod tests {
         assert!(looks(&mut settling, &BTreeMap::new(), 100).pending);
         assert_eq!(looks(&mut settling, &files, 1_000), Found::default());
         assert!(looks(&mut settling, &BTreeMap::new(), 2_500).pending, "it is away anew");
+    }
+
+    #[test]
+    fn who_asks_waits_for_nothing_and_is_told_of_everything_once() {
+        let mut settling = Settling::default();
+        let files = |names: &[&str], size| -> BTreeMap<_, _> {
+            names.iter().map(|name| (PathBuf::from(name), stamp(size))).collect()
+        };
+        looks(&mut settling, &files(&["a.wasm", "b.wasm"], 1), 0);
+        let found = settling.look_at_once(&files(&["a.wasm"], 1), at(10));
+        assert_eq!((found.settled, found.gone), (vec!["a.wasm".into()], vec!["b.wasm".into()]));
+        assert_eq!(settling.look_at_once(&files(&["a.wasm"], 1), at(20)), Found::default());
+        assert_eq!(looks(&mut settling, &files(&["a.wasm"], 1), 9_000), Found::default());
+        let found = settling.look_at_once(&files(&["a.wasm"], 2), at(9_010));
+        assert_eq!(found.settled, [PathBuf::from("a.wasm")], "it was written again");
     }
 
     #[test]

@@ -48,7 +48,9 @@ use crate::executor::{Executor, Stop};
 use crate::lease::cell::SessionCell;
 use crate::metrics::Metrics;
 use crate::record::Role;
-use crate::reloader::Reloader;
+use crate::reloader::asked::{Handle, NotReloaded, Reloaded};
+use crate::reloader::host_file::HostFile;
+use crate::reloader::{Parts, Reloader};
 use crate::scheduler::Scheduler;
 use crate::scheduler::wake::Wake;
 use crate::status::{SchedulerPause, Status};
@@ -70,11 +72,12 @@ pub struct Host {
     status: Arc<Status>,
     listen: Option<SocketAddr>,
     summary: String,
-    drain: Duration,
+    config: watch::Receiver<Arc<Config>>,
+    reload: Handle,
     wake: Arc<Wake>,
     stop_scheduler: Arc<AtomicBool>,
     scheduler: Option<std::thread::JoinHandle<()>>,
-    reloader: Option<crate::reloader::Running>,
+    reloader: Option<crate::reloader::looks::Running>,
     stop_executor: watch::Sender<Stop>,
     executor: Option<JoinHandle<()>>,
     stop_api: watch::Sender<bool>,
@@ -139,6 +142,8 @@ impl Host {
             Some(store) => store,
             None => open::store(&config).await?,
         };
+        // Before anything that takes time: what is written from now on is read again.
+        let host_file = HostFile::new(&config, clock.now());
         let metrics = Arc::new(Metrics::default());
         let measured = Arc::new(Measured::new(store, Arc::clone(&metrics)));
         let store: Arc<dyn Store> = Arc::<Measured>::clone(&measured);
@@ -170,21 +175,23 @@ impl Host {
         let beating = Some(beater.start().context("the beat's thread can't start")?);
 
         let wake = Arc::new(Wake::default());
-        let shared_config = Arc::new(config.clone());
-        let (_, live_config) = watch::channel(Arc::clone(&shared_config));
+        let (config_sender, live_config) = watch::channel(Arc::new(config.clone()));
         let shelf = Shelf::new(Arc::clone(&store), config.versions_dir());
         let (engine_, clock_) = (Arc::clone(&engine), Arc::clone(&clock));
-        let (intake, heard) =
-            Intake::new(engine_, shelf, clock_, live_config.clone(), Arc::clone(&metrics));
-        let mut reloader = Reloader::new(
-            shared_config,
-            Arc::clone(&store),
-            Arc::clone(&clock),
-            catalog_sender,
-            Arc::clone(&wake),
-            &session,
-            (Arc::clone(&intake), heard),
-        );
+        let intake = Intake::new(engine_, shelf, clock_, live_config.clone(), Arc::clone(&metrics));
+        let mut reloader = Reloader::new(Parts {
+            config: config_sender,
+            host_file,
+            intake: Arc::clone(&intake),
+            store: Arc::clone(&store),
+            clock: Arc::clone(&clock),
+            catalog: catalog_sender,
+            wake: Arc::clone(&wake),
+            session: Arc::clone(&session),
+            status: Arc::clone(&status),
+            metrics: Arc::clone(&metrics),
+        });
+        let reload = reloader.handle();
         let unscheduled = reloader.load_all().await?;
 
         let (fleet, sight) = fleet::fleet(&store, &session, catalog.clone(), &queues)
@@ -252,11 +259,12 @@ impl Host {
             intake: Some(intake),
             fleet,
             jobs: Arc::clone(&jobs),
-            config: live_config,
+            config: live_config.clone(),
             status: Arc::clone(&status),
             host: name,
             metrics,
             session: Some(Arc::clone(&session)),
+            reload: Some(reload.clone()),
             listen: listen.unwrap_or(config.api.listen),
             access: doors.access,
         };
@@ -292,7 +300,6 @@ impl Host {
             summary::text(&config, store.as_ref(), &jobs, &catalog.borrow(), &unscheduled, listen)
                 .await
                 .context("reading the jobs back")?;
-        let drain = config.executor.drain;
         let reloader = Some(reloader.watch()?);
         Ok(Self {
             store,
@@ -304,7 +311,8 @@ impl Host {
             status,
             listen,
             summary,
-            drain,
+            config: live_config,
+            reload,
             wake,
             stop_scheduler,
             scheduler,
@@ -347,6 +355,27 @@ impl Host {
         &self.jobs
     }
 
+    /// The configuration that counts now.
+    pub fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.config.borrow())
+    }
+
+    /// Looks at the file of configuration, at plugins and at the files beside them now; answers
+    /// when all of it counts. They are looked at when they change, too.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the file, which changes nothing then; or the store did not take the jobs
+    /// yet.
+    pub async fn reload(&self) -> Result<Reloaded, NotReloaded> {
+        self.reload.reload().await
+    }
+
+    /// Something that does the same wherever it is held.
+    pub fn reloads(&self) -> Handle {
+        self.reload.clone()
+    }
+
     /// Waits until a task of the host has died, and says which.
     pub async fn failed(&self) -> anyhow::Error {
         let mut failed = self.failed.clone();
@@ -376,7 +405,8 @@ impl Host {
     ///
     /// The store did not take the session's end; the next start finds what was left.
     pub async fn shutdown(mut self) -> anyhow::Result<()> {
-        info!(drain = ?self.drain, running = self.status.running(), "stopping");
+        let drain = self.config.borrow().executor.drain;
+        info!(?drain, running = self.status.running(), "stopping");
         self.status.set_draining();
         drop(self.reloader.take());
         self.stop_scheduler.store(true, Ordering::Release);
@@ -395,7 +425,7 @@ impl Host {
             running
         });
         if let Some(mut executor) = self.executor.take()
-            && tokio::time::timeout(self.drain, &mut executor).await.is_err()
+            && tokio::time::timeout(drain, &mut executor).await.is_err()
         {
             warn!("runs did not end within `executor.drain`; they are cancelled");
             self.stop_executor.send_replace(Stop::Now);

@@ -39,6 +39,8 @@ pub struct HostView {
     pub beat_age_ms: u64,
     /// Its clock less the store's at that time, milliseconds.
     pub clock_offset_ms: f64,
+    /// Of the host that answers: why its configuration on disk can't be used, and an older one counts.
+    pub config_refused: Option<String>,
 }
 
 /// What a host knows of itself, newer than what it said last.
@@ -49,6 +51,8 @@ pub struct Own {
     pub plugins: BTreeMap<String, String>,
     /// Runs under way on it.
     pub running: u64,
+    /// Why its configuration on disk can't be used.
+    pub config_refused: Option<String>,
 }
 
 impl HostView {
@@ -78,6 +82,7 @@ impl HostView {
             beat_at: host.beat_at,
             beat_age_ms: age,
             clock_offset_ms: micros(host.clock_offset_us),
+            config_refused: own.and_then(|own| own.config_refused.clone()),
         }
     }
 }

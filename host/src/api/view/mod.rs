@@ -11,6 +11,7 @@ pub mod ledger;
 pub mod log;
 pub mod plugin;
 pub mod problem;
+pub mod reload;
 pub mod run;
 pub mod scheduler;
 pub mod why;

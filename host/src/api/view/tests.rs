@@ -13,6 +13,7 @@ use super::job::JobView;
 use super::ledger::LedgerView;
 use super::log::LogView;
 use super::plugin::PluginView;
+use super::reload::ReloadView;
 use super::run::RunView;
 use crate::catalog::{Entry, State};
 use crate::job::names::TenantId;
@@ -24,10 +25,12 @@ use crate::record::query::LedgerItem;
 use crate::record::{
     Definition, HostInfo, HostRecord, LastRun, Pause, Role, Schedule, Session, TriggerState,
 };
+use crate::reloader::asked::Reloaded;
 use crate::run::id::Id128;
 use crate::run::outcome::{Outcome, RunError};
 use crate::run::usage::{Effect, IoUse, Usage};
 use crate::run::{Attempt, Cause, LogLevel, LogLine, LogStream, Progress, Run, RunState, Verdict};
+use crate::schedule::preview::{Action, Change, Planned, Preview};
 use crate::time::Timestamp;
 
 mod access;
@@ -347,7 +350,32 @@ fn hosts_are_shown_with_their_age_by_the_stores_clock_and_the_own_as_it_is_now()
         session: Id128::from_bits(2),
         plugins: [("default/hello".to_owned(), "sha256:01".to_owned())].into(),
         running: 5,
+        config_refused: Some("`host.toml` is gone".to_owned()),
     };
     let shown = HostView::of_all(&hosts, Some(&own), time("2026-12-01T02:00:13Z"));
     check("hosts", &List::whole(shown));
+}
+
+#[test]
+fn a_reload_is_shown_with_what_became_of_each_job_and_each_key() {
+    let planned = |action, job: &str, changes| Planned {
+        action,
+        tenant: TenantId::default_tenant(),
+        job: job.parse().unwrap(),
+        origin: "host.toml".to_owned(),
+        next_fire_time: (action != Action::Park).then(|| time("2026-12-01T03:00:00Z")),
+        changes,
+    };
+    let hour = Change { key: "trigger.hour".to_owned(), old: json!(2), new: json!(3) };
+    let preview = Preview {
+        items: vec![
+            planned(Action::Park, "gone", Vec::new()),
+            planned(Action::Change, "nightly", vec![hour]),
+        ],
+        warnings: vec!["nothing schedules plugin `idle`".to_owned()],
+        unchanged: 4,
+    };
+    let live = vec!["jobs", "secrets"];
+    let reloaded = Reloaded { preview, live, needs_restart: vec!["store"] };
+    check("reload", &ReloadView::of(reloaded));
 }

@@ -58,6 +58,7 @@ impl Local {
             host: String::new(),
             metrics: Arc::default(),
             session: None,
+            reload: None,
             listen,
             access: Access::Local,
         };

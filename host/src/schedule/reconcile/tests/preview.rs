@@ -1,5 +1,5 @@
 use super::*;
-use crate::schedule::preview::{Action, preview};
+use crate::schedule::preview::{Action, planned};
 
 #[test]
 fn another_layer_that_gives_the_same_value_is_noted_and_no_change() {
@@ -11,7 +11,7 @@ fn another_layer_that_gives_the_same_value_is_noted_and_no_change() {
     let all = run(&desired, &[schedule.clone()], TEN);
     assert_eq!(replacement(&all).schedule.def.origins.get(), desired[0].origins);
     assert!(replacement(&all).schedule.keep_cursor);
-    assert_eq!(preview(&all, &[schedule.clone()]), []);
+    assert_eq!(planned(&all, &[schedule.clone()]), []);
 
     let shared = reconcile(
         &desired,
@@ -53,7 +53,7 @@ fn a_preview_tells_what_is_added_changed_and_parked() {
         with("worded", "priority = 0"),
     ];
     let all = run(&declared(&after.concat()), &before, EIGHT);
-    let told: Vec<String> = preview(&all, &before)
+    let told: Vec<String> = planned(&all, &before)
         .iter()
         .map(|planned| {
             let changes = planned.changes.iter();
@@ -79,7 +79,7 @@ fn a_preview_tells_that_a_parked_job_comes_back() {
     let mut schedule = stored(&desired, EIGHT);
     schedule.parked = Some(UNDECLARED.to_owned());
     let all = run(&desired, std::slice::from_ref(&schedule), TEN);
-    let [planned] = &preview(&all, &[schedule])[..] else { panic!("{all:?}") };
+    let [planned] = &planned(&all, &[schedule])[..] else { panic!("{all:?}") };
     assert_eq!(planned.action, Action::Change);
     assert_eq!((planned.changes.len(), planned.changes[0].key.as_str()), (1, "state"));
 }

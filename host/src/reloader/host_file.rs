@@ -1,0 +1,165 @@
+//! The file of configuration while the host serves: when it has changed it is read again, and what it
+//! says counts at once, but for what the host was built on.
+//!
+//! A file that is wrong changes nothing and is told of once. One that is gone changes nothing either.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tracing::{info, warn};
+
+use super::folder::{Found, Settling, Stamp, stamp};
+use super::writers::Writers;
+use super::{Present, Reloader};
+use crate::config::change::{Changes, between};
+use crate::config::error::ConfigError;
+use crate::config::{Config, FILE_NAME, load};
+use crate::job::PluginKey;
+use crate::problem::Problem;
+use crate::time::Timestamp;
+
+use super::file::plugin_key;
+
+/// The file, and what was seen of it.
+pub struct HostFile {
+    path: PathBuf,
+    settling: Settling,
+    /// What is wrong with it, as it was told last.
+    refused: Option<String>,
+}
+
+impl HostFile {
+    /// The file that `config` was read from just before `now`; for the defaults the file that would
+    /// have been read.
+    pub fn new(config: &Config, now: Timestamp) -> Self {
+        let path = config.file.clone().unwrap_or_else(|| config.base.join(FILE_NAME));
+        let mut settling = Settling::default();
+        settling.adopt(&look_at(&path), now);
+        Self { path, settling, refused: None }
+    }
+
+    /// Its path.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether it has settled or is gone since the last look.
+    pub(super) fn look(&mut self, writers: &Writers, now: Timestamp) -> Found {
+        self.settling.look(&look_at(&self.path), |path| writers.has(path), now)
+    }
+
+    /// Reads it as it is now. Where there was no file and is none these are the defaults.
+    fn read(&mut self, in_force: &Config, now: Timestamp) -> Result<Config, ConfigError> {
+        let seen = look_at(&self.path);
+        self.settling.look_at_once(&seen, now);
+        match seen.values().next() {
+            None if in_force.file.is_none() => return Ok(in_force.clone()),
+            // Who reads a pipe might wait for ever.
+            Some(stamp) if !stamp.is_regular() => {
+                return Err(self.wrong(in_force, "", "it is not a regular file".to_owned()));
+            }
+            None | Some(_) => (),
+        }
+        let shown = in_force.short(&self.path);
+        load::load(Some(Path::new(&shown)), &in_force.base)
+    }
+
+    fn wrong(&self, config: &Config, key: &str, why: String) -> ConfigError {
+        ConfigError { file: config.short(&self.path), problems: vec![Problem::new(key, why)] }
+    }
+}
+
+/// How it looks from outside; nothing when it is not there.
+fn look_at(path: &Path) -> BTreeMap<PathBuf, Stamp> {
+    stamp(path).map(|stamp| (path.to_owned(), stamp)).into_iter().collect()
+}
+
+impl Reloader {
+    /// Reads the file of configuration and takes what it says, if nothing in it is wrong.
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong; nothing is changed then.
+    pub(super) fn take_file(&mut self) -> Result<Changes, ConfigError> {
+        let now = self.clock.now();
+        let read = self.host_file.read(&self.config, now).and_then(|new| {
+            let folder = &new.plugins;
+            let made = std::fs::create_dir_all(folder);
+            made.map_err(|error| {
+                let why = format!("can't make the folder `{}`: {error}", folder.display());
+                self.host_file.wrong(&new, "plugins", why)
+            })?;
+            Ok(new)
+        });
+        match read {
+            Ok(new) => Ok(self.take_config(new)),
+            Err(error) => {
+                self.tell_refused(&error);
+                Err(error)
+            }
+        }
+    }
+
+    fn take_config(&mut self, new: Config) -> Changes {
+        let shown = new.short(self.host_file.path());
+        if self.host_file.refused.take().is_some() {
+            info!(file = %shown, "is understood again");
+        }
+        self.status.set_config_refused(None);
+        let changes = between(&self.started, &self.config, new);
+        let is_new = *self.config != changes.config;
+        if is_new {
+            self.config = Arc::new(changes.config.clone());
+            self.shared.send_replace(Arc::clone(&self.config));
+            self.behind = true;
+            info!(file = %shown, changed = %changes.live.join(", "), "was read again and counts now");
+        }
+        if !changes.needs_restart.is_empty() && self.waiting != changes.needs_restart {
+            warn!(
+                file = %shown, keys = %changes.needs_restart.join(", "),
+                "these keep their values until the host starts anew; the rest counts now"
+            );
+        }
+        self.waiting.clone_from(&changes.needs_restart);
+        changes
+    }
+
+    /// Tells what is wrong with the file, once for each thing that is.
+    fn tell_refused(&mut self, error: &ConfigError) {
+        let text = error.to_string();
+        self.status.set_config_refused(Some(text.clone()));
+        if self.host_file.refused.as_ref() != Some(&text) {
+            warn!("{text}\n  nothing was changed: what was read before counts");
+            self.host_file.refused = Some(text);
+        }
+    }
+
+    /// The file is not there any more.
+    pub(super) fn tell_gone(&mut self) {
+        let text = format!("`{}` is gone", self.config.short(self.host_file.path()));
+        warn!("{text}; what was read before counts");
+        self.status.set_config_refused(Some(text));
+    }
+
+    /// Forgets the plugins' files that lie in folders that do not count any more. When there is one in
+    /// a folder that does, that is found next.
+    pub(super) fn forget_other_folders(&mut self) {
+        let config = &self.config;
+        let is_other = |key: &PluginKey, file: &mut Present| {
+            plugin_key(config, &file.path).as_ref() != Ok(key)
+        };
+        for (key, _) in self.files.extract_if(.., is_other) {
+            info!(plugin = %key.shown(), "its folder does not count any more");
+        }
+    }
+
+    /// The folders in which something may happen.
+    pub(super) fn folders(&self) -> BTreeSet<PathBuf> {
+        let tenants = self.config.tenants.keys();
+        let mut folders: BTreeSet<_> =
+            tenants.map(|tenant| self.config.plugins_of(tenant)).collect();
+        folders.extend(self.host_file.path().parent().map(Path::to_owned));
+        folders
+    }
+}
