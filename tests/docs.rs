@@ -9,6 +9,7 @@
 //! <!-- plugin: behave as late -->          a guest is dropped into the plugins folder
 //! <!-- serve: TOML -->                     a host with this `host.toml`
 //! <!-- start -->, <!-- kill -->            a host, and kill -9
+//! <!-- tokens -->                          the host is gone, and will ask for tokens
 //! <!-- wait: JOB is running -->            or queued, or done: TIME is its run's fire time
 //! <!-- wait: 4 fire times of JOB pass -->  TIME is the first of them
 //! <!-- wait: JOB is decided -->            TIME has its verdict, and its run is over
@@ -16,7 +17,7 @@
 //! ```
 //!
 //! What a simulation prints is compared as it is. What a host prints is masked first, on both sides:
-//! ids, times and measured numbers.
+//! ids, digests, times and measured numbers.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -50,6 +51,7 @@ enum Step<'a> {
     Serve(&'a str),
     Start,
     Kill,
+    Tokens,
     Wait(&'a str),
     Command(Transcript<'a>),
 }
@@ -103,6 +105,7 @@ fn directive(text: &str) -> Option<Step<'_>> {
     match text.split_once(": ") {
         None if text == "start" => Some(Step::Start),
         None if text == "kill" => Some(Step::Kill),
+        None if text == "tokens" => Some(Step::Tokens),
         Some(("plugin", which)) => {
             which.split_once(" as ").map(|(guest, name)| Step::Plugin { guest, name })
         }
@@ -116,7 +119,8 @@ fn transcripts<'a>(block: &[&'a str]) -> Result<Vec<Transcript<'a>>, String> {
     let mut transcripts: Vec<Transcript<'a>> = Vec::new();
     for line in block {
         if let Some(command) = line.strip_prefix("$ ") {
-            if !["host ", "sed -i "].iter().any(|known| command.starts_with(known)) {
+            if !["host ", "sed -i ", "echo oops > "].iter().any(|known| command.starts_with(known))
+            {
                 return Err(format!("`{command}` is no command of the host"));
             }
             transcripts.push(Transcript { command: command.to_owned(), printed: Vec::new() });
@@ -169,6 +173,12 @@ impl Stage {
                 }
                 Step::Start => self.host = Some(self.site.start()),
                 Step::Kill => self.host.take().expect("a host to kill").kill(),
+                Step::Tokens => {
+                    self.host = None;
+                    let file = self.site.path("host.toml");
+                    let text = std::fs::read_to_string(&file).unwrap();
+                    std::fs::write(&file, text + "tokens = \"tokens.toml\"\n").unwrap();
+                }
                 Step::Wait(what) => self.wait(what),
                 Step::Command(transcript) => {
                     let difference = self.run(transcript).err();
@@ -292,6 +302,9 @@ fn masked_line(line: &str) -> String {
         {
             return word.replacen(secret, "SECRET", 1);
         }
+        if core.starts_with("sha256:") {
+            return word.replacen(core, "sha256:DIGEST", 1);
+        }
         let next = words.get(number + 1).copied().unwrap_or_default();
         let mask = if core.len() == 32 && core.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             if words[..number].ends_with(&["session"]) { "SESSION" } else { "RUN" }
@@ -299,7 +312,8 @@ fn masked_line(line: &str) -> String {
             "FENCE"
         } else if campanile::time::Timestamp::parse(core).is_ok() {
             "TIME"
-        } else if core.parse::<f64>().is_ok() && ["ms", "ms,", "MiB", "fire"].contains(&next) {
+        } else if core.parse::<f64>().is_ok() && ["ms", "ms,", "KiB", "MiB", "fire"].contains(&next)
+        {
             "N"
         } else if words[..number].ends_with(&["on", "host"]) {
             "HOST"
@@ -333,14 +347,15 @@ fn every_transcript_about_access_is_what_the_host_prints() {
 /// The part of the README that is played: from its directive to the end of the section.
 fn readme() -> String {
     let text = std::fs::read_to_string(guests::root().join("README.md")).unwrap();
-    let start = text.find("<!-- serve: ").expect("a directive");
+    let start = text.find("<!-- plugin: ").expect("a directive");
     text[start..].split("\n## ").next().expect("a section").to_owned()
 }
 
 #[test]
 fn what_is_shown_of_a_reload_is_what_the_host_prints() {
     let page = std::fs::read_to_string(guests::root().join("docs/reload.md")).unwrap();
-    for text in [readme(), page] {
+    let versions = std::fs::read_to_string(guests::root().join("docs/versions.md")).unwrap();
+    for text in [readme(), page, versions] {
         if let Err(wrong) = replay(&text) {
             panic!("{}", wrong.join("\n\n"));
         }

@@ -23,6 +23,7 @@ mod lateness;
 mod one_run;
 mod planning;
 mod redis;
+mod reload;
 mod rig;
 mod rival;
 mod sample;
@@ -41,7 +42,7 @@ struct Section {
     measure: fn(&Rig, &mut Findings),
 }
 
-const SECTIONS: [Section; 14] = [
+const SECTIONS: [Section; 15] = [
     Section { name: "run", measure: one_run::measure },
     Section { name: "sandbox", measure: sandbox::measure },
     Section { name: "throughput", measure: throughput::measure },
@@ -50,6 +51,7 @@ const SECTIONS: [Section; 14] = [
     Section { name: "planning", measure: |_, findings| planning::measure(findings) },
     Section { name: "lateness", measure: lateness::measure },
     Section { name: "burst", measure: burst::measure },
+    Section { name: "reload", measure: reload::measure },
     Section { name: "rivals", measure: fleet::rivals::measure },
     Section { name: "hosts", measure: fleet::hosts::measure },
     Section { name: "far", measure: fleet::far::measure },

@@ -55,7 +55,7 @@ Examples:
     #[command(after_help = "\
 Examples:
   host plugins pin report                               keep what runs, then put the new file here
-  host plugins canary report 770236b1 --share 10%
+  host plugins canary report newest --share 10%
   host plugins canary report 770236b1 --share 0%        ends it
   host plugins unpin report                             all runs get the new one")]
     Canary(versions::Trying),
@@ -185,7 +185,7 @@ fn version(it: &VersionView) -> [Cell; 6] {
         Cell::new(it.state.word(), tone),
         size(it.size).into(),
         it.added_at.to_string().into(),
-        wants::list(&it.wants).into(),
+        Cell::or_dash(Some(wants::list(&it.wants)).filter(|wants| !wants.is_empty())),
         Cell::or_dash(it.note.as_deref()),
     ]
 }

@@ -23,7 +23,7 @@ use crate::plugin::versions::short;
 pub struct Which {
     /// The plugin's name
     plugin: String,
-    /// The version's digest, or the beginning of it: four digits at least
+    /// The version's digest, the beginning of it (four digits at least), or `newest`
     digest: Option<String>,
     #[command(flatten)]
     whom: Whom,
@@ -43,7 +43,7 @@ pub struct Plugin {
 pub struct Trying {
     /// The plugin's name
     plugin: String,
-    /// The version's digest, or the beginning of it: four digits at least
+    /// The version's digest, the beginning of it (four digits at least), or `newest`
     digest: String,
     /// How many of all runs: from 0% to 100%; 0% ends it
     #[arg(long, value_name = "SHARE")]

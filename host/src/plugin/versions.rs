@@ -20,6 +20,8 @@ use crate::time::Timestamp;
 
 /// The shortest beginning of a digest's hexadecimal digits that names it.
 const MIN_DIGITS: usize = 4;
+/// The word for the version that came last.
+const NEWEST: &str = "newest";
 /// Bytes of a note on a version at most.
 const MAX_NOTE_BYTES: usize = 300;
 
@@ -210,12 +212,15 @@ impl Versions {
         self.kept.iter().find(|kept| kept.digest == digest)
     }
 
-    /// The digest that `text` is, or is the beginning of.
+    /// The digest that `text` is, or is the beginning of; `newest` is the one that came last.
     ///
     /// # Errors
     ///
     /// There is none, or there are several.
     pub fn find(&self, text: &str) -> Result<String, String> {
+        if text == NEWEST && self.get(&self.offered.digest).is_some() {
+            return Ok(self.offered.digest.clone());
+        }
         let digits = text.strip_prefix("sha256:").unwrap_or(text).to_ascii_lowercase();
         if digits.len() < MIN_DIGITS {
             return Err(format!("`{text}` is too short: give {MIN_DIGITS} digits of it at least"));

@@ -195,6 +195,7 @@ fn the_beginning_of_a_digest_names_it() {
     let versions = of("ab");
     assert_eq!(versions.find("aaaa"), Ok(digest('a')));
     assert_eq!(versions.find("sha256:BBBBBB"), Ok(digest('b')));
+    assert_eq!(versions.find("newest"), Ok(digest('b')));
     assert!(versions.find("aa").unwrap_err().contains("too short"));
     assert!(versions.find("cccc").unwrap_err().contains("there are sha256:bbbbbbbbbbbb, sha256:a"));
 }

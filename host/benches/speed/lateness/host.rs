@@ -60,6 +60,11 @@ impl Bells {
         Self { folder }
     }
 
+    /// The folder of plugins.
+    pub fn plugins(&self) -> std::path::PathBuf {
+        self.folder.path().join("plugins")
+    }
+
     /// Starts a host with `others`; does `first` beside them, which says what to ring; rings.
     /// Answers with what `first` gave, and how late the bells were.
     pub fn beside<T>(
