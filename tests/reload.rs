@@ -123,3 +123,17 @@ fn a_version_that_is_refused_changes_nothing_but_what_is_told() {
     host.item("no more of it", "/v1/plugins", |plugin| plugin["error"] == Value::Null);
     check(&host, &[good]);
 }
+
+#[test]
+fn a_file_that_is_renamed_is_another_plugin() {
+    let site = Site::new("[jobs.gong]\nplugin = 'gong'\ntrigger = 'every 200ms'\n");
+    site.plugin("noop", "bell");
+    let host = site.start();
+    host.item("the plugin", "/v1/plugins", |plugin| plugin["name"] == "bell");
+    let file = |name: &str| site.path(&format!("plugins/{name}.wasm"));
+    std::fs::rename(file("bell"), file("gong")).unwrap();
+    host.item("a run", "/v1/runs?job=gong&state=done", |run| run["outcome"] == "succeeded");
+    eventually("the old name to be gone", || {
+        host.items("/v1/plugins").iter().all(|plugin| plugin["name"] == "gong").then_some(())
+    });
+}

@@ -119,6 +119,12 @@ fn jobs() -> String {
     WAYS.iter().map(job).collect()
 }
 
+/// Pages that the host has in memory.
+fn pages(host: &Host) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{}/statm", host.pid())).unwrap();
+    text.split(' ').nth(1).unwrap().parse().unwrap()
+}
+
 /// Descriptors that the host has open, and its threads.
 fn held(host: &Host) -> (usize, usize) {
     let count =
@@ -168,11 +174,14 @@ fn no_way_to_replace_a_file_costs_a_fire_or_a_run() {
             (plugins.len() == WAYS.len() && plugins.iter().all(is_new)).then_some(())
         });
         if round == WARM {
-            warm = Some(held(&host));
+            warm = Some((held(&host), pages(&host)));
         }
     }
-    let (warm, now) = (warm.unwrap(), held(&host));
+    let ((warm, pages_then), now) = (warm.unwrap(), held(&host));
     assert!(now.0 <= warm.0 + 8 && now.1 <= warm.1 + 8, "descriptors, threads: {warm:?}, {now:?}");
+    // More than a thousand swaps later: what one left behind would be in it a thousand times.
+    let more = pages(&host) as f64 / pages_then as f64;
+    assert!(more < 1.5, "{more} times the memory of round {WARM}");
 
     for (way, _) in WAYS {
         eventually("the last runs", || {

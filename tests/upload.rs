@@ -192,3 +192,27 @@ fn only_what_is_signed_with_a_known_key_is_taken_where_that_is_required() {
     let output = host.cli(&["plugins", "put", file.to_str().unwrap(), "--tenant", "acme"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
+
+#[test]
+fn what_somebody_without_a_token_puts_sees_nothing_of_the_machine() {
+    let site = Site::new(
+        "[jobs.sees]\nplugin = 'bell'\ncapabilities = { env = ['MODE=fast'] }\n\
+         [jobs.blind]\nplugin = 'bell'\n",
+    );
+    let host = site.start();
+    let good = guests::bytes("noop");
+    assert_eq!(put(&host, "bell", &good, &[("content-type", WASM)]).0, 201);
+    let run = |job: &str| {
+        let (status, run) = host.post(&format!("/v1/jobs/{job}/run"), &json!({}));
+        assert_eq!(status, 202, "{run}");
+        host.get(&format!("/v1/runs/{}?wait=30s", run["id"].as_str().unwrap())).1
+    };
+    assert_eq!(run("blind")["outcome"], "succeeded");
+    let refused = run("sees");
+    assert_eq!(refused["outcome"], "failed", "{refused}");
+    let message = refused["error"]["message"].as_str().unwrap();
+    assert!(message.contains("without a token, and job `sees` has env"), "{message}");
+    // The very same bytes, from somebody who may write the folder.
+    site.plugin_bytes(&good, "bell");
+    eventually("a run that sees", || (run("sees")["outcome"] == "succeeded").then_some(()));
+}

@@ -19,6 +19,7 @@ use super::params::{self, Name, Params};
 use super::plugins::no_such_plugin;
 use super::versions::{intake, when};
 use super::view::plugin::PluginView;
+use crate::access::Principal;
 use crate::audit::action::Action;
 use crate::catalog::FoundIn;
 use crate::catalog::intake::{Offer, Refused};
@@ -75,6 +76,7 @@ pub async fn put(
         signature,
         written_at: app.context.clock.now(),
         by: Way::Rest,
+        unnamed: caller.principal == Principal::Local,
         any_age: true,
     };
     let answer = intake.take(&key, offer).await.map_err(|refused| match refused {

@@ -20,7 +20,7 @@ use super::view::plugin::PluginView;
 use crate::audit::action::Action;
 use crate::catalog::intake::Intake;
 use crate::catalog::records::{self, Change};
-use crate::catalog::{Catalog, Entry};
+use crate::catalog::{self, Catalog, Entry, FoundIn};
 use crate::config::reload::Reload;
 use crate::job::PluginKey;
 use crate::job::names::TenantId;
@@ -29,7 +29,7 @@ use crate::plugin::versions::Versions;
 use crate::table::value::text;
 
 /// How long a change may take until the catalog shows it: a large plugin is compiled meanwhile.
-const SHOWN: Duration = Duration::from_secs(25);
+const SHOWN: Duration = Duration::from_secs(10);
 /// Characters of a reason at most.
 const MAX_WHY: usize = 60;
 
@@ -172,12 +172,32 @@ async fn change(
         }
         Some(Ok((was, versions))) => {
             by.note(app, action, Some(&tenant), &key.plugin, [was, told(&versions)]).await;
-            let shown = |entry: Option<&Entry>| {
-                entry.is_some_and(|entry| entry.versions.as_deref() == Some(&versions))
+            let is_here = app.context.catalog.borrow().get(&key).is_some();
+            let shown = |entry: &Entry| {
+                entry.is(&versions) && entry.versions.as_deref().map(told) == Some(told(&versions))
             };
-            let catalog = when(app, &intake, |catalog| shown(catalog.get(&key))).await;
-            catalog.get(&key).map(|entry| Json(PluginView::of(entry))).ok_or_else(missing)
+            let catalog = match is_here {
+                true => when(app, &intake, |catalog| catalog.get(&key).is_some_and(shown)).await,
+                false => Arc::default(),
+            };
+            let view = catalog.get(&key).map(PluginView::of);
+            Ok(Json(view.unwrap_or_else(|| PluginView::of(&elsewhere(key, versions)))))
         }
+    }
+}
+
+/// A plugin that this host does not hold, and others do.
+fn elsewhere(key: PluginKey, versions: Versions) -> Entry {
+    let why = "this host does not hold it; hosts that need it do".to_owned();
+    Entry {
+        key,
+        from: FoundIn::Store,
+        about: None,
+        loaded_at: versions.offered.written_at,
+        state: catalog::State::Refused(why),
+        update_refused: None,
+        versions: Some(Arc::new(versions)),
+        canary: None,
     }
 }
 

@@ -35,6 +35,8 @@ pub struct Offer {
     pub written_at: Timestamp,
     /// How it came.
     pub by: Way,
+    /// Whether nobody with a name offers it.
+    pub unnamed: bool,
     /// Whether it counts though something else was written later: it was put here just now.
     pub any_age: bool,
 }
@@ -131,10 +133,13 @@ impl Intake {
         *self.smoked.lock().unwrap_or_else(PoisonError::into_inner) = smoked;
     }
 
-    async fn smoke(&self, key: &PluginKey, plugin: &Plugin) -> Result<(), Refused> {
+    async fn smoke(&self, key: &PluginKey, plugin: &Plugin, unnamed: bool) -> Result<(), Refused> {
         let jobs = self.smoked.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned();
         let config = Arc::clone(&self.config.borrow());
         for job in jobs.unwrap_or_default() {
+            if unnamed && let Some(why) = unfit_for_unnamed(&job) {
+                return Err(Refused::Plugin(format!("its smoke run can't begin: {why}")));
+            }
             let tried = smoke(&self.engine, plugin, &job, &config, &self.clock).await;
             tried.map_err(Refused::Plugin)?;
         }
@@ -157,7 +162,8 @@ impl Intake {
         self.check_signature(plugin, &offer)?;
         let before = records::get(self.shelf.store(), plugin).await?;
         let known = before.as_ref().is_some_and(|before| before.offered.digest == digest);
-        if known && before.as_ref().is_some_and(|before| before.get(&digest).is_some()) {
+        let kept = before.as_ref().and_then(|before| before.get(&digest));
+        if known && kept.is_some_and(|kept| offer.unnamed || !kept.unnamed) {
             // The bytes may be gone from here: another machine, a folder that was emptied.
             self.shelf.keep(&plugin.tenant, &digest, &offer.bytes).await?;
             return Ok(Answer { plugin: None, digest, taken: Taken::Same });
@@ -170,7 +176,7 @@ impl Intake {
         let loaded = self.engine.load(Arc::clone(&offer.bytes)).await;
         let loaded = loaded.map_err(|refusal| Refused::Plugin(refusal.to_string()))?;
         if before.is_some() {
-            self.smoke(plugin, &loaded).await?;
+            self.smoke(plugin, &loaded, offer.unnamed).await?;
         }
         if !self.shelf.keep(&plugin.tenant, &digest, &offer.bytes).await? {
             tracing::warn!(plugin = %plugin.shown(),
@@ -185,6 +191,7 @@ impl Intake {
             interpreter: loaded.about.interpreter,
             signature: offer.signature,
             note: None,
+            unnamed: offer.unnamed,
         };
         let offered =
             Offered { digest: digest.clone(), written_at: offer.written_at, by: offer.by };
@@ -202,10 +209,8 @@ impl Intake {
                     Change::Put(Box::new(first), Taken::Current)
                 }
                 Some(mut versions) => match versions.offer(version, offered, rules) {
-                    taken @ (Taken::Same | Taken::Older) => Change::Leave(taken),
-                    taken @ (Taken::Current | Taken::Held(_)) => {
-                        Change::Put(Box::new(versions), taken)
-                    }
+                    Taken::Older => Change::Leave(Taken::Older),
+                    taken => Change::Put(Box::new(versions), taken),
                 },
             }
         })
@@ -222,4 +227,24 @@ impl Intake {
         let checked = signature::check(&offer.bytes, signature, &reload.signature_keys);
         checked.map_err(|why| Refused::Plugin(format!("it {why}")))
     }
+}
+
+/// Why a job does not run a version that nobody with a name stands behind; `None`: it does.
+pub fn unfit_for_unnamed(job: &Job) -> Option<String> {
+    let granted = &job.capabilities;
+    let kinds = [
+        ("dirs", granted.dirs.is_empty()),
+        ("env", granted.env.is_empty()),
+        ("secrets", granted.secrets.is_empty()),
+    ];
+    let seen: Vec<_> = kinds.iter().filter(|(_, none)| !none).map(|(kind, _)| *kind).collect();
+    (!seen.is_empty()).then(|| {
+        format!(
+            "this version of plugin `{}` was put over REST without a token, and job `{}` has {}: put \
+             it with a token, or as a file",
+            job.plugin,
+            job.key.job,
+            seen.join(", ")
+        )
+    })
 }

@@ -68,6 +68,11 @@ impl Shelf {
         if MAX_SHARED_BYTES < bytes.len() {
             return Ok(false);
         }
+        // They are written in order and removed from the end: with the last all are there.
+        let last = pieces(bytes.len() as u64).saturating_sub(1);
+        if self.store.doc_get(tenant, BYTES, &piece_key(digest, last)).await?.is_some() {
+            return Ok(true);
+        }
         for (number, piece) in bytes.chunks(PIECE).enumerate() {
             self.put(tenant, digest, number, Some(piece.to_vec())).await?;
         }
@@ -104,7 +109,7 @@ impl Shelf {
     /// The store failed.
     pub async fn remove(&self, tenant: &TenantId, version: &Version) -> Result<()> {
         if self.store.caps().shared {
-            for number in 0..pieces(version.size) {
+            for number in (0..pieces(version.size)).rev() {
                 self.put(tenant, &version.digest, number, None).await?;
             }
         }
@@ -212,6 +217,7 @@ mod tests {
             interpreter: false,
             signature: None,
             note: None,
+            unnamed: false,
         }
     }
 

@@ -10,9 +10,11 @@ use tracing::{Instrument, debug, info, info_span, warn};
 
 use super::trial::Seen;
 use super::{Claimed, Executor, Stop};
+use crate::catalog::intake::unfit_for_unnamed;
 use crate::engine::control::Control;
 use crate::engine::ending::Report;
 use crate::engine::log::{Log, put_back, take_piece};
+use crate::engine::plugin::Plugin;
 use crate::engine::run::Request;
 use crate::engine::services::Services;
 use crate::job::limits::Limits;
@@ -102,6 +104,9 @@ impl Executor {
             let outcome = Outcome::Failed;
             return Some(Obstacle { outcome, message, retryable: false }.into_end(digest));
         }
+        if let Err(obstacle) = self.may_run(&job, &plugin) {
+            return Some(obstacle.into_end(digest));
+        }
         if let Err(obstacle) = self.may_have(claim, &job) {
             return Some(obstacle.into_end(digest));
         }
@@ -172,6 +177,17 @@ impl Executor {
             message: format!("the job's definition can't be used: {message}"),
             retryable: false,
         })
+    }
+
+    /// Whether the job may run this version, whoever brought it here.
+    fn may_run(&self, job: &Job, plugin: &Plugin) -> Result<(), Obstacle> {
+        let catalog = self.catalog.borrow();
+        let versions = catalog.get(&job.plugin_key()).and_then(|entry| entry.versions.as_ref());
+        let version = versions.and_then(|versions| versions.get(&plugin.about.digest));
+        match version.filter(|version| version.unnamed).and_then(|_| unfit_for_unnamed(job)) {
+            Some(message) => Err(Obstacle { outcome: Outcome::Failed, message, retryable: false }),
+            None => Ok(()),
+        }
     }
 
     /// Whether the job may have what it was granted on this host, whoever wrote its definition down:

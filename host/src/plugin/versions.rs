@@ -89,6 +89,10 @@ pub struct Version {
     /// Why it was taken back.
     #[serde(default)]
     pub note: Option<String>,
+    /// Whether only somebody without a name has offered it, over REST: then jobs that see folders,
+    /// variables or secrets don't run it.
+    #[serde(default)]
+    pub unnamed: bool,
 }
 
 /// A version on trial beside the current one.
@@ -165,6 +169,11 @@ impl Versions {
 
     /// Takes in what came from a file or over REST.
     pub fn offer(&mut self, version: Version, offered: Offered, rules: Rules) -> Taken {
+        if !version.unnamed
+            && let Some(kept) = self.kept.iter_mut().find(|kept| kept.digest == version.digest)
+        {
+            kept.unnamed = false;
+        }
         if version.digest == self.offered.digest {
             return Taken::Same;
         }

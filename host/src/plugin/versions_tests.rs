@@ -15,6 +15,7 @@ fn version(name: char, wants: &[Want]) -> Version {
         interpreter: false,
         signature: None,
         note: None,
+        unnamed: false,
     }
 }
 
@@ -188,6 +189,21 @@ fn an_interpreter_is_held_for_what_it_is_denied_and_never_tried_before() {
     assert_eq!(versions.approve(None, true), Ok(sockets.clone()));
     assert_eq!(versions.running(), digest('c'));
     assert_eq!(versions.reached(&digest('c'), &none, &sockets, true), none, "it was approved");
+}
+
+#[test]
+fn what_nobody_stands_behind_is_known_until_somebody_does() {
+    let unnamed = |name| Version { unnamed: true, ..version(name, &[]) };
+    let mut versions = of("a");
+    assert_eq!(versions.offer(unnamed('b'), offered('b', 0), RULES), Taken::Current);
+    assert!(versions.get(&digest('b')).unwrap().unnamed);
+    assert_eq!(versions.offer(unnamed('a'), offered('a', 0), RULES), Taken::Current);
+    assert!(!versions.get(&digest('a')).unwrap().unnamed, "it was a file once");
+    assert_eq!(versions.offer(version('b', &[]), offered('b', 0), RULES), Taken::Current);
+    assert!(!versions.get(&digest('b')).unwrap().unnamed);
+    let mut first = Versions::first(unnamed('c'), offered('c', 0));
+    assert_eq!(first.offer(version('c', &[]), offered('c', 0), RULES), Taken::Same);
+    assert!(!first.get(&digest('c')).unwrap().unnamed);
 }
 
 #[test]

@@ -239,6 +239,7 @@ impl Reloader {
             signature: file::signature(path),
             written_at: if any_age { self.clock.now().max(written_at) } else { written_at },
             by: Way::File,
+            unnamed: false,
             any_age,
         };
         match self.intake.take(&key, offer).await {
