@@ -242,7 +242,8 @@ fn without_tokens_a_form_changes_nothing_and_rest_grants_nothing_of_the_machine(
 fn a_job_that_somebody_without_a_token_made_can_not_make_one_that_sees_more() {
     let site = Site::new(
         "[tenants.default]\nallow = { env = [\"MODE\"], jobs = true }\n\
-         [jobs.chief]\nplugin = \"behave\"\nhandler = \"steer\"\ncapabilities = { jobs = true }\n",
+         [jobs.chief]\nplugin = \"behave\"\nhandler = \"steer\"\ncapabilities = { jobs = true }\n\
+         [jobs.other]\nplugin = \"put\"\nhandler = \"steer\"\ncapabilities = { jobs = true }\n",
     );
     site.plugin("behave", "behave");
     let host = site.start();
@@ -258,11 +259,14 @@ fn a_job_that_somebody_without_a_token_made_can_not_make_one_that_sees_more() {
         let path = format!("/v1/runs/{}?wait=30s", run["id"].as_str().unwrap());
         host.get(&path).1["result"].clone()
     };
-    let refused = run("stranger");
-    assert!(
-        refused["error"].as_str().unwrap().contains("or by such a job, gets no `env`"),
-        "{refused}"
-    );
+    let wasm = [("content-type", "application/wasm")];
+    let put = host.put_bytes("/v1/plugins/put", &crate::support::guests::bytes("behave"), &wasm);
+    assert_eq!(put.0, 201, "{}", put.1);
+    for job in ["stranger", "other"] {
+        let refused = run(job);
+        let message = refused["error"].as_str().unwrap();
+        assert!(message.contains("or by such a job, gets no `env`"), "{job}: {refused}");
+    }
     assert_eq!(host.get("/v1/jobs/made").0, 404);
     assert_eq!(run("chief"), json!({"ok": null}), "the owner of the machine wrote that one");
 }

@@ -31,12 +31,10 @@ impl Author {
         }
     }
 
-    /// A job of this name. Without tokens one that nobody with a name defined grants no more than whoever
-    /// made it may, nor do those that it makes.
-    pub fn job(job: &JobId, defined_by: Option<Source>, has_tokens: bool) -> Self {
+    /// A job of this name; one that nobody with a name stands behind grants no more than whoever made
+    /// it may, nor do those that it makes.
+    pub fn job(job: &JobId, may_grant: bool) -> Self {
         let by = By::job(job);
-        let may_grant = has_tokens
-            || matches!(defined_by, Some(Source::File | Source::Sidecar | Source::Plugin));
         Self { source: Source::Guest, origin: by.who.clone(), may_grant, by }
     }
 

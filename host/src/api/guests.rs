@@ -145,6 +145,18 @@ fn queued(app: &App, args: &str, delay: Duration, key: Option<String>) -> Result
     Ok(Queued { key, not_before, expires: None, args })
 }
 
+/// Whether somebody with a name stands behind a job and behind what it runs: with tokens whoever made it,
+/// without them whoever writes the host's files.
+fn is_vouched_for(app: &App, schedule: &Schedule) -> bool {
+    let has_tokens = matches!(app.context.access, Access::Tokens { .. });
+    let by_file = matches!(schedule.source, Source::File | Source::Sidecar | Source::Plugin);
+    let Ok(job) = app.context.jobs.get(schedule) else { return false };
+    let catalog = app.context.catalog.borrow();
+    let versions = catalog.get(&job.plugin_key()).and_then(|entry| entry.versions.as_ref());
+    let is_unnamed = versions.is_some_and(|versions| versions.kept.iter().any(|it| it.unnamed));
+    (has_tokens || by_file) && !is_unnamed
+}
+
 /// Makes or replaces a job, as `PUT` does; its `id` stands in the definition.
 async fn put(app: &App, room: &Room, by: &JobKey, definition: &str) -> Result<(), ApiError> {
     let wrong = |path: &str, message: String| ApiError::invalid(vec![Problem::new(path, message)]);
@@ -175,9 +187,8 @@ async fn put(app: &App, room: &Room, by: &JobKey, definition: &str) -> Result<()
         // What a file or a plugin defines is refused below.
         Some(_) => None,
     };
-    let asking = app.context.store.get(by).await?.map(|schedule| schedule.source);
-    let has_tokens = matches!(app.context.access, Access::Tokens { .. });
-    let author = Author::job(&by.job, asking, has_tokens);
+    let asking = app.context.store.get(by).await?;
+    let author = Author::job(&by.job, asking.is_some_and(|it| is_vouched_for(app, &it)));
     let said = Said::Whole(definition);
     put_as(app, &author, key, &Conditions::default(), OnConflict::Replace, said).await.map(drop)
 }
