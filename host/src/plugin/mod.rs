@@ -1,5 +1,6 @@
 //! What a plugin says about itself, and what is known of its versions, as values.
 
+mod holds;
 pub mod share;
 pub mod signature;
 pub mod versions;

@@ -15,7 +15,7 @@ use std::hash::Hash;
 use serde::{Deserialize, Serialize};
 
 use super::share::Share;
-use super::wants::{Want, list};
+use super::wants::Want;
 use crate::time::Timestamp;
 
 /// The shortest beginning of a digest's hexadecimal digits that names it.
@@ -312,27 +312,6 @@ impl Versions {
         Ok(())
     }
 
-    /// Lets the held version run. Answers what it may reach now that the one before did not.
-    ///
-    /// # Errors
-    ///
-    /// None is held, or another one than `digest`.
-    pub fn approve(&mut self, digest: Option<&str>, trial: bool) -> Result<BTreeSet<Want>, String> {
-        let Some(held) = self.held.take_if(|held| digest.is_none_or(|it| *it == held.digest))
-        else {
-            return Err(match &self.held {
-                Some(held) => format!("the version that is held is {}", short(&held.digest)),
-                None => "no version is held".to_owned(),
-            });
-        };
-        if let Some(version) = self.kept.iter_mut().find(|kept| kept.digest == held.digest) {
-            version.wants.extend(&held.new);
-        }
-        self.note(&held.digest, None);
-        self.advance(held.digest, trial);
-        Ok(held.new)
-    }
-
     /// Notes how a run of a version ended. Answers whether so many have failed, one after another from
     /// the first on, that the version before should come back; then the trial stands still at that.
     pub fn ended(&mut self, digest: &str, well: bool, most: u32) -> bool {
@@ -347,50 +326,6 @@ impl Versions {
         most > 0 && trial.failures >= most
     }
 
-    /// Notes what a version with an interpreter was seen to reach for, and what of that it was
-    /// denied. What is new and was denied holds it, if there is one before: answers that.
-    pub fn reached(
-        &mut self,
-        digest: &str,
-        used: &BTreeSet<Want>,
-        denied: &BTreeSet<Want>,
-        hold: bool,
-    ) -> BTreeSet<Want> {
-        let nothing = BTreeSet::new();
-        let before = self.before(digest).and_then(|before| self.get(&before));
-        let known = before.map(|before| before.wants.clone());
-        let Some(version) = self.kept.iter_mut().find(|kept| kept.digest == digest) else {
-            return nothing;
-        };
-        if !version.interpreter {
-            return nothing;
-        }
-        let new: BTreeSet<Want> = match &known {
-            Some(known) if hold => {
-                denied.iter().filter(|it| !known.contains(it)).copied().collect()
-            }
-            Some(_) | None => nothing,
-        };
-        let new: BTreeSet<Want> = new.difference(&version.wants).copied().collect();
-        version.wants.extend(used);
-        version.wants.extend(denied.difference(&new));
-        if new.is_empty() || self.current != digest || self.pinned.is_some() {
-            return BTreeSet::new();
-        }
-        let why = format!("held: it reached for {} when it ran", list(&new));
-        if self.roll_back(None, &why).is_ok() {
-            self.held = Some(Held { digest: digest.to_owned(), new: new.clone(), ran: true });
-        }
-        new
-    }
-
-    /// Whether [`Self::reached`] would change anything.
-    pub fn is_news(&self, digest: &str, used: &BTreeSet<Want>, denied: &BTreeSet<Want>) -> bool {
-        self.get(digest).is_some_and(|version| {
-            version.interpreter && used.union(denied).any(|want| !version.wants.contains(want))
-        })
-    }
-
     /// The newest version older than `digest` that was not taken back.
     pub fn before(&self, digest: &str) -> Option<String> {
         let older = self.kept.iter().skip_while(|kept| kept.digest != digest).skip(1);
@@ -399,7 +334,7 @@ impl Versions {
         good.next().map(|kept| kept.digest.clone())
     }
 
-    fn advance(&mut self, digest: String, trial: bool) {
+    pub(super) fn advance(&mut self, digest: String, trial: bool) {
         let before = std::mem::replace(&mut self.current, digest.clone());
         // The newest stands first: what is gone back to is what stood here before.
         if let Some(at) = self.kept.iter().position(|kept| kept.digest == digest) {
@@ -410,16 +345,7 @@ impl Versions {
         self.trial = (trial && before != digest).then_some(Trial { digest, before, failures: 0 });
     }
 
-    /// What a version wants that the one that runs does not. An interpreter's imports tell nothing.
-    fn new_wants(&self, version: &Version) -> BTreeSet<Want> {
-        let running = self.get(self.running());
-        match running.filter(|running| !running.interpreter && !version.interpreter) {
-            Some(running) => version.wants.difference(&running.wants).copied().collect(),
-            None => BTreeSet::new(),
-        }
-    }
-
-    fn note(&mut self, digest: &str, why: Option<&str>) {
+    pub(super) fn note(&mut self, digest: &str, why: Option<&str>) {
         if let Some(version) = self.kept.iter_mut().find(|kept| kept.digest == digest) {
             version.note = why.map(|why| why.chars().take(MAX_NOTE_BYTES / 4).collect());
         }
