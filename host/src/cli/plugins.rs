@@ -136,7 +136,10 @@ fn row(plugin: &PluginView) -> [Cell; 6] {
     let last = match (&plugin.error, plugin.state) {
         (None, _) => match &plugin.held {
             None => handlers.into(),
-            Some(it) => Cell::new(format!("{handlers}; {}", held(&plugin.name, it)), Tone::Odd),
+            Some(it) => {
+                let held = held(&plugin.name, it);
+                Cell::new(format!("{handlers}; new version held: {held}"), Tone::Odd)
+            }
         },
         (Some(error), State::Active) => {
             Cell::new(format!("{handlers}; new file refused: {error}"), Tone::Odd)
@@ -166,7 +169,7 @@ fn state(plugin: &PluginView) -> Cell {
 pub fn held(name: &PluginName, held: &Held) -> String {
     let (new, digest) = (wants::list(&held.new), short(&held.digest));
     let how = if held.ran { "reached for" } else { "wants" };
-    format!("new version held: {digest} {how} {new}; `host plugins approve {name}` lets it run")
+    format!("{digest} {how} {new}; `host plugins approve {name}` lets it run")
 }
 
 /// A size as people read it.

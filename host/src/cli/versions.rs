@@ -191,7 +191,7 @@ fn answer(plugin: &PluginView, common: &Common) -> Result<Exit, Failure> {
         note(format!("{} of its runs are given {}", canary.share, short(&canary.digest)));
     }
     if let Some(it) = &plugin.held {
-        note(held(name, it));
+        note(format!("new version held: {}", held(name, it)));
     }
     if let Some(error) = &plugin.error {
         note(format!("what was put in its place is refused: {error}"));
