@@ -114,7 +114,7 @@ fn drop_in(file: PathBuf, large: Vec<u8>, stop: Arc<AtomicBool>) -> std::thread:
 
 /// A program of [`LARGE`] bytes, in many functions.
 fn large() -> Vec<u8> {
-    let mut functions = 8_000;
+    let mut functions = 3_300;
     loop {
         let mut text =
             String::from("(module (func (export \"_start\"))\n(memory (export \"memory\") 1)\n");

@@ -82,8 +82,7 @@ pub struct Host {
     executor: Option<JoinHandle<()>>,
     stop_api: watch::Sender<bool>,
     failed: watch::Receiver<Option<String>>,
-    /// Held for its drop.
-    _runtimes: Runtimes,
+    runtimes: Option<Runtimes>,
 }
 
 impl Host {
@@ -321,7 +320,7 @@ impl Host {
             executor,
             stop_api,
             failed,
-            _runtimes: runtimes,
+            runtimes: Some(runtimes),
         })
     }
 
@@ -438,6 +437,9 @@ impl Host {
         drop(self.beating.take());
         let held = self.session.current();
         let detached = self.store.detach(&held.session, self.clock.now()).await;
+        if let Some(runtimes) = self.runtimes.take() {
+            runtimes.end().await;
+        }
         info!("stopped");
         detached.context("ending the session")
     }

@@ -1,9 +1,14 @@
 //! The runtimes of one host.
 
+use std::time::Duration;
+
 use anyhow::Context as _;
 use tokio::runtime::{Builder, Runtime};
 
 use super::guests;
+
+/// How long each may take to end.
+const END: Duration = Duration::from_secs(2);
 
 /// Dropped without waiting, wherever that happens.
 pub(super) struct Runtimes {
@@ -27,6 +32,20 @@ impl Runtimes {
             .build()
             .context("the API's runtime can't start")?;
         Ok(Self { guests: Some(guests::runtime()?), api: Some(api) })
+    }
+}
+
+impl Runtimes {
+    /// Ends them, and what still holds the store with them, so that another host may open it at once.
+    pub(super) async fn end(mut self) {
+        let all = [self.guests.take(), self.api.take()];
+        let ended = tokio::task::spawn_blocking(move || {
+            for runtime in all.into_iter().flatten() {
+                runtime.shutdown_timeout(END);
+            }
+        });
+        // What did not end in time is left behind.
+        let _ = ended.await;
     }
 }
 
