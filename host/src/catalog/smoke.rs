@@ -42,7 +42,7 @@ pub async fn smoke(
         Smoke::With(args) => args,
     };
     let name = &job.key.job;
-    let secrets = Secrets::read(&config.secrets, &job.capabilities.secrets).await;
+    let secrets = Secrets::read(&config.secrets, &job.key.tenant, &job.capabilities.secrets).await;
     let secrets =
         secrets.map_err(|why| format!("its smoke run of job `{name}` can't begin: {why}"))?;
     let secrets = Arc::new(secrets);

@@ -19,8 +19,8 @@ Examples:
   host explain nightly --json | jq -r '.items[] | select(.key == \"limits.timeout\") | .origin'
 
 FROM says who gave a value: the host itself (built in), the plugin's handler (plugin), job_defaults,
-the file beside the plugin (sidecar), host.toml (file), a call (api), or the key that allows no more,
-with what was wanted. Values that somebody set come first.")]
+those of the tenant (tenant), the file beside the plugin (sidecar), host.toml (file), a call (api), or
+the key that allows no more, with what was wanted. Values that somebody set come first.")]
 pub struct Explain {
     /// Its name
     job: String,

@@ -64,21 +64,32 @@ pub fn between(started: &Config, in_force: &Config, new: Config) -> Changes {
         config_version: keys.live("config_version", &in_force.config_version, config_version),
         executor: keys.executor(started, &in_force.executor, executor),
         api: keys.api(&started.api, api),
-        tenants: keys.tenants(&in_force.tenants, tenants),
         secrets: keys.live("secrets", &in_force.secrets, secrets),
         job_defaults: keys.live("job_defaults", &in_force.job_defaults, job_defaults),
         jobs: keys.live("jobs", &in_force.jobs, jobs),
+        tenants: keys.tenants(&in_force.tenants, tenants),
     };
     Changes { config, live: keys.live, needs_restart: keys.needs_restart }
 }
 
 type Tenants = BTreeMap<TenantId, Tenant>;
 
-/// What a tenant may have, all but what happens to its plugins' versions.
-fn rights(tenant: &Tenant) -> (&Allow, &Caps) {
-    let Tenant { allow, caps, reload: _ } = tenant;
-    (allow, caps)
+/// What of a tenant is told under `tenants`; the rest is told under a key of its own.
+fn rights(tenant: &Tenant) -> (&Allow, &Caps, &Path) {
+    let Tenant { allow, caps, base, reload: _, plugins_dir: _, job_defaults: _, jobs: _ } = tenant;
+    (allow, caps, base)
 }
+
+/// A key, and whether two tenants are the same under it.
+type Part = (&'static str, fn(&Tenant, &Tenant) -> bool);
+
+/// What of a tenant is told under a key of its own: that of the same thing for all.
+const PARTS: [Part; 4] = [
+    ("reload", |old, new| old.reload == new.reload),
+    ("plugins", |old, new| old.plugins_dir == new.plugins_dir),
+    ("job_defaults", |old, new| old.job_defaults == new.job_defaults),
+    ("jobs", |old, new| old.jobs == new.jobs),
+];
 
 /// The keys that differ, as they are found.
 #[derive(Default)]
@@ -128,13 +139,16 @@ impl Keys {
 
     fn tenants(&mut self, old: &Tenants, new: Tenants) -> Tenants {
         let differ = |is_same: fn(&Tenant, &Tenant) -> bool| {
-            let all = old.iter().zip(&new);
-            old.len() != new.len() || !all.into_iter().all(|(a, b)| a.0 == b.0 && is_same(a.1, b.1))
+            let both = old.iter().filter_map(|(id, old)| Some((old, new.get(id)?)));
+            both.into_iter().any(|(old, new)| !is_same(old, new))
         };
-        if differ(|old, new| rights(old) == rights(new)) {
+        if !old.keys().eq(new.keys()) || differ(|old, new| rights(old) == rights(new)) {
             self.live.push("tenants");
-        } else if differ(|old, new| old.reload == new.reload) {
-            self.live.push("reload");
+        }
+        for (key, is_same) in PARTS {
+            if differ(is_same) && !self.live.contains(&key) {
+                self.live.push(key);
+            }
         }
         new
     }
@@ -194,6 +208,9 @@ mod tests {
             ("[tenants.acme]", Some("tenants"), None),
             ("[tenants.default]\nallow = { kv = true }", Some("tenants"), None),
             ("[tenants.default]\ncaps = { timeout = '1m' }", Some("tenants"), None),
+            ("[tenants.default]\njob_defaults = { priority = 3 }", Some("job_defaults"), None),
+            ("[tenants.default.jobs.x]\nplugin = 'p'", Some("jobs"), None),
+            ("[tenants.default.secrets]\nX = { env = 'X' }", Some("secrets"), None),
             ("[reload]\nkeep_versions = 2", Some("reload"), None),
             ("[secrets]\nX = { env = 'X' }", Some("secrets"), None),
             ("secrets_dir = 's'", Some("secrets"), None),

@@ -95,6 +95,7 @@ struct Gathered<'a> {
 
 /// Who has an id.
 struct Owner {
+    source: Source,
     origin: String,
     plugin: Option<PluginKey>,
 }
@@ -102,9 +103,9 @@ struct Owner {
 impl Gathered<'_> {
     fn take_file(&mut self, sidecars: &[&Sidecar]) {
         let origin = self.config.origin();
-        for (id, definition) in &self.config.jobs {
+        for (tenant, id, definition, path) in self.config.written() {
             let plugin = definition.get("plugin").and_then(Value::as_str);
-            let key = key_of(&TenantId::default_tenant(), id);
+            let key = key_of(tenant, id);
             let sidecar = sidecars.iter().find(|sidecar| {
                 sidecar.plugin.tenant == key.tenant
                     && Some(sidecar.plugin.plugin.as_str()) == plugin
@@ -116,7 +117,7 @@ impl Gathered<'_> {
                 sidecar: sidecar.and_then(|sidecar| sidecar.jobs.get(id)),
                 origin: origin.clone(),
                 config_version: self.config.config_version,
-                path: join("jobs", id.as_str()),
+                path,
             });
         }
     }
@@ -126,8 +127,7 @@ impl Gathered<'_> {
             for (id, definition) in &sidecar.jobs {
                 let key = key_of(&sidecar.plugin.tenant, id);
                 let below_the_file = self.owners.get(&key).is_some_and(|owner| {
-                    owner.origin == self.config.origin()
-                        && owner.plugin.as_ref() == Some(&sidecar.plugin)
+                    owner.source == Source::File && owner.plugin.as_ref() == Some(&sidecar.plugin)
                 });
                 if below_the_file {
                     continue;
@@ -220,7 +220,7 @@ impl Gathered<'_> {
         }
         let below_is_broken = wanted.source == Source::File
             && plugin.as_ref().is_some_and(|plugin| self.held.contains(plugin));
-        self.owners.insert(key, Owner { origin: origin.clone(), plugin });
+        self.owners.insert(key, Owner { source: wanted.source, origin: origin.clone(), plugin });
         match resolve(self.config, wanted, self.plugins) {
             Ok(mut resolved) => {
                 resolved.incomplete |= below_is_broken;

@@ -21,6 +21,8 @@ pub const MAX_JOBS: usize = 100_000;
 pub struct Below<'a> {
     /// Checked.
     pub job_defaults: &'a Entries,
+    /// Those of the tenant. Checked.
+    pub tenant_defaults: &'a Entries,
     /// The most that any of them gets: the tenant's, then the host's.
     pub caps: [&'a Caps; 2],
     /// What their folders and wall times mean.
@@ -35,11 +37,12 @@ pub fn jobs(
     below: Below<'_>,
 ) -> BTreeMap<JobId, Entries> {
     let mut jobs = BTreeMap::new();
+    let at = top.path_of("jobs");
     let written = match top.raw("jobs") {
         None => return jobs,
         Some(Value::Object(written)) => written,
         Some(other) => {
-            let message = format!("must be tables `[jobs.ID]`, not {}", shown(other));
+            let message = format!("must be tables `[{at}.ID]`, not {}", shown(other));
             top.problem("jobs", message);
             return jobs;
         }
@@ -49,7 +52,7 @@ pub fn jobs(
         return jobs;
     }
     for (id, value) in written {
-        let path = join("jobs", id);
+        let path = join(&at, id);
         match job(id, value, layer, beside, &path, below) {
             Ok((id, entries)) => {
                 jobs.insert(id, entries);
@@ -103,7 +106,11 @@ fn job(
     let Some(id) = id.filter(|_| problems.is_empty()) else {
         return Err(problems);
     };
-    let mut merged = merge(&[(Layer::JobDefaults, below.job_defaults), (layer, &entries)]);
+    let mut merged = merge(&[
+        (Layer::JobDefaults, below.job_defaults),
+        (Layer::TenantDefaults, below.tenant_defaults),
+        (layer, &entries),
+    ]);
     below.caps.into_iter().for_each(|caps| merged.clamp(caps));
     let key = JobKey { tenant: TenantId::default_tenant(), job: id.clone() };
     parse::job(key, &merged.entries, path, below.place)?;

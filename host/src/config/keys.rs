@@ -78,15 +78,8 @@ pub const RELOAD: Keys = Keys {
 
 /// The keys of one tenant.
 pub const TENANT: Keys = Keys {
-    built: &["allow", "caps", "reload"],
-    planned: &[
-        ("plugins_dir", "null"),
-        ("quota", "{}"),
-        ("weight", "1"),
-        ("job_defaults", "{}"),
-        ("secrets", "{}"),
-        ("jobs", "{}"),
-    ],
+    built: &["allow", "caps", "reload", "plugins_dir", "job_defaults", "secrets", "jobs"],
+    planned: &[("quota", "{}"), ("weight", "1")],
     reserved: &[],
     refused: &[],
 };

@@ -7,7 +7,7 @@ use std::time::UNIX_EPOCH;
 
 use super::error::ConfigError;
 use super::sidecar::{BrokenSidecar, Sidecar};
-use super::{Config, FILE_NAME};
+use super::{Config, FILE_NAME, folders};
 use crate::job::PluginKey;
 use crate::job::names::{PluginName, TenantId};
 use crate::problem::Problem;
@@ -28,13 +28,23 @@ pub fn load(path: Option<&Path>, cwd: &Path) -> Result<Config, ConfigError> {
     match read(&file) {
         Ok((text, seconds)) => {
             let base = file.parent().unwrap_or(cwd);
-            Config::parse(&text, shown, base, seconds)
+            let config = Config::parse(&text, shown, base, seconds)?;
+            apart(config, shown)
         }
         Err(error) if path.is_none() && error.kind() == io::ErrorKind::NotFound => {
             let config = Config::parse("", shown, cwd, 0)?;
             Ok(Config { file: None, ..config })
         }
         Err(error) => Err(unreadable(shown, &error)),
+    }
+}
+
+/// Refuses what `parse` can't see: two tenants whose folders are one behind links.
+fn apart(config: Config, shown: &Path) -> Result<Config, ConfigError> {
+    let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| folders::by_text(path));
+    match folders::shared(&config.plugins, &config.tenants, real) {
+        problems if problems.is_empty() => Ok(config),
+        problems => Err(ConfigError { file: shown.display().to_string(), problems }),
     }
 }
 

@@ -14,6 +14,7 @@ pub mod change;
 pub mod crontab;
 pub mod definitions;
 pub mod error;
+mod folders;
 mod jobs;
 pub mod keys;
 pub mod lint;
@@ -35,6 +36,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use chrono_tz::Tz;
@@ -43,6 +45,7 @@ use crate::job::capabilities::Allow;
 use crate::job::limits::Caps;
 use crate::job::names::{JobId, QueueName, TenantId};
 use crate::job::parse::Place;
+use crate::problem::join;
 use crate::record::Role;
 use crate::table::{Entries, Table};
 use error::ConfigError;
@@ -85,7 +88,7 @@ pub struct Config {
     pub secrets: Secrets,
     /// What is laid over the built-in values and plugins' defaults of every job. Checked.
     pub job_defaults: Entries,
-    /// The jobs as written. Checked.
+    /// The jobs as written in `[jobs]`, which are of the tenant `default`. Checked.
     pub jobs: BTreeMap<JobId, Entries>,
 }
 
@@ -161,7 +164,8 @@ impl Config {
     /// What definitions of a tenant's jobs mean: where their folders start, which zone they are in.
     pub fn place(&self, tenant: &TenantId) -> Place<'_> {
         let allow = self.allow(tenant);
-        Place { base_dir: &self.base, zone: self.timezone, allow }
+        let base_dir = self.tenants.get(tenant).map_or(&self.base, |tenant| &tenant.base);
+        Place { base_dir, zone: self.timezone, allow }
     }
 
     /// What those may grant to jobs of a tenant who do not own the machine.
@@ -176,6 +180,25 @@ impl Config {
     pub fn caps(&self, tenant: &TenantId) -> [&Caps; 2] {
         let host = &self.executor.caps;
         [self.tenants.get(tenant).map_or(host, |tenant| &tenant.caps), host]
+    }
+
+    /// What is laid over `job_defaults` for jobs of a tenant.
+    pub fn defaults_of(&self, tenant: &TenantId) -> &Entries {
+        static NOTHING: LazyLock<Entries> = LazyLock::new(Entries::new);
+        self.tenants.get(tenant).map_or(&NOTHING, |tenant| &tenant.job_defaults)
+    }
+
+    /// The jobs that are written down for all tenants, with the path of each.
+    pub fn written(&self) -> impl Iterator<Item = (&TenantId, &JobId, &Entries, String)> {
+        let default = self.tenants.get_key_value(&TenantId::default_tenant());
+        let top = default.into_iter().flat_map(|(tenant, _)| {
+            self.jobs.iter().map(move |(id, job)| (tenant, id, job, join("jobs", id.as_str())))
+        });
+        let own = self.tenants.iter().flat_map(|(tenant, own)| {
+            let path = move |id: &JobId| format!("tenants.{tenant}.jobs.{id}");
+            own.jobs.iter().map(move |(id, job)| (tenant, id, job, path(id)))
+        });
+        top.chain(own)
     }
 
     /// What happens to the versions of a tenant's plugins.
@@ -209,10 +232,7 @@ impl Config {
 
     /// The folder of a tenant's plugins.
     pub fn plugins_of(&self, tenant: &TenantId) -> PathBuf {
-        match *tenant == TenantId::default_tenant() {
-            true => self.plugins.clone(),
-            false => self.plugins.join(tenant.as_str()),
-        }
+        folders::of(&self.plugins, tenant, self.tenants.get(tenant))
     }
 
     /// Whose plugins lie in a folder; `None`: it is no folder of plugins.
@@ -220,8 +240,14 @@ impl Config {
         if folder == self.plugins {
             return Some(TenantId::default_tenant());
         }
-        let tenant: TenantId = folder.file_name()?.to_str()?.parse().ok()?;
-        (self.tenants.contains_key(&tenant) && self.plugins_of(&tenant) == folder).then_some(tenant)
+        let usual: Option<TenantId> = folder.file_name()?.to_str().and_then(|it| it.parse().ok());
+        let is_its = |tenant: &TenantId| {
+            self.tenants.contains_key(tenant) && self.plugins_of(tenant) == folder
+        };
+        usual.filter(is_its).or_else(|| {
+            let own = |tenant: &Tenant| tenant.plugins_dir.as_deref() == Some(folder);
+            self.tenants.iter().find(|(_, tenant)| own(tenant)).map(|(id, _)| id.clone())
+        })
     }
 
     /// A path without the folder of the configuration.

@@ -1,24 +1,24 @@
 //! From the keys of `host.toml` to a [`Config`]: defaults, bounds, and every problem at once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono_tz::Tz;
 use serde_json::Value;
 
-use super::jobs::{self, Below};
-use super::secret::secrets;
+use super::jobs::{self, Below, MAX_JOBS};
+use super::secret::{self, Named, Secrets, secrets_dir};
 use super::store;
-use super::tenants::{caps, tenants};
-use super::{Config, Executor, api, keys};
+use super::tenants::{Ground, Tenant, Tenants, caps};
+use super::{Config, Executor, api, folders, keys};
 use crate::job::Source;
 use crate::job::capabilities::Allow;
 use crate::job::limits::{Caps, amount};
 use crate::job::merge::Layer;
-use crate::job::names::{QueueName, TenantId};
+use crate::job::names::{JobId, QueueName, TenantId};
 use crate::job::parse::{self, Place};
-use crate::problem::{Problem, nearest};
+use crate::problem::{Problem, join, nearest};
 use crate::record::Role;
 use crate::table::value::{flag, list, name, shown, text, texts, whole};
 use crate::table::{Entries, Table, unit};
@@ -50,15 +50,16 @@ pub fn config(
         .unwrap_or(config_version);
     let executor = executor(&mut top);
     let api = api::api(&mut top, base);
-    let tenants = tenants(&mut top, base);
-    let secrets = secrets(&mut top, base);
-    let tenant = tenants.get(&TenantId::default_tenant());
-    let allow = tenant.map_or(Allow::nothing(), |tenant| &tenant.allow);
-    let place = Place { base_dir: base, zone: timezone, allow };
-    let job_defaults = job_defaults(&mut top, place);
-    let caps = [tenant.map_or(&executor.caps, |tenant| &tenant.caps), &executor.caps];
-    let below = Below { job_defaults: &job_defaults, caps, place };
-    let jobs = jobs::jobs(&mut top, Layer::Job(Source::File), None, below);
+    // They grant nothing.
+    let place = Place { base_dir: base, zone: timezone, allow: Allow::nothing() };
+    let job_defaults = job_defaults(&mut top, Layer::JobDefaults, place);
+    let ground = Ground { zone: timezone, caps: &executor.caps, job_defaults: &job_defaults };
+    let mut all = Tenants::new(&mut top, ground, base);
+    all.take(&mut top, base);
+    let Tenants { tenants, secrets: named, .. } = all;
+    top.absorb(folders::shared(&plugins, &tenants, folders::by_text));
+    let secrets = all_secrets(&mut top, named, base);
+    let jobs = default_jobs(&mut top, &tenants, ground, base);
     match (store, top.finish()) {
         (Some(store), problems) if problems.is_empty() => Ok(Config {
             file: None,
@@ -174,15 +175,60 @@ fn hold(caps: &mut Caps, key: &str, most: &str) {
     debug_assert_eq!(set, Ok(()), "{key}");
 }
 
-/// `job_defaults`, or none when something is wrong with them.
-fn job_defaults(top: &mut Table<'_>, place: Place<'_>) -> Entries {
+/// The secrets of all tenants: `[secrets]` and `secrets_dir` are those of the tenant `default`.
+fn all_secrets(top: &mut Table<'_>, mut named: BTreeMap<TenantId, Named>, base: &Path) -> Secrets {
+    let dir = secrets_dir(top, base);
+    let own = secret::secrets(top, base);
+    if !own.is_empty() {
+        let default = named.entry(TenantId::default_tenant()).or_default();
+        for (name, place) in own {
+            if default.insert(name.clone(), place).is_some() {
+                top.problem(&join("tenants.default.secrets", name.as_str()), twice("secrets"));
+            }
+        }
+    }
+    Secrets { named, dir }
+}
+
+/// `[jobs]`, which are jobs of the tenant `default`.
+fn default_jobs(
+    top: &mut Table<'_>,
+    tenants: &BTreeMap<TenantId, Tenant>,
+    ground: Ground<'_>,
+    base: &Path,
+) -> BTreeMap<JobId, Entries> {
+    let Some(default) = tenants.get(&TenantId::default_tenant()) else { return BTreeMap::new() };
+    let below = Below {
+        job_defaults: ground.job_defaults,
+        tenant_defaults: &default.job_defaults,
+        caps: [&default.caps, ground.caps],
+        place: Place { base_dir: base, zone: ground.zone, allow: &default.allow },
+    };
+    let jobs = jobs::jobs(top, Layer::Job(Source::File), None, below);
+    for id in jobs.keys().filter(|id| default.jobs.contains_key(*id)) {
+        top.problem(&join("tenants.default.jobs", id.as_str()), twice("jobs"));
+    }
+    let all = jobs.len() + tenants.values().map(|tenant| tenant.jobs.len()).sum::<usize>();
+    if MAX_JOBS < all {
+        top.problem("", format!("{all} jobs of all tenants are more than {MAX_JOBS}"));
+    }
+    jobs
+}
+
+/// What is said of a thing that stands in two tables of the tenant `default`.
+fn twice(table: &str) -> String {
+    format!("stands in `[{table}]` too, which is the same tenant's; keep one of the two")
+}
+
+/// `job_defaults` of a table, or none when something is wrong with them.
+pub fn job_defaults(top: &mut Table<'_>, layer: Layer, place: Place<'_>) -> Entries {
     let Some(Value::Object(entries)) = top.raw("job_defaults") else {
         if let Some(other) = top.raw("job_defaults") {
             top.problem("job_defaults", format!("must be a table of keys, not {}", shown(other)));
         }
         return Entries::new();
     };
-    let problems = parse::check(entries, Layer::JobDefaults, "job_defaults", place);
+    let problems = parse::check(entries, layer, &top.path_of("job_defaults"), place);
     if problems.is_empty() {
         return entries.clone();
     }

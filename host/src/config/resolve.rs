@@ -100,6 +100,7 @@ pub fn resolve(
     let mut merged = merge(&[
         (Layer::Handler, handler.defaults.unwrap_or(&nothing)),
         (Layer::JobDefaults, &config.job_defaults),
+        (Layer::TenantDefaults, config.defaults_of(&wanted.key.tenant)),
         (Layer::Job(Source::Sidecar), sidecar),
         (layer, wanted.definition),
     ]);

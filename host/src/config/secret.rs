@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::keys;
-use crate::job::names::SecretName;
+use crate::job::names::{SecretName, TenantId};
 use crate::table::Table;
 use crate::table::value::text;
 
@@ -33,34 +33,64 @@ impl fmt::Display for SecretRef {
     }
 }
 
-/// Where the secrets of jobs stand.
+/// Where secrets with names stand.
+pub type Named = BTreeMap<SecretName, SecretRef>;
+
+/// Where the secrets of jobs stand. A tenant has its own and no others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Secrets {
-    /// By name.
-    pub named: BTreeMap<SecretName, SecretRef>,
-    /// A folder, absolute, whose files are secrets named like them.
+    /// By tenant; one that has none is not there.
+    pub named: BTreeMap<TenantId, Named>,
+    /// A folder, absolute, whose files are secrets of the tenant `default` named like them.
     pub dir: Option<PathBuf>,
 }
 
 impl Secrets {
-    /// Where the secret of this name stands, if anything says so: its own entry, then the folder.
-    pub fn find(&self, name: &SecretName) -> Option<SecretRef> {
-        let in_dir = || Some(SecretRef::File(self.dir.as_ref()?.join(name.as_str())));
-        self.named.get(name).cloned().or_else(in_dir)
+    /// Where the secret of this name stands for jobs of a tenant, if anything says so: its own entry,
+    /// then the folder.
+    pub fn find(&self, tenant: &TenantId, name: &SecretName) -> Option<SecretRef> {
+        let named = self.named.get(tenant).and_then(|named| named.get(name));
+        let in_dir = || {
+            let dir = self.dir.as_ref().filter(|_| *tenant == TenantId::default_tenant())?;
+            Some(SecretRef::File(dir.join(name.as_str())))
+        };
+        named.cloned().or_else(in_dir)
+    }
+
+    /// The names that are written down for a tenant; files of the folder are not among them.
+    pub fn names(&self, tenant: &TenantId) -> Vec<SecretName> {
+        self.named.get(tenant).map(|named| named.keys().cloned().collect()).unwrap_or_default()
     }
 }
 
-/// Reads `secrets` and `secrets_dir` of `top`; relative paths start at `base`.
-pub fn secrets(top: &mut Table<'_>, base: &Path) -> Secrets {
-    let dir = top.read("secrets_dir", |value| match text(value)? {
+/// How the secret of a tenant that stands nowhere could be written down.
+pub fn how_to_write(tenant: &TenantId, name: &SecretName) -> String {
+    match *tenant == TenantId::default_tenant() {
+        true => format!(
+            "`[secrets] {name} = {{ env = \"{name}\" }}` or `{{ file = \"PATH\" }}`, or by \
+             `secrets_dir`"
+        ),
+        false => format!(
+            "`[tenants.{tenant}.secrets] {name} = {{ env = \"{name}\" }}` or `{{ file = \"PATH\" }}`"
+        ),
+    }
+}
+
+/// Reads `secrets_dir` of `top`, relative to `base`.
+pub fn secrets_dir(top: &mut Table<'_>, base: &Path) -> Option<PathBuf> {
+    top.read("secrets_dir", |value| match text(value)? {
         path if path.contains('\0') => Err("must not contain the character NUL".to_owned()),
         path => Ok(base.join(path).components().collect()),
-    });
-    let mut named = BTreeMap::new();
+    })
+}
+
+/// Reads `secrets` of `top` or of a tenant; relative paths start at `base`.
+pub fn secrets(top: &mut Table<'_>, base: &Path) -> Named {
+    let mut named = Named::new();
     match top.raw("secrets") {
         None => (),
         Some(Value::Object(entries)) => {
-            let mut table = Table::within("secrets", entries);
+            let mut table = Table::within(&top.path_of("secrets"), entries);
             for name in entries.keys() {
                 match name.parse::<SecretName>() {
                     Err(error) => table.problem(name, error.to_string()),
@@ -75,7 +105,7 @@ pub fn secrets(top: &mut Table<'_>, base: &Path) -> Secrets {
         }
         Some(_) => top.problem("secrets", "must be a table of names and where each stands"),
     }
-    Secrets { named, dir }
+    named
 }
 
 /// Reads where the secret under `key` stands; relative paths start at `base`. No message shows a

@@ -61,6 +61,7 @@ impl Sidecar {
         let mut table = Table::new("", &entries, &keys::SIDECAR);
         let below = Below {
             job_defaults: &config.job_defaults,
+            tenant_defaults: config.defaults_of(&plugin.tenant),
             caps: config.caps(&plugin.tenant),
             place: config.place(&plugin.tenant),
         };

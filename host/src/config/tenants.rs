@@ -1,26 +1,32 @@
 //! The `[tenants.X]` tables: what jobs of a tenant may be given by those who do not own the machine,
-//! and the most that any of them gets.
+//! the most that any of them gets, and the tenant's own jobs, secrets and folder of plugins.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use chrono_tz::Tz;
 use serde_json::Value;
 
-use super::keys;
+use super::jobs::{self, Below};
+use super::read::job_defaults;
 use super::reload::{Reload, Said};
+use super::secret::{Named, secrets};
+use super::{folders, keys};
+use crate::job::Source;
 use crate::job::capabilities::Allow;
 use crate::job::limits::Caps;
-use crate::job::names::TenantId;
-use crate::job::parse;
+use crate::job::merge::Layer;
+use crate::job::names::{JobId, TenantId};
+use crate::job::parse::{self, Place};
 use crate::problem::join;
-use crate::table::Table;
 use crate::table::value::shown;
+use crate::table::{Entries, Table};
 
 /// Tenants that one host serves at most.
 const MAX_TENANTS: usize = 10_000;
 
 /// What is configured of one tenant.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Tenant {
     /// What its sidecars, plugins, REST and guests may grant.
     pub allow: Allow,
@@ -28,62 +34,118 @@ pub struct Tenant {
     pub caps: Caps,
     /// What happens to its plugins' versions.
     pub reload: Reload,
+    /// The folder of its plugins, absolute, when it is not the usual one.
+    pub plugins_dir: Option<PathBuf>,
+    /// What is laid over the `job_defaults` of all. Checked.
+    pub job_defaults: Entries,
+    /// Its jobs as written in its own table. Checked.
+    pub jobs: BTreeMap<JobId, Entries>,
+    /// The folder where relative paths of its definitions start, absolute: that of the file.
+    pub base: PathBuf,
 }
 
 impl Tenant {
-    /// A tenant that the file does not name.
-    fn unnamed(tenant: &TenantId, reload: &Said) -> Self {
+    /// A tenant that no file names.
+    fn unnamed(tenant: &TenantId, reload: &Said, base: &Path) -> Self {
         Self {
             allow: Allow::default(),
             caps: Caps::none(&caps_place(tenant)),
             reload: reload.over(Reload::built_in(*tenant == TenantId::default_tenant())),
+            plugins_dir: None,
+            job_defaults: Entries::new(),
+            jobs: BTreeMap::new(),
+            base: base.to_owned(),
         }
     }
 }
 
-/// Reads `tenants` of `top`; relative folders start at `base`. There is always one of the name
-/// `default`.
-pub fn tenants(top: &mut Table<'_>, base: &Path) -> BTreeMap<TenantId, Tenant> {
-    let default = TenantId::default_tenant();
-    let reload = Said::read(top);
-    let unnamed = Tenant::unnamed(&default, &reload);
-    no_keys(top, "reload", &unnamed.reload);
-    let mut tenants = BTreeMap::from([(default, unnamed)]);
-    let written = match top.raw("tenants") {
-        None => return tenants,
-        Some(Value::Object(written)) => written,
-        Some(other) => {
-            top.problem("tenants", format!("must be tables `[tenants.X]`, not {}", shown(other)));
-            return tenants;
-        }
-    };
-    if MAX_TENANTS < written.len() {
-        top.problem("tenants", format!("are {} tenants, more than {MAX_TENANTS}", written.len()));
-        return tenants;
+/// What holds for all tenants.
+#[derive(Clone, Copy)]
+pub struct Ground<'a> {
+    /// The zone of wall times that name none.
+    pub zone: Tz,
+    /// What no job on this host gets more of.
+    pub caps: &'a Caps,
+    /// What is laid over the built-in values of every job.
+    pub job_defaults: &'a Entries,
+}
+
+/// The tenants of all files, as they are read.
+pub struct Tenants<'a> {
+    ground: Ground<'a>,
+    reload: Said,
+    /// By name; there is always one of the name `default`.
+    pub tenants: BTreeMap<TenantId, Tenant>,
+    /// Where the secrets of each stand; one that has none is not there.
+    pub secrets: BTreeMap<TenantId, Named>,
+}
+
+impl<'a> Tenants<'a> {
+    /// Begins with the one that is always there; `top` is the file whose folder is `base`.
+    pub fn new(top: &mut Table<'_>, ground: Ground<'a>, base: &Path) -> Self {
+        let reload = Said::read(top);
+        let default = TenantId::default_tenant();
+        let unnamed = Tenant::unnamed(&default, &reload, base);
+        no_keys(top, "reload", &unnamed.reload);
+        let tenants = BTreeMap::from([(default, unnamed)]);
+        Self { ground, reload, tenants, secrets: BTreeMap::new() }
     }
-    for (name, value) in written {
-        let path = join("tenants", name);
-        let tenant: TenantId = match name.parse() {
-            Ok(tenant) => tenant,
-            Err(error) => {
-                top.problem(&path, format!("{error}"));
-                continue;
+
+    /// Reads `tenants` of a file; relative paths start at `base`.
+    pub fn take(&mut self, top: &mut Table<'_>, base: &Path) {
+        let written = match top.raw("tenants") {
+            None => return,
+            Some(Value::Object(written)) => written,
+            Some(other) => {
+                let message = format!("must be tables `[tenants.X]`, not {}", shown(other));
+                return top.problem("tenants", message);
             }
         };
-        let Value::Object(entries) = value else {
-            top.problem(&path, format!("must be a table, not {}", shown(value)));
-            continue;
-        };
-        let unnamed = Tenant::unnamed(&tenant, &reload);
-        let mut table = Table::new(&path, entries, &keys::TENANT);
-        let allow = parse::allow(&mut table, base);
-        let caps = caps(&mut table, unnamed.caps);
-        let reload = Said::read(&mut table).over(unnamed.reload);
-        no_keys(&mut table, "reload", &reload);
-        top.absorb(table.finish());
-        tenants.insert(tenant, Tenant { allow, caps, reload });
+        let count = self.tenants.len() + written.len();
+        if MAX_TENANTS < count {
+            return top.problem("tenants", format!("are {count} tenants, more than {MAX_TENANTS}"));
+        }
+        for (name, value) in written {
+            let path = join("tenants", name);
+            let tenant: TenantId = match name.parse() {
+                Ok(tenant) => tenant,
+                Err(error) => {
+                    top.problem(&path, format!("{error}"));
+                    continue;
+                }
+            };
+            let Value::Object(entries) = value else {
+                top.problem(&path, format!("must be a table, not {}", shown(value)));
+                continue;
+            };
+            let mut table = Table::new(&path, entries, &keys::TENANT);
+            self.read(tenant, &mut table, base);
+            top.absorb(table.finish());
+        }
     }
-    tenants
+
+    /// Reads one tenant.
+    fn read(&mut self, tenant: TenantId, table: &mut Table<'_>, base: &Path) {
+        let Ground { zone, caps: host_caps, job_defaults: all } = self.ground;
+        let unnamed = Tenant::unnamed(&tenant, &self.reload, base);
+        let allow = parse::allow(table, base);
+        let caps = caps(table, unnamed.caps);
+        let reload = Said::read(table).over(unnamed.reload);
+        no_keys(table, "reload", &reload);
+        let plugins_dir = folders::plugins_dir(table, &tenant, base);
+        let place = Place { base_dir: base, zone, allow: &allow };
+        let own = job_defaults(table, Layer::TenantDefaults, place);
+        let below =
+            Below { job_defaults: all, tenant_defaults: &own, caps: [&caps, host_caps], place };
+        let jobs = jobs::jobs(table, Layer::Job(Source::File), None, below);
+        let secrets = secrets(table, base);
+        if !secrets.is_empty() {
+            self.secrets.insert(tenant.clone(), secrets);
+        }
+        let base = base.to_owned();
+        let read = Tenant { allow, caps, reload, plugins_dir, job_defaults: own, jobs, base };
+        self.tenants.insert(tenant, read);
+    }
 }
 
 /// Notes that nothing could ever be taken: signatures are required, and no key is named.

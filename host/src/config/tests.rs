@@ -1,3 +1,5 @@
+mod tenants;
+
 use serde_json::json;
 
 use super::*;

@@ -404,7 +404,8 @@ mod tests {
             dir: Some(dir.path().to_owned()),
             ..Default::default()
         };
-        let secrets = Secrets::read(&places, &["TOKEN".parse().unwrap()]).await.unwrap();
+        let tenant = crate::job::names::TenantId::default_tenant();
+        let secrets = Secrets::read(&places, &tenant, &["TOKEN".parse().unwrap()]).await.unwrap();
         let secrets = Arc::new(secrets);
         for before in MAX_LINE_BYTES - 20..MAX_LINE_BYTES + 5 {
             let log = log(100_000).without(&secrets);

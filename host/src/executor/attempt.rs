@@ -110,7 +110,7 @@ impl Executor {
         if let Err(obstacle) = self.may_have(claim, &job) {
             return Some(obstacle.into_end(digest));
         }
-        let secrets = Secrets::read(&config.secrets, &job.capabilities.secrets).await;
+        let secrets = Secrets::read(&config.secrets, &run.tenant, &job.capabilities.secrets).await;
         let secrets = match secrets {
             Ok(secrets) => Arc::new(secrets),
             Err(message) => return Some(self.without_secrets(run, &job, message, digest)),

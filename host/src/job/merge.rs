@@ -1,5 +1,5 @@
 //! Layers of a job's definition, laid over each other: built-in < the plugin's handler <
-//! `job_defaults` < sidecar < the job itself; then the host's caps clamp.
+//! `job_defaults` < those of the tenant < sidecar < the job itself; then the host's caps clamp.
 //!
 //! Works on values as they were written and notes which layer each came from. Whether they are
 //! right, `parse` says.
@@ -28,6 +28,8 @@ pub enum Layer {
     Handler,
     /// The operator, for all jobs.
     JobDefaults,
+    /// The operator, for all jobs of the tenant.
+    TenantDefaults,
     /// Whoever defines the job.
     Job(Source),
 }
@@ -38,6 +40,7 @@ impl fmt::Display for Layer {
             Self::BuiltIn => "built in",
             Self::Handler | Self::Job(Source::Plugin) => "plugin",
             Self::JobDefaults => "job_defaults",
+            Self::TenantDefaults => "tenant",
             Self::Job(Source::File) => "file",
             Self::Job(Source::Sidecar) => "sidecar",
             Self::Job(Source::Api) => "api",

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::config::secret::{self, SecretRef};
-use crate::job::names::SecretName;
+use crate::job::names::{SecretName, TenantId};
 use redact::Redactor;
 
 /// Bytes of one secret at most.
@@ -31,22 +31,23 @@ pub struct Secrets {
 }
 
 impl Secrets {
-    /// Reads those of these names.
+    /// Reads those of these names, as a tenant's jobs may have them.
     ///
     /// # Errors
     ///
     /// Which one can't be had, and where it should stand.
-    pub async fn read(places: &secret::Secrets, names: &[SecretName]) -> Result<Self, String> {
+    pub async fn read(
+        places: &secret::Secrets,
+        tenant: &TenantId,
+        names: &[SecretName],
+    ) -> Result<Self, String> {
         if names.is_empty() {
             return Ok(Self::default());
         }
         let find = |name: &SecretName| {
-            let place = places.find(name).ok_or_else(|| {
-                format!(
-                    "the secret `{name}` stands nowhere; say where in `host.toml`: `[secrets] \
-                     {name} = {{ env = \"{name}\" }}` or `{{ file = \"PATH\" }}`, or by \
-                     `secrets_dir`"
-                )
+            let place = places.find(tenant, name).ok_or_else(|| {
+                let write = secret::how_to_write(tenant, name);
+                format!("the secret `{name}` stands nowhere; say where in `host.toml`: {write}")
             })?;
             Ok((name.clone(), place))
         };
@@ -143,11 +144,12 @@ mod tests {
             ("HERE".parse().unwrap(), SecretRef::File(dir.join("here"))),
             ("ENV".parse().unwrap(), SecretRef::Env("CAMPANILE_NO_SUCH_VARIABLE".to_owned())),
         ]);
+        let named = BTreeMap::from([(TenantId::default_tenant(), named)]);
         secret::Secrets { named, dir: Some(dir.to_owned()) }
     }
 
     async fn read(dir: &Path, name: &str) -> Result<Secrets, String> {
-        Secrets::read(&places(dir), &[name.parse().unwrap()]).await
+        Secrets::read(&places(dir), &TenantId::default_tenant(), &[name.parse().unwrap()]).await
     }
 
     #[tokio::test]
@@ -181,7 +183,26 @@ mod tests {
             assert!(error.contains(part), "{error}");
             assert!(!error.contains("abc"), "{error}");
         }
-        let nowhere = Secrets::read(&secret::Secrets::default(), &["X".parse().unwrap()]).await;
+        let (none, tenant) = (secret::Secrets::default(), TenantId::default_tenant());
+        let nowhere = Secrets::read(&none, &tenant, &["X".parse().unwrap()]).await;
         assert!(nowhere.unwrap_err().contains("`[secrets] X = { env = \"X\" }`"));
+    }
+
+    #[tokio::test]
+    async fn a_tenant_has_no_secret_of_another_and_is_not_told_that_there_is_one() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("here"), "one-two").unwrap();
+        let acme = "acme".parse().unwrap();
+        let read = |name: &str| {
+            let (places, name) = (places(dir.path()), name.parse().unwrap());
+            let acme: &TenantId = &acme;
+            async move { Secrets::read(&places, acme, &[name]).await.unwrap_err() }
+        };
+        // One by its name, one of the folder, and one that nobody has.
+        let (named, in_dir, none) = (read("HERE").await, read("here").await, read("HALF").await);
+        assert_eq!(named, none.replace("HALF", "HERE"));
+        assert_eq!(in_dir, none.replace("HALF", "here"));
+        assert!(none.contains("`[tenants.acme.secrets] HALF = { env = \"HALF\" }`"), "{none}");
+        assert!(!none.contains("secrets_dir"), "{none}");
     }
 }

@@ -2,6 +2,7 @@
 
 use super::Lint;
 use crate::config::Config;
+use crate::config::secret::how_to_write;
 use crate::job::Job;
 
 /// What is odd about the secrets of one job.
@@ -17,11 +18,10 @@ pub(super) fn lint(job: &Job, config: &Config) -> Vec<Lint> {
                 .to_owned();
             warn(format!("config.{name}"), message);
         }
-        if config.secrets.find(name).is_none() {
-            let message = format!(
-                "`{name}` stands nowhere, so each run will fail; say where by `[secrets] {name} = \
-                 {{ env = \"{name}\" }}` or `{{ file = \"PATH\" }}`"
-            );
+        if config.secrets.find(&job.key.tenant, name).is_none() {
+            let write = how_to_write(&job.key.tenant, name);
+            let message =
+                format!("`{name}` stands nowhere, so each run will fail; say where by {write}");
             warn("capabilities.secrets".to_owned(), message);
         }
     }

@@ -109,7 +109,7 @@ const NOT_OVER_REST: &[(&str, &str)] = &[(
 pub fn of_layer(layer: Layer) -> Keys {
     let refused = match layer {
         Layer::Handler => NOT_FOR_A_HANDLER,
-        Layer::JobDefaults => NOT_FOR_ALL_JOBS,
+        Layer::JobDefaults | Layer::TenantDefaults => NOT_FOR_ALL_JOBS,
         Layer::Job(Source::File | Source::Sidecar) => NOT_FOR_A_FILE,
         // A REST body's `id` is taken out by whoever reads the body.
         Layer::Job(Source::Api | Source::Guest) => NOT_OVER_REST,
@@ -124,6 +124,7 @@ pub fn may_grant(layer: Layer) -> bool {
         Layer::BuiltIn | Layer::Job(Source::File) => true,
         Layer::Handler
         | Layer::JobDefaults
+        | Layer::TenantDefaults
         | Layer::Job(Source::Sidecar | Source::Plugin | Source::Api | Source::Guest) => false,
     }
 }
