@@ -1,7 +1,8 @@
-//! `docs/what-happens-when.md`, `docs/access.md`, `docs/reload.md` and a part of `README.md`: what they
-//! show is what the real binary prints.
+//! `docs/what-happens-when.md`, `docs/access.md`, `docs/reload.md`, `docs/tenants.md` and a part of
+//! `README.md`: what they show is what the real binary prints.
 //!
-//! A section (`## `) is a folder of its own. A `toml` block is its `host.toml`; in a `console` block
+//! A section (`## `) is a folder of its own. A `toml` block is its `host.toml`, or the file that its first
+//! line `# FILE.toml` names; in a `console` block
 //! the shell runs what follows `$ `, a command of the host or `sed -i`, and prints the lines below. A last line `...` stands for
 //! an empty line and all that follows. Between the blocks comments say what happens meanwhile:
 //!
@@ -47,6 +48,7 @@ struct Section<'a> {
 /// What is done, in the order of the page.
 enum Step<'a> {
     Configure(String),
+    Write { file: &'a str, text: String },
     Plugin { guest: &'a str, name: &'a str },
     Serve(&'a str),
     Start,
@@ -92,7 +94,14 @@ fn sections(page: &str) -> Result<Vec<Section<'_>>, String> {
         } else if let Some(language) = line.strip_prefix("```") {
             let block: Vec<_> = lines.by_ref().take_while(|line| *line != "```").collect();
             match language {
-                "toml" => steps.push(Step::Configure(block.join("\n"))),
+                "toml" => {
+                    steps.push(match block.first().and_then(|line| line.strip_prefix("# ")) {
+                        Some(file) if file.ends_with(".toml") => {
+                            Step::Write { file, text: block.join("\n") }
+                        }
+                        Some(_) | None => Step::Configure(block.join("\n")),
+                    })
+                }
                 "console" => steps.extend(transcripts(&block)?.into_iter().map(Step::Command)),
                 _ => return Err(format!("a block is toml or console, not `{language}`")),
             }
@@ -166,6 +175,11 @@ impl Stage {
                     Some((config, api)) => self.site.configure_api(config, api),
                     None => self.site.configure(toml),
                 },
+                Step::Write { file, text } => {
+                    let file = self.site.path(file);
+                    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+                    std::fs::write(file, text).unwrap();
+                }
                 Step::Plugin { guest, name } => self.site.plugin(guest, name),
                 Step::Serve(toml) => {
                     self.site.configure(toml);
@@ -330,6 +344,18 @@ fn every_transcript_of_the_page_is_what_the_host_prints() {
     if let Err(wrong) = replay(&page()) {
         panic!("{}", wrong.join("\n\n"));
     }
+}
+
+#[test]
+fn every_transcript_about_tenants_is_what_the_host_prints() {
+    let page = std::fs::read_to_string(guests::root().join("docs/tenants.md")).unwrap();
+    if let Err(wrong) = replay(&page) {
+        panic!("{}", wrong.join("\n\n"));
+    }
+    // A transcript that says otherwise is rejected.
+    let (section, doctored) = ("acme     1", "acme     2");
+    assert!(page.contains(section));
+    assert!(replay(&page.replacen(section, doctored, 1)).is_err());
 }
 
 #[test]

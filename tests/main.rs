@@ -35,6 +35,8 @@ mod hostile;
 #[cfg(test)]
 mod http;
 #[cfg(test)]
+mod include;
+#[cfg(test)]
 mod kinds;
 #[cfg(test)]
 mod lease;

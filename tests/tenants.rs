@@ -10,7 +10,6 @@ const TENANTS: &str = "[tenants.acme]\n[tenants.zeta]\n";
 #[test]
 fn what_lies_in_a_tenants_folder_is_that_tenants() {
     let site = Site::new(TENANTS);
-    std::fs::create_dir(site.path("plugins/acme")).unwrap();
     site.plugin("noop", "shared");
     site.plugin("noop", "acme/bell");
     let sidecar = "[jobs.tick]\nhandler = 'run'\ntrigger = 'every 1s'\n";
@@ -47,7 +46,6 @@ fn what_lies_in_a_tenants_folder_is_that_tenants() {
 #[test]
 fn a_job_made_over_rest_uses_its_tenants_plugin_and_nobody_elses() {
     let site = Site::new(TENANTS);
-    std::fs::create_dir(site.path("plugins/acme")).unwrap();
     site.plugin("noop", "acme/bell");
     let host = site.start();
     let job = json!({"id": "x", "plugin": "bell"});
@@ -81,7 +79,6 @@ fn a_tenants_jobs_stand_in_the_file_with_defaults_of_their_own() {
          [tenants.acme.jobs.x]\nplugin = 'bell'\nhandler = 'run'\ntrigger = 'every 1h'\n\
          limits = { timeout = '2m' }\ncapabilities = { kv = true }\n",
     );
-    std::fs::create_dir(site.path("plugins/acme")).unwrap();
     site.plugin("noop", "acme/bell");
     site.plugin("noop", "bell");
     std::fs::write(site.path("plugins/acme/bell.toml"), "[jobs.x]\ntags = ['beside']\n").unwrap();
@@ -126,7 +123,6 @@ fn a_tenant_gets_its_own_secret_and_never_that_of_another_tenant() {
         std::fs::create_dir_all(site.path(file).parent().unwrap()).unwrap();
         std::fs::write(site.path(file), text).unwrap();
     }
-    std::fs::create_dir(site.path("plugins/acme")).unwrap();
     site.plugin("behave", "behave");
     site.plugin("behave", "acme/behave");
     let beside = "[jobs.beside]\nhandler = 'tell'\nargs = { name = 'TOKEN' }\n\

@@ -61,7 +61,9 @@ impl Site {
 
     /// Drops bytes into the plugins folder, as a copy does: under the final name, in one write.
     pub fn plugin_bytes(&self, bytes: &[u8], name: &str) {
-        std::fs::write(self.path(&format!("plugins/{name}.wasm")), bytes).unwrap();
+        let file = self.path(&format!("plugins/{name}.wasm"));
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, bytes).unwrap();
     }
 
     /// Starts the host and waits until it is ready.

@@ -12,7 +12,7 @@ use super::access::authorize;
 use super::error::{ApiError, Kind};
 use super::{
     App, define, enqueue, events, guard, health, hosts, jobs, logs, metrics, plugins, reload, runs,
-    start, steer, trail, upload, versions, why,
+    start, steer, tenants, trail, upload, versions, why,
 };
 use crate::access::Role;
 
@@ -81,8 +81,8 @@ pub fn table() -> Vec<Route> {
         get("/v1/events", READ, events::stream),
         get("/v1/openapi.json", READ, not_built),
         get("/v1/hosts", READ_HOST, hosts::list),
-        get("/v1/tenants", READ_HOST, not_built),
-        get("/v1/tenants/{tenant}", READ_HOST, not_built),
+        get("/v1/tenants", READ_HOST, tenants::list),
+        get("/v1/tenants/{tenant}", READ, tenants::show),
         get("/v1/tenants/{tenant}/usage", READ_HOST, not_built),
         post("/v1/reload", WORK_HOST, reload::reload),
         post("/v1/scheduler/pause", WORK_HOST, steer::pause_scheduler),

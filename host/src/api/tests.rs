@@ -270,7 +270,7 @@ async fn what_is_unknown_or_wrong_is_said_as_a_problem() {
         ("GET", "/v1/runs?state=done,dead", None, 422, "invalid", "`dead`"),
         ("GET", "/v1/plugins/reprot", None, 404, "no_such_plugin", "`report`"),
         ("GET", "/v1/nothing", None, 404, "no_such_route", "/v1/nothing"),
-        ("GET", "/v1/tenants", None, 501, "not_built", "not built yet"),
+        ("GET", "/v1/openapi.json", None, 501, "not_built", "not built yet"),
         ("GET", "/v1/hosts?job=x", None, 422, "invalid", "known here: tenant"),
         ("POST", "/v1/reload", None, 503, "not_ready", "no host is running here"),
         ("POST", "/v1/jobs/nightly/next", None, 405, "wrong_method", "`POST`"),

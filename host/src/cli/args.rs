@@ -8,7 +8,7 @@ use super::exit::Failure;
 use super::logging::LogFormat;
 use super::{
     audit, cancel, events, explain, hosts, import, init, inspect, jobs, logs, next, pause, plan,
-    plugins, reload, run, runs, serve, simulate, store, token, trigger, validate, why,
+    plugins, reload, run, runs, serve, simulate, store, tenants, token, trigger, validate, why,
 };
 use crate::config::Config;
 use crate::config::load;
@@ -138,6 +138,9 @@ pub enum Command {
     Reload(reload::Reload),
     /// List the hosts that share the store
     Hosts(hosts::Hosts),
+    /// List and show tenants: who shares the host
+    #[command(subcommand)]
+    Tenants(tenants::Tenants),
     /// Make, list and revoke tokens: who may use the host
     #[command(subcommand)]
     Token(token::Token),

@@ -34,6 +34,7 @@ mod serve;
 mod simulate;
 mod store;
 mod table;
+mod tenants;
 mod token;
 mod trigger;
 mod validate;
@@ -91,6 +92,7 @@ fn run_command(command: Command, common: &Common) -> Result<Exit, Failure> {
         Command::Plugins(args) => plugins::plugins(&args, common),
         Command::Reload(args) => reload::reload(&args, common),
         Command::Hosts(args) => hosts::hosts(&args, common),
+        Command::Tenants(args) => tenants::tenants(&args, common),
         Command::Token(args) => token::token(&args, common),
         Command::Audit(args) => audit::audit(&args, common),
         Command::Store(args) => store::store(&args, common),

@@ -33,6 +33,7 @@ pub fn between(started: &Config, in_force: &Config, new: Config) -> Changes {
     let Config {
         file,
         base,
+        include,
         plugins,
         state_dir,
         store,
@@ -55,6 +56,7 @@ pub fn between(started: &Config, in_force: &Config, new: Config) -> Changes {
     let config = Config {
         file,
         base,
+        include: keys.live("include", &in_force.include, include),
         plugins: keys.live("plugins", &in_force.plugins, plugins),
         state_dir: keys.fixed("state_dir", &started.state_dir, state_dir),
         store,
@@ -75,9 +77,19 @@ pub fn between(started: &Config, in_force: &Config, new: Config) -> Changes {
 type Tenants = BTreeMap<TenantId, Tenant>;
 
 /// What of a tenant is told under `tenants`; the rest is told under a key of its own.
-fn rights(tenant: &Tenant) -> (&Allow, &Caps, &Path) {
-    let Tenant { allow, caps, base, reload: _, plugins_dir: _, job_defaults: _, jobs: _ } = tenant;
-    (allow, caps, base)
+fn rights(tenant: &Tenant) -> (&Allow, &Caps) {
+    // Where it stands is no matter: what that changes is found in what it says.
+    let Tenant {
+        allow,
+        caps,
+        reload: _,
+        plugins_dir: _,
+        job_defaults: _,
+        jobs: _,
+        base: _,
+        file: _,
+    } = tenant;
+    (allow, caps)
 }
 
 /// A key, and whether two tenants are the same under it.
@@ -205,6 +217,7 @@ mod tests {
             ("[executor]\ndrain = '5s'", Some("executor.drain"), None),
             ("[executor]\ncaps = { timeout = '1m' }", Some("executor.caps"), None),
             ("[executor]\ncaps = { memory = '64MiB' }", Some("executor.caps"), None),
+            ("include = ['*.toml']", Some("include"), None),
             ("[tenants.acme]", Some("tenants"), None),
             ("[tenants.default]\nallow = { kv = true }", Some("tenants"), None),
             ("[tenants.default]\ncaps = { timeout = '1m' }", Some("tenants"), None),

@@ -8,11 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::Config;
 use super::resolve::{
     Carried, Resolved, Wanted, check_defaults, named_handler, resolve, usable_defaults,
 };
 use super::sidecar::{BrokenSidecar, Sidecar};
+use super::{Config, Written};
 use crate::job::names::{HandlerName, JobId, TenantId};
 use crate::job::{JobKey, PluginKey, Source};
 use crate::plugin::Handler;
@@ -103,7 +103,7 @@ struct Owner {
 impl Gathered<'_> {
     fn take_file(&mut self, sidecars: &[&Sidecar]) {
         let origin = self.config.origin();
-        for (tenant, id, definition, path) in self.config.written() {
+        for Written { tenant, id, definition, path, file } in self.config.written() {
             let plugin = definition.get("plugin").and_then(Value::as_str);
             let key = key_of(tenant, id);
             let sidecar = sidecars.iter().find(|sidecar| {
@@ -115,7 +115,7 @@ impl Gathered<'_> {
                 source: Source::File,
                 definition,
                 sidecar: sidecar.and_then(|sidecar| sidecar.jobs.get(id)),
-                origin: origin.clone(),
+                origin: file.map_or_else(|| origin.clone(), str::to_owned),
                 config_version: self.config.config_version,
                 path,
             });

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
+use super::include::within;
 use super::tenants::Tenant;
 use crate::job::names::TenantId;
 use crate::problem::Problem;
@@ -56,7 +57,11 @@ pub fn shared(
                 "`{}` {why} of the tenant `{other}`; give `{id}` a folder of its own",
                 folder.display()
             );
-            problems.push(Problem::new(format!("tenants.{id}.plugins_dir"), message));
+            let problem = Problem::new(format!("tenants.{id}.plugins_dir"), message);
+            problems.push(match &tenant.file {
+                Some(file) => within(file, problem),
+                None => problem,
+            });
         };
         if let Some(other) = owners.get(&led_to) {
             refuse(other, "is the folder");

@@ -24,8 +24,9 @@ pub const TOP: Keys = Keys {
         "secrets_dir",
         "tenants",
         "reload",
+        "include",
     ],
-    planned: &[("include", "[]"), ("queues", "{}")],
+    planned: &[("queues", "{}")],
     reserved: &[],
     refused: &[],
 };
@@ -94,6 +95,33 @@ pub const TLS: Keys = Keys { built: &["cert", "key"], planned: &[], reserved: &[
 /// Why a key of `host.toml` may not stand in a sidecar.
 const HOST_ONLY: &str = "stands in `host.toml` only; a sidecar has `[jobs.ID]` tables";
 
+/// Why a key of `host.toml` may not stand in a file that it includes.
+const TENANTS_ONLY: &str = "stands in `host.toml` only; an included file has `[tenants.X]` tables";
+
+/// The keys of a file that is included.
+pub const INCLUDED: Keys = Keys {
+    built: &["tenants"],
+    planned: &[],
+    reserved: &[],
+    refused: &[
+        ("plugins", TENANTS_ONLY),
+        ("state_dir", TENANTS_ONLY),
+        ("store", TENANTS_ONLY),
+        ("timezone", TENANTS_ONLY),
+        ("roles", TENANTS_ONLY),
+        ("auto_schedule", TENANTS_ONLY),
+        ("config_version", TENANTS_ONLY),
+        ("executor", TENANTS_ONLY),
+        ("api", TENANTS_ONLY),
+        ("job_defaults", TENANTS_ONLY),
+        ("jobs", TENANTS_ONLY),
+        ("secrets", TENANTS_ONLY),
+        ("secrets_dir", TENANTS_ONLY),
+        ("reload", TENANTS_ONLY),
+        ("include", TENANTS_ONLY),
+    ],
+};
+
 /// The keys of a sidecar.
 pub const SIDECAR: Keys = Keys {
     built: &["jobs"],
@@ -114,5 +142,6 @@ pub const SIDECAR: Keys = Keys {
         ("secrets_dir", HOST_ONLY),
         ("tenants", HOST_ONLY),
         ("reload", HOST_ONLY),
+        ("include", HOST_ONLY),
     ],
 };

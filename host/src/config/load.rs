@@ -1,11 +1,13 @@
 //! Reads `host.toml` and the sidecars from disk. The one place below the edges that does.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use super::error::ConfigError;
+use super::include::{self, Included, MAX_FILES, Pattern};
 use super::sidecar::{BrokenSidecar, Sidecar};
 use super::{Config, FILE_NAME, folders};
 use crate::job::PluginKey;
@@ -15,6 +17,8 @@ use crate::table::unit::show_size;
 
 /// Bytes of one file at most.
 pub const MAX_FILE_BYTES: u64 = 64 << 20;
+/// Bytes of all files that are included at most.
+const MAX_FILES_BYTES: u64 = MAX_FILE_BYTES;
 
 /// Reads the file that was named, which must be there; when none was, `host.toml` of the working
 /// folder `cwd` (absolute) if there is one, else the defaults.
@@ -28,7 +32,10 @@ pub fn load(path: Option<&Path>, cwd: &Path) -> Result<Config, ConfigError> {
     match read(&file) {
         Ok((text, seconds)) => {
             let base = file.parent().unwrap_or(cwd);
-            let config = Config::parse(&text, shown, base, seconds)?;
+            let patterns = include::patterns_of(&text, base).unwrap_or_default();
+            let included = included(&patterns, &file, base, shown)?;
+            let seconds = included.iter().map(|other| other.seconds).fold(seconds, i64::max);
+            let config = Config::parse_all(&text, shown, base, seconds, &included)?;
             apart(config, shown)
         }
         Err(error) if path.is_none() && error.kind() == io::ErrorKind::NotFound => {
@@ -37,6 +44,85 @@ pub fn load(path: Option<&Path>, cwd: &Path) -> Result<Config, ConfigError> {
         }
         Err(error) => Err(unreadable(shown, &error)),
     }
+}
+
+/// The entries of `include` of a file as it is now; `None`: it can't be read, or is no TOML.
+pub fn patterns(file: &Path) -> Option<Vec<Pattern>> {
+    include::patterns_of(&read(file).ok()?.0, file.parent()?)
+}
+
+/// The files that are meant by `patterns` and are there, in the order in which they are read; `own` is
+/// the file that includes them. More than [`MAX_FILES`] only by one.
+///
+/// # Errors
+///
+/// A folder can't be read.
+pub fn matching(patterns: &[Pattern], own: &Path) -> Result<Vec<PathBuf>, (PathBuf, io::Error)> {
+    let mut found = Vec::new();
+    let mut seen = BTreeSet::from([own.to_owned()]);
+    for pattern in patterns {
+        let mut files = match pattern.file() {
+            Some(file) => Vec::from_iter(file.exists().then_some(file)),
+            None => match listed(pattern) {
+                Ok(files) => files,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+                Err(error) => return Err((pattern.folder.clone(), error)),
+            },
+        };
+        files.sort();
+        found.extend(files.into_iter().filter(|file| seen.insert(file.clone())));
+        found.truncate(MAX_FILES + 1);
+    }
+    Ok(found)
+}
+
+/// The files of a folder that a pattern means, not many more than are read.
+fn listed(pattern: &Pattern) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(&pattern.folder)? {
+        let entry = entry?;
+        if entry.file_name().to_str().is_some_and(|name| pattern.matches(name)) {
+            files.push(entry.path());
+        }
+        if MAX_FILES + 1 < files.len() {
+            break;
+        }
+    }
+    Ok(files)
+}
+
+/// Reads the files that are meant. One that can't be read is a problem of its own.
+fn included(
+    patterns: &[Pattern],
+    own: &Path,
+    base: &Path,
+    shown: &Path,
+) -> Result<Vec<Included>, ConfigError> {
+    let wrong = |why: String| ConfigError {
+        file: shown.display().to_string(),
+        problems: vec![Problem::new("include", why)],
+    };
+    let mut files = matching(patterns, own).map_err(|(folder, error)| {
+        wrong(format!("the folder `{}` can't be read: {error}", folder.display()))
+    })?;
+    if MAX_FILES < files.len() {
+        return Err(wrong(format!("names more than {MAX_FILES} files")));
+    }
+    // One that is named as it is must be there.
+    let missing = patterns.iter().filter_map(Pattern::file).filter(|file| !file.exists());
+    files.extend(missing);
+    let mut left = MAX_FILES_BYTES;
+    let read_one = |file: PathBuf| {
+        let read = read_within(&file, left);
+        left = left.saturating_sub(read.as_ref().map_or(0, |(text, _)| text.len() as u64));
+        let shown = file.strip_prefix(base).unwrap_or(&file).display().to_string();
+        let (text, seconds) = match read {
+            Ok((text, seconds)) => (Ok(text), seconds),
+            Err(error) => (Err(format!("it can't be read: {error}")), 0),
+        };
+        Included { file, shown, text, seconds }
+    };
+    Ok(files.into_iter().map(read_one).collect())
 }
 
 /// Refuses what `parse` can't see: two tenants whose folders are one behind links.
@@ -103,6 +189,21 @@ fn plugin_names(folder: &Path) -> io::Result<Vec<PluginName>> {
         }
     }
     Ok(names)
+}
+
+/// The same of one that is included, when all of them may have so many bytes more.
+fn read_within(file: &Path, left: u64) -> io::Result<(String, i64)> {
+    let about = fs::metadata(file)?;
+    if !about.is_file() {
+        // Who reads a pipe might wait for ever.
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    if left < about.len() {
+        let most = show_size(MAX_FILES_BYTES);
+        let message = format!("all included files together are longer than {most}");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+    }
+    read(file)
 }
 
 /// The text of a file and its time in seconds since the epoch.

@@ -15,6 +15,7 @@ pub mod crontab;
 pub mod definitions;
 pub mod error;
 mod folders;
+pub mod include;
 mod jobs;
 pub mod keys;
 pub mod lint;
@@ -49,6 +50,7 @@ use crate::problem::join;
 use crate::record::Role;
 use crate::table::{Entries, Table};
 use error::ConfigError;
+use include::{Included, Pattern};
 use reload::Reload;
 use secret::Secrets;
 use store::StoreAddress;
@@ -64,6 +66,8 @@ pub struct Config {
     pub file: Option<PathBuf>,
     /// The file's folder, absolute: where relative paths start.
     pub base: PathBuf,
+    /// The files of further tenants.
+    pub include: Vec<Pattern>,
     /// The folder of plugins.
     pub plugins: PathBuf,
     /// The folder of what the host keeps: its store, its compile cache.
@@ -90,6 +94,20 @@ pub struct Config {
     pub job_defaults: Entries,
     /// The jobs as written in `[jobs]`, which are of the tenant `default`. Checked.
     pub jobs: BTreeMap<JobId, Entries>,
+}
+
+/// A job that is written down.
+pub struct Written<'a> {
+    /// Whose it is.
+    pub tenant: &'a TenantId,
+    /// Its name.
+    pub id: &'a JobId,
+    /// What is written.
+    pub definition: &'a Entries,
+    /// Where it stands in the file, with dots.
+    pub path: String,
+    /// The file, for people; `None`: the one that is not included.
+    pub file: Option<&'a str>,
 }
 
 /// What this host runs at once.
@@ -154,10 +172,25 @@ impl Config {
         base: &Path,
         config_version: i64,
     ) -> Result<Self, ConfigError> {
+        Self::parse_all(text, file, base, config_version, &[])
+    }
+
+    /// The same with the files that it includes, whose times count in `config_version` already.
+    ///
+    /// # Errors
+    ///
+    /// All problems of all files at once; those of a file that is included name it.
+    pub fn parse_all(
+        text: &str,
+        file: &Path,
+        base: &Path,
+        config_version: i64,
+        included: &[Included],
+    ) -> Result<Self, ConfigError> {
         let failed = |problems| ConfigError { file: file.display().to_string(), problems };
         let entries = text::entries(text).map_err(|problem| failed(vec![problem]))?;
         let table = Table::new("", &entries, &keys::TOP);
-        let config = read::config(table, base, config_version).map_err(failed)?;
+        let config = read::config(table, base, config_version, included).map_err(failed)?;
         Ok(Self { file: Some(base.join(file.file_name().unwrap_or(file.as_os_str()))), ..config })
     }
 
@@ -188,15 +221,20 @@ impl Config {
         self.tenants.get(tenant).map_or(&NOTHING, |tenant| &tenant.job_defaults)
     }
 
-    /// The jobs that are written down for all tenants, with the path of each.
-    pub fn written(&self) -> impl Iterator<Item = (&TenantId, &JobId, &Entries, String)> {
+    /// The jobs of all tenants that are written down.
+    pub fn written(&self) -> impl Iterator<Item = Written<'_>> {
         let default = self.tenants.get_key_value(&TenantId::default_tenant());
         let top = default.into_iter().flat_map(|(tenant, _)| {
-            self.jobs.iter().map(move |(id, job)| (tenant, id, job, join("jobs", id.as_str())))
+            self.jobs.iter().map(move |(id, definition)| {
+                let path = join("jobs", id.as_str());
+                Written { tenant, id, definition, path, file: None }
+            })
         });
         let own = self.tenants.iter().flat_map(|(tenant, own)| {
-            let path = move |id: &JobId| format!("tenants.{tenant}.jobs.{id}");
-            own.jobs.iter().map(move |(id, job)| (tenant, id, job, path(id)))
+            own.jobs.iter().map(move |(id, definition)| {
+                let path = format!("tenants.{tenant}.jobs.{id}");
+                Written { tenant, id, definition, path, file: own.file.as_deref() }
+            })
         });
         top.chain(own)
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono_tz::Tz;
 use serde_json::Value;
 
+use super::include::{self, Included, within};
 use super::jobs::{self, Below, MAX_JOBS};
 use super::secret::{self, Named, Secrets, secrets_dir};
 use super::store;
@@ -37,7 +38,9 @@ pub fn config(
     mut top: Table<'_>,
     base: &Path,
     config_version: i64,
+    included: &[Included],
 ) -> Result<Config, Vec<Problem>> {
+    let include = include::patterns(&mut top, base);
     let plugins = folder(&mut top, "plugins", "plugins", base);
     let state_dir = folder(&mut top, "state_dir", ".campanile", base);
     let store = store::store(&mut top, base, &state_dir);
@@ -55,15 +58,18 @@ pub fn config(
     let job_defaults = job_defaults(&mut top, Layer::JobDefaults, place);
     let ground = Ground { zone: timezone, caps: &executor.caps, job_defaults: &job_defaults };
     let mut all = Tenants::new(&mut top, ground, base);
-    all.take(&mut top, base);
+    all.take(&mut top, base, None);
+    included.iter().for_each(|included| top.absorb(all.take_included(included)));
     let Tenants { tenants, secrets: named, .. } = all;
     top.absorb(folders::shared(&plugins, &tenants, folders::by_text));
-    let secrets = all_secrets(&mut top, named, base);
+    let file = tenants.get(&TenantId::default_tenant()).and_then(|own| own.file.as_deref());
+    let secrets = all_secrets(&mut top, named, file, base);
     let jobs = default_jobs(&mut top, &tenants, ground, base);
     match (store, top.finish()) {
         (Some(store), problems) if problems.is_empty() => Ok(Config {
             file: None,
             base: base.to_owned(),
+            include,
             plugins,
             state_dir,
             store,
@@ -176,14 +182,20 @@ fn hold(caps: &mut Caps, key: &str, most: &str) {
 }
 
 /// The secrets of all tenants: `[secrets]` and `secrets_dir` are those of the tenant `default`.
-fn all_secrets(top: &mut Table<'_>, mut named: BTreeMap<TenantId, Named>, base: &Path) -> Secrets {
+fn all_secrets(
+    top: &mut Table<'_>,
+    mut named: BTreeMap<TenantId, Named>,
+    file: Option<&str>,
+    base: &Path,
+) -> Secrets {
     let dir = secrets_dir(top, base);
     let own = secret::secrets(top, base);
     if !own.is_empty() {
         let default = named.entry(TenantId::default_tenant()).or_default();
         for (name, place) in own {
             if default.insert(name.clone(), place).is_some() {
-                top.problem(&join("tenants.default.secrets", name.as_str()), twice("secrets"));
+                let path = join("tenants.default.secrets", name.as_str());
+                top.absorb(vec![twice(path, "secrets", file)]);
             }
         }
     }
@@ -206,7 +218,8 @@ fn default_jobs(
     };
     let jobs = jobs::jobs(top, Layer::Job(Source::File), None, below);
     for id in jobs.keys().filter(|id| default.jobs.contains_key(*id)) {
-        top.problem(&join("tenants.default.jobs", id.as_str()), twice("jobs"));
+        let path = join("tenants.default.jobs", id.as_str());
+        top.absorb(vec![twice(path, "jobs", default.file.as_deref())]);
     }
     let all = jobs.len() + tenants.values().map(|tenant| tenant.jobs.len()).sum::<usize>();
     if MAX_JOBS < all {
@@ -216,8 +229,14 @@ fn default_jobs(
 }
 
 /// What is said of a thing that stands in two tables of the tenant `default`.
-fn twice(table: &str) -> String {
-    format!("stands in `[{table}]` too, which is the same tenant's; keep one of the two")
+fn twice(path: String, table: &str, file: Option<&str>) -> Problem {
+    let message =
+        format!("stands in `[{table}]` too, which is the same tenant's; keep one of the two");
+    let problem = Problem::new(path, message);
+    match file {
+        Some(file) => within(file, problem),
+        None => problem,
+    }
 }
 
 /// `job_defaults` of a table, or none when something is wrong with them.

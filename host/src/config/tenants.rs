@@ -7,18 +7,19 @@ use std::path::{Path, PathBuf};
 use chrono_tz::Tz;
 use serde_json::Value;
 
+use super::include::Included;
 use super::jobs::{self, Below};
 use super::read::job_defaults;
 use super::reload::{Reload, Said};
 use super::secret::{Named, secrets};
-use super::{folders, keys};
+use super::{FILE_NAME, folders, keys};
 use crate::job::Source;
 use crate::job::capabilities::Allow;
 use crate::job::limits::Caps;
 use crate::job::merge::Layer;
 use crate::job::names::{JobId, TenantId};
 use crate::job::parse::{self, Place};
-use crate::problem::join;
+use crate::problem::{Problem, join};
 use crate::table::value::shown;
 use crate::table::{Entries, Table};
 
@@ -42,6 +43,8 @@ pub struct Tenant {
     pub jobs: BTreeMap<JobId, Entries>,
     /// The folder where relative paths of its definitions start, absolute: that of the file.
     pub base: PathBuf,
+    /// The file that it stands in, for people; `None`: in the one that is not included.
+    pub file: Option<String>,
 }
 
 impl Tenant {
@@ -55,6 +58,7 @@ impl Tenant {
             job_defaults: Entries::new(),
             jobs: BTreeMap::new(),
             base: base.to_owned(),
+            file: None,
         }
     }
 }
@@ -74,6 +78,8 @@ pub struct Ground<'a> {
 pub struct Tenants<'a> {
     ground: Ground<'a>,
     reload: Said,
+    /// Those that were read, each with the file that is included.
+    found: BTreeMap<TenantId, Option<String>>,
     /// By name; there is always one of the name `default`.
     pub tenants: BTreeMap<TenantId, Tenant>,
     /// Where the secrets of each stand; one that has none is not there.
@@ -88,11 +94,26 @@ impl<'a> Tenants<'a> {
         let unnamed = Tenant::unnamed(&default, &reload, base);
         no_keys(top, "reload", &unnamed.reload);
         let tenants = BTreeMap::from([(default, unnamed)]);
-        Self { ground, reload, tenants, secrets: BTreeMap::new() }
+        let (found, secrets) = (BTreeMap::new(), BTreeMap::new());
+        Self { ground, reload, found, tenants, secrets }
     }
 
-    /// Reads `tenants` of a file; relative paths start at `base`.
-    pub fn take(&mut self, top: &mut Table<'_>, base: &Path) {
+    /// Reads a file that is included. Answers all that is wrong with it.
+    pub fn take_included(&mut self, included: &Included) -> Vec<Problem> {
+        let problems = match included.entries() {
+            Ok(entries) => {
+                let mut table = Table::new("", &entries, &keys::INCLUDED);
+                self.take(&mut table, included.base(), Some(&included.shown));
+                table.finish()
+            }
+            Err(problem) => vec![problem],
+        };
+        problems.into_iter().map(|problem| included.problem(problem)).collect()
+    }
+
+    /// Reads `tenants` of a file; relative paths start at `base`. `file` is the name of one that is
+    /// included.
+    pub fn take(&mut self, top: &mut Table<'_>, base: &Path, file: Option<&str>) {
         let written = match top.raw("tenants") {
             None => return,
             Some(Value::Object(written)) => written,
@@ -118,21 +139,28 @@ impl<'a> Tenants<'a> {
                 top.problem(&path, format!("must be a table, not {}", shown(value)));
                 continue;
             };
+            if let Some(other) = self.found.get(&tenant) {
+                let other = other.as_deref().unwrap_or(FILE_NAME);
+                top.problem(&path, format!("stands in `{other}` too; keep one of the two tables"));
+                continue;
+            }
             let mut table = Table::new(&path, entries, &keys::TENANT);
-            self.read(tenant, &mut table, base);
+            let read = self.read(&tenant, &mut table, base);
+            self.found.insert(tenant.clone(), file.map(str::to_owned));
+            self.tenants.insert(tenant, Tenant { file: file.map(str::to_owned), ..read });
             top.absorb(table.finish());
         }
     }
 
     /// Reads one tenant.
-    fn read(&mut self, tenant: TenantId, table: &mut Table<'_>, base: &Path) {
+    fn read(&mut self, tenant: &TenantId, table: &mut Table<'_>, base: &Path) -> Tenant {
         let Ground { zone, caps: host_caps, job_defaults: all } = self.ground;
-        let unnamed = Tenant::unnamed(&tenant, &self.reload, base);
+        let unnamed = Tenant::unnamed(tenant, &self.reload, base);
         let allow = parse::allow(table, base);
-        let caps = caps(table, unnamed.caps);
-        let reload = Said::read(table).over(unnamed.reload);
+        let caps = caps(table, unnamed.caps.clone());
+        let reload = Said::read(table).over(unnamed.reload.clone());
         no_keys(table, "reload", &reload);
-        let plugins_dir = folders::plugins_dir(table, &tenant, base);
+        let plugins_dir = folders::plugins_dir(table, tenant, base);
         let place = Place { base_dir: base, zone, allow: &allow };
         let own = job_defaults(table, Layer::TenantDefaults, place);
         let below =
@@ -142,9 +170,7 @@ impl<'a> Tenants<'a> {
         if !secrets.is_empty() {
             self.secrets.insert(tenant.clone(), secrets);
         }
-        let base = base.to_owned();
-        let read = Tenant { allow, caps, reload, plugins_dir, job_defaults: own, jobs, base };
-        self.tenants.insert(tenant, read);
+        Tenant { allow, caps, reload, plugins_dir, job_defaults: own, jobs, ..unnamed }
     }
 }
 

@@ -1,3 +1,4 @@
+mod include;
 mod tenants;
 
 use serde_json::json;
@@ -117,7 +118,6 @@ fn each_wrong_key_is_named_with_what_would_be_right() {
             "config_version: must be a whole number from 0 to 9223372036854775807, not `-1`",
         ),
         ("auto_schedule = 'no'", "auto_schedule: must be `true` or `false`, not `no`"),
-        ("include = ['x.toml']", "include: `include` is not built yet; leave it out"),
         (
             "[secrets]\nA = { env = '' }",
             "secrets.A.env: must be the name of an environment variable",

@@ -9,11 +9,12 @@ use std::sync::Arc;
 
 use tracing::{info, warn};
 
-use super::folder::{Found, Settling, Stamp, stamp};
+use super::folder::{Settling, Stamp, stamp};
 use super::writers::Writers;
 use super::{Present, Reloader};
 use crate::config::change::{Changes, between};
 use crate::config::error::ConfigError;
+use crate::config::include::Pattern;
 use crate::config::{Config, FILE_NAME, load};
 use crate::job::PluginKey;
 use crate::problem::Problem;
@@ -24,7 +25,11 @@ use super::file::plugin_key;
 /// The file, and what was seen of it.
 pub struct HostFile {
     path: PathBuf,
+    /// Its `include` as it was read last, whether or not that file counts.
+    include: Vec<Pattern>,
     settling: Settling,
+    /// Whether something has settled or gone that was not read yet.
+    is_behind: bool,
     /// What is wrong with it, as it was told last.
     refused: Option<String>,
 }
@@ -35,8 +40,9 @@ impl HostFile {
     pub fn new(config: &Config, now: Timestamp) -> Self {
         let path = config.file.clone().unwrap_or_else(|| config.base.join(FILE_NAME));
         let mut settling = Settling::default();
-        settling.adopt(&look_at(&path), now);
-        Self { path, settling, refused: None }
+        let include = config.include.clone();
+        settling.adopt(&look_at(&path, &include), now);
+        Self { path, include, settling, is_behind: false, refused: None }
     }
 
     /// Its path.
@@ -44,16 +50,27 @@ impl HostFile {
         &self.path
     }
 
-    /// Whether it has settled or is gone since the last look.
-    pub(super) fn look(&mut self, writers: &Writers, now: Timestamp) -> Found {
-        self.settling.look(&look_at(&self.path), |path| writers.has(path), now)
+    /// What has become of it and of the files that it includes since the last look.
+    pub(super) fn look(&mut self, writers: &Writers, now: Timestamp) -> Look {
+        let files = look_at(&self.path, &self.include);
+        let found = self.settling.look(&files, |path| writers.has(path), now);
+        let is_gone = found.gone.contains(&self.path);
+        self.is_behind |= !found.settled.is_empty() || found.gone.iter().any(|it| *it != self.path);
+        // While one of them is written to, the others would count without it.
+        let is_new = !found.pending && std::mem::take(&mut self.is_behind);
+        Look { is_gone, is_new, is_pending: found.pending }
     }
 
     /// Reads it as it is now. Where there was no file and is none these are the defaults.
     fn read(&mut self, in_force: &Config, now: Timestamp) -> Result<Config, ConfigError> {
-        let seen = look_at(&self.path);
+        if let Some(include) = is_regular(&self.path).then(|| load::patterns(&self.path)).flatten()
+        {
+            self.include = include;
+        }
+        let seen = look_at(&self.path, &self.include);
         self.settling.look_at_once(&seen, now);
-        match seen.values().next() {
+        self.is_behind = false;
+        match seen.get(&self.path) {
             None if in_force.file.is_none() => return Ok(in_force.clone()),
             // Who reads a pipe might wait for ever.
             Some(stamp) if !stamp.is_regular() => {
@@ -70,9 +87,27 @@ impl HostFile {
     }
 }
 
-/// How it looks from outside; nothing when it is not there.
-fn look_at(path: &Path) -> BTreeMap<PathBuf, Stamp> {
-    stamp(path).map(|stamp| (path.to_owned(), stamp)).into_iter().collect()
+/// What a look at the file found.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Look {
+    /// Whether it is not there any more.
+    pub(super) is_gone: bool,
+    /// Whether there is something to read.
+    pub(super) is_new: bool,
+    /// Whether a file is still being written.
+    pub(super) is_pending: bool,
+}
+
+/// How it and the files that it includes look from outside; what is not there is left out.
+fn look_at(path: &Path, include: &[Pattern]) -> BTreeMap<PathBuf, Stamp> {
+    // A folder that can't be read now is told of when the file is read.
+    let mut files = load::matching(include, path).unwrap_or_default();
+    files.push(path.to_owned());
+    files.into_iter().filter_map(|path| stamp(&path).map(|stamp| (path, stamp))).collect()
+}
+
+fn is_regular(path: &Path) -> bool {
+    stamp(path).is_some_and(|stamp| stamp.is_regular())
 }
 
 impl Reloader {
@@ -160,6 +195,7 @@ impl Reloader {
         let mut folders: BTreeSet<_> =
             tenants.map(|tenant| self.config.plugins_of(tenant)).collect();
         folders.extend(self.host_file.path().parent().map(Path::to_owned));
+        folders.extend(self.host_file.include.iter().map(|pattern| pattern.folder.clone()));
         folders
     }
 }

@@ -114,10 +114,10 @@ impl Reloader {
     /// Looks once. Answers whether a file is still being written.
     async fn look(&mut self) -> bool {
         let own = self.host_file.look(&self.writers, self.clock.now());
-        if !own.gone.is_empty() {
+        if own.is_gone {
             self.tell_gone();
         }
-        let read = (!own.settled.is_empty()).then(|| self.take_file());
+        let read = own.is_new.then(|| self.take_file());
         let mut taken = match &read {
             Some(Ok(changes)) => Reloaded::of(changes),
             Some(Err(_)) | None => Reloaded::default(),
@@ -152,7 +152,7 @@ impl Reloader {
         if taken.is_news() {
             self.untold = Some((Instant::now(), self.after_untold(taken)));
         }
-        found.pending || own.pending
+        found.pending || own.is_pending
     }
 
     /// Looks at everything because somebody asks: nothing needs to settle.

@@ -14,6 +14,7 @@ pub mod problem;
 pub mod reload;
 pub mod run;
 pub mod scheduler;
+pub mod tenant;
 pub mod why;
 
 #[cfg(test)]

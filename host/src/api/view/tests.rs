@@ -34,6 +34,7 @@ use crate::schedule::preview::{Action, Change, Planned, Preview};
 use crate::time::Timestamp;
 
 mod access;
+mod tenant;
 mod why;
 
 /// Compares a view with its file, and reads the file back to the same view.

@@ -1,0 +1,76 @@
+//! The tenants of this host: what each may have, and how much it has.
+
+use std::ops::Bound;
+
+use axum::Json;
+use axum::extract::State;
+
+use super::access::Caller;
+use super::error::{ApiError, Kind};
+use super::params::{Name, Params, no_such_tenant};
+use super::view::List;
+use super::view::tenant::{Counts, JobCounts, RunCounts, TenantView};
+use super::{App, Context};
+use crate::job::names::TenantId;
+use crate::record::query::{JobFilter, MAX_PAGE, Page, RunFilter};
+use crate::run::RunState;
+
+/// Jobs and live runs of one tenant that are counted at most: one page of each.
+const MAX_COUNTED: usize = MAX_PAGE;
+
+/// `GET /v1/tenants`, by name.
+pub async fn list(
+    State(app): State<App>,
+    mut params: Params,
+) -> Result<Json<List<TenantView>>, ApiError> {
+    let page = params.page();
+    params.finish()?;
+    let config = app.context.config.borrow().clone();
+    let after: Option<TenantId> = page.cursor.and_then(|cursor| cursor.parse().ok());
+    let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+    let mut rest = config.tenants.range((start, Bound::Unbounded)).map(|(name, _)| name);
+    let names: Vec<_> = rest.by_ref().take(page.limit).collect();
+    let next_cursor = names.last().filter(|_| rest.next().is_some()).map(ToString::to_string);
+    let mut items = Vec::new();
+    for name in names {
+        items.push(TenantView::of(&config, name, counts(&app.context, name).await?));
+    }
+    Ok(Json(List { items, next_cursor }))
+}
+
+/// `GET /v1/tenants/{tenant}`: to a token of a tenant only that one is there.
+pub async fn show(
+    State(app): State<App>,
+    Name(name): Name,
+    caller: Caller,
+    params: Params,
+) -> Result<Json<TenantView>, ApiError> {
+    params.finish()?;
+    let tenant: TenantId = name.parse().map_err(|error| {
+        ApiError::new(Kind::NoSuchTenant, format!("there is no tenant `{name}`: {error}"))
+    })?;
+    let config = app.context.config.borrow().clone();
+    let is_seen = caller.principal.tenant().is_none_or(|own| *own == tenant);
+    if !is_seen || !config.tenants.contains_key(&tenant) {
+        return Err(no_such_tenant(&tenant));
+    }
+    let counts = counts(&app.context, &tenant).await?;
+    Ok(Json(TenantView::of(&config, &tenant, counts)))
+}
+
+/// How much a tenant has.
+async fn counts(context: &Context, tenant: &TenantId) -> Result<Counts, ApiError> {
+    let of_tenant = || Some(tenant.clone());
+    let page = || Page { limit: MAX_COUNTED, cursor: None };
+    let jobs = context.store.list(JobFilter { tenant: of_tenant() }, page()).await?;
+    let states = vec![RunState::Queued, RunState::Running, RunState::Retrying];
+    let live = RunFilter { tenant: of_tenant(), states, ..RunFilter::default() };
+    let runs = context.store.runs(live, page()).await?;
+    let catalog = context.catalog.borrow().clone();
+    let plugins = catalog.entries().filter(|entry| entry.key.tenant == *tenant).count();
+    Ok(Counts {
+        plugins: plugins as u64,
+        jobs: JobCounts::of(&jobs.items, jobs.next_cursor.is_some()),
+        runs: RunCounts::of(&runs.items, runs.next_cursor.is_some()),
+    })
+}

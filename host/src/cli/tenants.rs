@@ -1,0 +1,177 @@
+//! `host tenants`: who shares the host, what each may have, and how much it has.
+
+use clap::{Args, Subcommand};
+
+use super::args::{Common, Whom};
+use super::exit::{Exit, Failure};
+use super::reach;
+use super::screen::{Tone, print, print_json};
+use super::table::{Cell, pairs, table};
+use crate::api::view::tenant::{AllowView, JobCounts, ReloadRules, TenantView};
+use crate::job::names::TenantId;
+
+/// What to do with tenants.
+#[derive(Debug, Subcommand)]
+pub enum Tenants {
+    /// List tenants
+    #[command(after_help = "\
+Examples:
+  host tenants ls
+  host tenants ls --json | jq -r 'select(.runs.queued > 0) | .name'
+
+Tenants are the `[tenants.X]` tables of the configuration; `default` is always there. Jobs and runs
+are counted up to 1000 of each; `+` marks that there are more.")]
+    Ls(List),
+    /// Show one tenant: what its jobs may be given and get at most
+    #[command(after_help = "\
+Examples:
+  host tenants show acme
+  host tenants show acme --json | jq .allow
+
+Of secrets the names are shown and nothing else.")]
+    Show(Show),
+}
+
+/// How many tenants.
+#[derive(Debug, Args)]
+pub struct List {
+    /// So many at most; without it all
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    #[command(flatten)]
+    whom: Whom,
+}
+
+/// Which tenant.
+#[derive(Debug, Args)]
+pub struct Show {
+    /// Its name
+    name: String,
+    #[command(flatten)]
+    whom: Whom,
+}
+
+/// Does it.
+///
+/// # Errors
+///
+/// What the host or the store says.
+pub fn tenants(tenants: &Tenants, common: &Common) -> Result<Exit, Failure> {
+    match tenants {
+        Tenants::Ls(args) => list(args, common),
+        Tenants::Show(args) => show(args, common),
+    }
+}
+
+fn list(args: &List, common: &Common) -> Result<Exit, Failure> {
+    let reached = reach::reading(common, &args.whom)?;
+    let mut rows = Vec::new();
+    for tenant in reached.items::<TenantView>("/v1/tenants", args.whom.query(), args.limit) {
+        let tenant = tenant?;
+        if common.json {
+            print_json(&tenant)?;
+        } else {
+            rows.push(row(&tenant));
+        }
+    }
+    if !common.json {
+        print(table(["TENANT", "PLUGINS", "JOBS", "RUNNING", "QUEUED", "FOLDER"], &rows))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn row(tenant: &TenantView) -> [Cell; 6] {
+    let jobs = tenant.jobs;
+    let all = jobs.active + jobs.paused + jobs.parked + jobs.finished;
+    [
+        tenant.name.to_string().into(),
+        tenant.plugins.to_string().into(),
+        counted(all, jobs.more).into(),
+        counted(tenant.runs.running, tenant.runs.more).into(),
+        counted(tenant.runs.queued, tenant.runs.more).into(),
+        tenant.plugins_dir.clone().into(),
+    ]
+}
+
+/// A number, with `+` when there are more.
+fn counted(number: u64, more: bool) -> String {
+    format!("{number}{}", if more { "+" } else { "" })
+}
+
+fn show(args: &Show, common: &Common) -> Result<Exit, Failure> {
+    let name: TenantId = args.name.parse().map_err(|error| Failure::usage(format!("{error}")))?;
+    let reached = reach::reading(common, &args.whom)?;
+    let tenant: TenantView = reached.get(&format!("/v1/tenants/{name}"), args.whom.query())?;
+    if common.json {
+        print_json(&tenant)?;
+        return Ok(Exit::Done);
+    }
+    let secrets = tenant.secrets.iter().map(ToString::to_string).collect();
+    let caps = tenant.caps.iter().map(|(key, most)| format!("{key} {}", plain(most))).collect();
+    let rows = [
+        ("tenant", Cell::new(&tenant.name, Tone::Good)),
+        ("plugins", format!("{} in {}", tenant.plugins, tenant.plugins_dir).into()),
+        ("jobs", jobs(tenant.jobs).into()),
+        ("runs", runs(&tenant).into()),
+        ("allow", listed(allow(&tenant.allow))),
+        ("caps", listed(caps)),
+        ("reload", reload(&tenant.reload).into()),
+        ("secrets", listed(secrets)),
+    ];
+    print(pairs(&rows))?;
+    Ok(Exit::Done)
+}
+
+fn listed(items: Vec<String>) -> Cell {
+    Cell::or_dash(Some(items.join(", ")).filter(|text| !text.is_empty()))
+}
+
+/// A value without the quotes of a text.
+fn plain(value: &serde_json::Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn jobs(jobs: JobCounts) -> String {
+    let JobCounts { active, paused, parked, finished, more } = jobs;
+    let active = counted(active, more);
+    format!("{active} active, {paused} paused, {parked} parked, {finished} finished")
+}
+
+fn runs(tenant: &TenantView) -> String {
+    let runs = tenant.runs;
+    format!("{} running, {} queued", counted(runs.running, runs.more), runs.queued)
+}
+
+fn allow(allow: &AllowView) -> Vec<String> {
+    let AllowView { dirs, http, tcp, env, secrets, kv, jobs } = allow;
+    let mut shown = Vec::new();
+    for (key, things) in [("dirs", dirs), ("http", http), ("tcp", tcp), ("env", env)] {
+        shown.extend(things.iter().map(|thing| format!("{key} {thing}")));
+    }
+    shown.extend(secrets.iter().map(|name| format!("secrets {name}")));
+    let flags = [("kv", kv), ("jobs", jobs)].into_iter().filter(|(_, allowed)| **allowed);
+    shown.extend(flags.map(|(key, _)| key.to_owned()));
+    shown
+}
+
+fn reload(reload: &ReloadRules) -> String {
+    let ReloadRules {
+        keep_versions,
+        auto_rollback,
+        hold_new_capabilities,
+        require_signature,
+        signature_keys,
+    } = reload;
+    let mut text = format!("keeps {keep_versions} versions");
+    match auto_rollback {
+        0 => text.push_str(", never goes back by itself"),
+        failures => text.push_str(&format!(", goes back after {failures} failures")),
+    }
+    if *hold_new_capabilities {
+        text.push_str(", holds what wants more");
+    }
+    if *require_signature {
+        text.push_str(&format!(", takes what one of {} keys signed", signature_keys.len()));
+    }
+    text
+}
