@@ -55,7 +55,7 @@ pub fn shared(
         let mut refuse = |other: &TenantId, why: &str| {
             let message = format!(
                 "`{}` {why} of the tenant `{other}`; give `{id}` a folder of its own",
-                folder.display()
+                folder.strip_prefix(&tenant.base).unwrap_or(&folder).display()
             );
             let problem = Problem::new(format!("tenants.{id}.plugins_dir"), message);
             problems.push(match &tenant.file {

@@ -43,22 +43,22 @@ fn what_is_wrong_with_a_tenant_is_told_with_its_whole_path() {
         ),
         (
             "[tenants.acme]\nplugins_dir = 'y/../plugins'",
-            "tenants.acme.plugins_dir: `/srv/y/../plugins` is the folder of the tenant `default`; \
+            "tenants.acme.plugins_dir: `y/../plugins` is the folder of the tenant `default`; \
              give `acme` a folder of its own",
         ),
         (
             "[tenants.acme]\nplugins_dir = 'plugins/zeta'\n[tenants.zeta]",
-            "tenants.acme.plugins_dir: `/srv/plugins/zeta` is the folder of the tenant `zeta`; give \
+            "tenants.acme.plugins_dir: `plugins/zeta` is the folder of the tenant `zeta`; give \
              `acme` a folder of its own",
         ),
         (
             "[tenants.acme]\nplugins_dir = 'x'\n[tenants.zeta]\nplugins_dir = 'x'",
-            "tenants.zeta.plugins_dir: `/srv/x` is the folder of the tenant `acme`; give `zeta` a \
+            "tenants.zeta.plugins_dir: `x` is the folder of the tenant `acme`; give `zeta` a \
              folder of its own",
         ),
         (
             "[tenants.acme]\nplugins_dir = 'plugins/zeta'\n[tenants.zeta]\nplugins_dir = 'z'",
-            "tenants.acme.plugins_dir: `/srv/plugins/zeta` lies in `plugins` and has the name of the \
+            "tenants.acme.plugins_dir: `plugins/zeta` lies in `plugins` and has the name of the \
              tenant `zeta`; give `acme` a folder of its own",
         ),
     ] {
