@@ -192,3 +192,38 @@ fn a_tenants_plugins_lie_where_its_table_says_and_follow_it() {
     }
     assert!(names("acme").contains(&"chime".to_owned()));
 }
+
+#[test]
+fn tenants_are_listed_and_shown_with_and_without_a_host() {
+    let tenants: String = (0..150).map(|number| format!("[tenants.t{number:03}]\n")).collect();
+    let site = Site::new(&format!(
+        "{tenants}[tenants.acme]\nsecrets = {{ TOKEN = {{ file = 'hidden' }} }}\n\
+         [tenants.acme.jobs.x]\nplugin = 'none'\n"
+    ));
+    std::fs::write(site.path("hidden"), "hunter2").unwrap();
+    let objects = |args: &[&str]| -> Vec<Value> {
+        let output = site.cli(&[&["tenants"], args, &["--json"]].concat());
+        assert!(output.status.success(), "{output:?}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(!text.contains("hunter2") && !text.contains("hidden"), "{text}");
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let host = site.start();
+    // However many are asked for, an answer has a hundred at most.
+    let (_, page) = host.get("/v1/tenants?limit=1000");
+    assert_eq!(page["items"].as_array().unwrap().len(), 100);
+    assert_eq!(page["next_cursor"], page["items"][99]["name"]);
+    let (_, acme) = host.get("/v1/tenants/acme");
+    assert_eq!((&acme["jobs"]["active"], &acme["secrets"]), (&json!(1), &json!(["TOKEN"])));
+    assert!(host.terminate().0.success());
+    // Now the store alone answers.
+    let all = objects(&["ls"]);
+    assert_eq!(all.len(), 152);
+    assert_eq!(all[0], acme);
+    assert_eq!(objects(&["show", "acme"]), [acme]);
+    assert_eq!(objects(&["ls", "--limit", "2"]).len(), 2);
+    let unknown = site.cli(&["tenants", "show", "nobody"]);
+    let said = String::from_utf8(unknown.stderr).unwrap();
+    assert!(said.contains("there is no tenant `nobody`"), "{said}");
+    assert_eq!(site.cli(&["tenants", "show", "No Body"]).status.code(), Some(2));
+}

@@ -197,8 +197,9 @@ impl Config {
     /// What definitions of a tenant's jobs mean: where their folders start, which zone they are in.
     pub fn place(&self, tenant: &TenantId) -> Place<'_> {
         let allow = self.allow(tenant);
+        let named = self.tenants.get_key_value(tenant).map(|(name, _)| name);
         let base_dir = self.tenants.get(tenant).map_or(&self.base, |tenant| &tenant.base);
-        Place { base_dir, zone: self.timezone, allow }
+        Place { base_dir, zone: self.timezone, tenant: named, allow }
     }
 
     /// What those may grant to jobs of a tenant who do not own the machine.

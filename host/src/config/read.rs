@@ -54,7 +54,7 @@ pub fn config(
     let executor = executor(&mut top);
     let api = api::api(&mut top, base);
     // They grant nothing.
-    let place = Place { base_dir: base, zone: timezone, allow: Allow::nothing() };
+    let place = Place { base_dir: base, zone: timezone, tenant: None, allow: Allow::nothing() };
     let job_defaults = job_defaults(&mut top, Layer::JobDefaults, place);
     let ground = Ground { zone: timezone, caps: &executor.caps, job_defaults: &job_defaults };
     let mut all = Tenants::new(&mut top, ground, base);
@@ -214,7 +214,7 @@ fn default_jobs(
         job_defaults: ground.job_defaults,
         tenant_defaults: &default.job_defaults,
         caps: [&default.caps, ground.caps],
-        place: Place { base_dir: base, zone: ground.zone, allow: &default.allow },
+        place: Place { base_dir: base, zone: ground.zone, tenant: None, allow: &default.allow },
     };
     let jobs = jobs::jobs(top, Layer::Job(Source::File), None, below);
     for id in jobs.keys().filter(|id| default.jobs.contains_key(*id)) {

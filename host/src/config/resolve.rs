@@ -196,6 +196,7 @@ pub fn check_defaults(handler: &Handler) -> Vec<Problem> {
     let place = parse::Place {
         base_dir: std::path::Path::new("/"),
         zone: chrono_tz::Tz::UTC,
+        tenant: None,
         allow: crate::job::capabilities::Allow::nothing(),
     };
     let path = format!("handlers.{}.defaults", handler.name);

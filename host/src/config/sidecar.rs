@@ -95,6 +95,19 @@ mod tests {
     }
 
     #[test]
+    fn what_would_let_it_grant_is_told_in_the_words_of_its_tenant() {
+        let config = "[tenants.acme]";
+        let config = Config::parse(config, Path::new("host.toml"), Path::new("/srv"), 1).unwrap();
+        let plugin = PluginKey { tenant: "acme".parse().unwrap(), plugin: "p".parse().unwrap() };
+        let text = "[jobs.a]\ncapabilities = { kv = true }\n";
+        let file = Path::new("/srv/plugins/acme/p.toml");
+        let broken = Sidecar::parse(text, plugin, file, &config, 7).unwrap_err().error.to_string();
+        let advice = "under `[tenants.acme.jobs.ID]`, or let any job of the tenant have this by \
+                      `[tenants.acme] allow = { kv = true }`";
+        assert!(broken.ends_with(advice), "{broken}");
+    }
+
+    #[test]
     fn it_neither_grants_nor_speaks_for_the_host_or_for_other_plugins() {
         let broken = parse(
             "plugins = 'x'\njob = 1\n[jobs.a]\nplugin = 'hello'\npriority = 10\n\

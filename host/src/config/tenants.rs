@@ -161,7 +161,7 @@ impl<'a> Tenants<'a> {
         let reload = Said::read(table).over(unnamed.reload.clone());
         no_keys(table, "reload", &reload);
         let plugins_dir = folders::plugins_dir(table, tenant, base);
-        let place = Place { base_dir: base, zone, allow: &allow };
+        let place = Place { base_dir: base, zone, tenant: Some(tenant), allow: &allow };
         let own = job_defaults(table, Layer::TenantDefaults, place);
         let below =
             Below { job_defaults: all, tenant_defaults: &own, caps: [&caps, host_caps], place };

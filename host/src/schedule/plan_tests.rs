@@ -25,6 +25,7 @@ fn job(keys: Value) -> Job {
     let place = Place {
         base_dir: std::path::Path::new("/"),
         zone: chrono_tz::Tz::UTC,
+        tenant: None,
         allow: crate::job::capabilities::Allow::nothing(),
     };
     parse::job(key, &entries, "", place).unwrap()

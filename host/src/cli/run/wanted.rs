@@ -53,8 +53,12 @@ pub fn choose_handler<'a>(
 /// All that is wrong with the flags.
 pub fn job(args: &Run, handler: &Handler) -> Result<Job, Failure> {
     let cwd = cwd()?;
-    let place =
-        Place { base_dir: &cwd, zone: Tz::UTC, allow: crate::job::capabilities::Allow::nothing() };
+    let place = Place {
+        base_dir: &cwd,
+        zone: Tz::UTC,
+        tenant: None,
+        allow: crate::job::capabilities::Allow::nothing(),
+    };
     let name = name(&args.file);
     let flags = flags(args, handler, &name)?;
     let empty = Entries::new();

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::super::capabilities::{Allow, Capabilities, DirGrant, DirMode};
 use super::super::merge::Layer;
+use super::super::names::TenantId;
 use super::{MAX_DIRS, MAX_GRANTS, Place, keys};
 use crate::problem::{Problem, join};
 use crate::table::Table;
@@ -43,10 +44,16 @@ pub fn capabilities(job: &mut Table<'_>, layer: Layer, place: Place<'_>) -> Opti
     };
     if !keys::may_grant(layer) {
         for (key, thing) in place.allow.beyond(&capabilities) {
+            let default = TenantId::default_tenant();
+            let tenant = place.tenant.unwrap_or(&default);
+            let table = match *tenant == default {
+                true => "jobs".to_owned(),
+                false => format!("tenants.{tenant}.jobs"),
+            };
             let message = format!(
-                "only `host.toml` grants capabilities; define this job there under `[jobs.ID]`, or \
-                 let any job of the tenant have this by `{}`",
-                allowing(key, &thing)
+                "only `host.toml` grants capabilities; define this job there under `[{table}.ID]`, \
+                 or let any job of the tenant have this by `{}`",
+                allowing(tenant, key, &thing)
             );
             job.problem("capabilities", message);
         }
@@ -55,10 +62,10 @@ pub fn capabilities(job: &mut Table<'_>, layer: Layer, place: Place<'_>) -> Opti
     Some(capabilities)
 }
 
-/// What would let any job of the default tenant have a thing.
-fn allowing(key: &str, thing: &str) -> String {
+/// What would let any job of a tenant have a thing.
+fn allowing(tenant: &TenantId, key: &str, thing: &str) -> String {
     let value = if thing == "true" { thing.to_owned() } else { format!("[\"{thing}\"]") };
-    format!("[tenants.default] allow = {{ {key} = {value} }}")
+    format!("[tenants.{tenant}] allow = {{ {key} = {value} }}")
 }
 
 /// Reads the table `allow` of a tenant; relative folders start at `base_dir`.

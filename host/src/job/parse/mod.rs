@@ -27,7 +27,7 @@ use serde_json::Value;
 
 use super::capabilities::{Allow, Capabilities};
 use super::merge::{self, Layer};
-use super::names::{HandlerName, PluginName, QueueName};
+use super::names::{HandlerName, PluginName, QueueName, TenantId};
 use super::{Coalesce, Delivery, Job, JobKey, JobSpec, Overlap, Policy, Smoke};
 use crate::problem::Problem;
 use crate::table::value::{choice, list, name, shown, texts, whole};
@@ -73,6 +73,8 @@ pub struct Place<'a> {
     pub base_dir: &'a Path,
     /// The zone of wall times that name none.
     pub zone: Tz,
+    /// Whose it is; `None`: the tenant `default`, or nobody's in particular.
+    pub tenant: Option<&'a TenantId>,
     /// What those may grant who do not own the machine.
     pub allow: &'a Allow,
 }
@@ -80,7 +82,7 @@ pub struct Place<'a> {
 /// Where a job stands that is written out whole: it has no relative paths, and its trigger names
 /// its zone.
 fn anywhere() -> Place<'static> {
-    Place { base_dir: Path::new("/"), zone: Tz::UTC, allow: Allow::nothing() }
+    Place { base_dir: Path::new("/"), zone: Tz::UTC, tenant: None, allow: Allow::nothing() }
 }
 
 /// Finds all that is wrong with one layer, without what the other layers say.

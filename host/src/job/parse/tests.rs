@@ -14,6 +14,7 @@ fn place() -> Place<'static> {
     Place {
         base_dir: Path::new("/srv/app"),
         zone: "Europe/Berlin".parse().unwrap(),
+        tenant: None,
         allow: Allow::nothing(),
     }
 }
