@@ -199,3 +199,41 @@ impl Reloader {
         folders
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_micros(millis * 1_000)
+    }
+
+    #[test]
+    fn a_file_that_is_included_and_away_for_a_moment_holds_back_what_else_has_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let (own, other) = (path("host.toml"), path("acme.toml"));
+        let text = "include = ['acme*.toml']\n";
+        std::fs::write(&own, text).unwrap();
+        std::fs::write(&other, "[tenants.acme]\n").unwrap();
+        let config = load::load(Some(&own), folder.path()).unwrap();
+        let mut file = HostFile::new(&config, at(0));
+        let mut look = |millis| {
+            let look = file.look(&Writers::default(), at(millis));
+            (look.is_new, look.is_pending)
+        };
+        assert_eq!(look(100), (false, false));
+        // Some ways to replace a file take it away first.
+        std::fs::write(&own, format!("timezone = 'UTC'\n{text}")).unwrap();
+        std::fs::rename(&other, path("aside")).unwrap();
+        assert_eq!((look(200), look(400)), ((false, true), (false, true)));
+        std::fs::rename(path("aside"), &other).unwrap();
+        assert_eq!((look(500), look(600)), ((true, false), (false, false)), "it is as it was");
+        // One that stays away is gone, and one that is new is told of.
+        std::fs::remove_file(&other).unwrap();
+        assert_eq!((look(700), look(2_600)), ((false, true), (false, true)));
+        assert_eq!((look(2_700), look(2_800)), ((true, false), (false, false)));
+        std::fs::write(path("acme2.toml"), "").unwrap();
+        assert_eq!((look(2_900), look(3_000)), ((false, true), (true, false)));
+    }
+}
