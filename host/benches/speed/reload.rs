@@ -63,6 +63,7 @@ pub fn measure(rig: &Rig, findings: &mut Findings) {
     let bells = Bells::new();
     let (_, before) = bells.beside(rig, Store::Sqlite, Others::None, || ((), LOAD));
     let stop = Arc::new(AtomicBool::new(false));
+    let bells = Bells::new();
     let (dropping, beside) = bells.beside(rig, Store::Sqlite, Others::None, || {
         (drop_in(bells.plugins().join("large.wasm"), large.clone(), Arc::clone(&stop)), LOAD)
     });
@@ -114,7 +115,7 @@ fn drop_in(file: PathBuf, large: Vec<u8>, stop: Arc<AtomicBool>) -> std::thread:
 
 /// A program of [`LARGE`] bytes, in many functions.
 fn large() -> Vec<u8> {
-    let mut functions = 3_300;
+    let mut functions = 2_200;
     loop {
         let mut text =
             String::from("(module (func (export \"_start\"))\n(memory (export \"memory\") 1)\n");
