@@ -7,7 +7,7 @@ use campanile::job::JobKey;
 use campanile::job::names::TenantId;
 use campanile::record::portable::{Import, Record};
 use campanile::record::query::{
-    JobFilter, LedgerFilter, LedgerItem, LogPage, Page, Paged, RunFilter,
+    JobFilter, LedgerFilter, LedgerItem, LogPage, Page, Paged, RunFilter, UsageFilter, UsageItem,
 };
 use campanile::record::step::{
     Acquire, Attached, AttemptEnd, Beat, CancelReply, Change, Claim, Conflict, Due, Finished,
@@ -94,6 +94,7 @@ hooked! {
     run(run: &RunKey) -> Option<Run>;
     runs(filter: RunFilter, page: Page) -> Paged<Run>;
     ledger(job: &JobKey, filter: LedgerFilter, page: Page) -> Paged<LedgerItem>;
+    usage(filter: UsageFilter, page: Page) -> Paged<UsageItem>;
     log_append(run: &RunKey, fence: Fence, lines: Vec<LogLine>) -> ();
     log_read(run: &RunKey, from: u64, max: usize) -> LogPage;
     doc_get(tenant: &TenantId, kind: &str, key: &str) -> Option<Doc>;

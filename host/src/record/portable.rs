@@ -1,12 +1,14 @@
 //! The records of a store as they move to another: one line of JSON each.
 //!
 //! ```text
-//! {"campanile":1,"from":"sqlite","at":"2026-01-01T00:00:00Z"}      what this is
+//! {"campanile":2,"from":"sqlite","at":"2026-01-01T00:00:00Z"}      what this is
 //! {"fence":1767225600000000}                                        the last one given out
 //! {"job":{..}}  {"run":{"run":{..},"log":[..]}}  {"range":{..}}      in this order
-//! {"document":{..}}  {"counter":{..}}
-//! {"end":{"jobs":1,"runs":7,"log_lines":9,"ranges":2,"documents":0,"counters":0}}
+//! {"document":{..}}  {"counter":{..}}  {"used":{..}}
+//! {"end":{"jobs":1,"runs":7,"log_lines":9,"ranges":2,"documents":0,"counters":0,"buckets":3}}
 //! ```
+//!
+//! Form 1 had nothing of what was used.
 //!
 //! The last line counts the others: a text that was cut is known by it. Sessions do not move: a run
 //! that is under way names the one that holds it, which is dead where it arrives.
@@ -17,6 +19,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Schedule;
+use super::query::UsageItem;
+use super::used::{MOST, hour_of};
 use crate::job::JobKey;
 use crate::job::names::TenantId;
 use crate::run::id::{Fence, RunId, Uid};
@@ -24,7 +28,7 @@ use crate::run::{Cause, LogLine, MAX_ATTEMPTS_KEPT, Range, Run, RunState, Verdic
 use crate::time::Timestamp;
 
 /// The form that this host writes.
-pub const FORM: u32 = 1;
+pub const FORM: u32 = 2;
 /// A line has so many bytes at most.
 pub const MAX_LINE_BYTES: u64 = 256 << 20;
 /// What a record is taken to be long, beside its long texts.
@@ -58,6 +62,8 @@ pub enum Record {
     Document(DocRecord),
     /// A counter.
     Counter(CounterRecord),
+    /// What was used in an hour.
+    Used(UsageItem),
 }
 
 /// A run and its log.
@@ -132,6 +138,9 @@ pub struct Counts {
     pub documents: u64,
     /// Counters.
     pub counters: u64,
+    /// Buckets of what was used.
+    #[serde(default)]
+    pub buckets: u64,
 }
 
 /// The last line.
@@ -201,6 +210,16 @@ impl Record {
             Self::Document(doc) if doc.version == 0 => {
                 Err(format!("document `{}` has version 0", doc.key))
             }
+            Self::Used(UsageItem { bucket, used }) => {
+                let is_sound = hour_of(bucket.hour) == bucket.hour
+                    && used.numbers().iter().all(|sum| *sum <= MOST);
+                is_sound.then_some(()).ok_or_else(|| {
+                    format!(
+                        "what tenant {} used in {}: that is no whole hour, or a sum is above 2^62",
+                        bucket.tenant, bucket.hour
+                    )
+                })
+            }
             Self::Fence(_) | Self::Document(_) | Self::Counter(_) => Ok(()),
         }
     }
@@ -219,7 +238,7 @@ impl Record {
                     lines.sum::<usize>() + values.map(length).sum::<usize>()
                 }
                 Self::Document(doc) => doc.value.len(),
-                Self::Fence(_) | Self::Range(_) | Self::Counter(_) => 0,
+                Self::Fence(_) | Self::Range(_) | Self::Counter(_) | Self::Used(_) => 0,
             }
     }
 }
@@ -237,6 +256,7 @@ impl Counts {
             Record::Range(_) => self.ranges += 1,
             Record::Document(_) => self.documents += 1,
             Record::Counter(_) => self.counters += 1,
+            Record::Used(_) => self.buckets += 1,
         }
     }
 }
@@ -250,6 +270,7 @@ impl fmt::Display for Counts {
             (self.ranges, "range of verdicts", "ranges of verdicts"),
             (self.documents, "document", "documents"),
             (self.counters, "counter", "counters"),
+            (self.buckets, "hour of a job's use", "hours of jobs' use"),
         ];
         let mut parts = parts.into_iter().filter(|(count, ..)| 0 < *count);
         let shown = |(count, one, many)| format!("{count} {}", if count == 1 { one } else { many });

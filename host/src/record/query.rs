@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::used::{Bucket, Used};
 use crate::job::names::{JobId, TenantId};
 use crate::run::id::RunId;
 use crate::run::{Cause, LogLine, Reason, Run, RunState, Verdict};
@@ -73,6 +74,29 @@ pub struct LedgerFilter {
     pub to: Option<Timestamp>,
 }
 
+/// Which buckets of what was used.
+#[derive(Clone, Debug, Default)]
+pub struct UsageFilter {
+    /// Of one tenant; `None`: of all.
+    pub tenant: Option<TenantId>,
+    /// Of one job.
+    pub job: Option<JobId>,
+    /// Whose hour began then or later.
+    pub from: Option<Timestamp>,
+    /// Whose hour began before this.
+    pub to: Option<Timestamp>,
+}
+
+/// One bucket of what was used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UsageItem {
+    /// Whose, when, which job.
+    pub bucket: Bucket,
+    /// What was used.
+    pub used: Used,
+}
+
 /// One verdict: of one fire time, or of a stretch of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerItem {
@@ -113,6 +137,16 @@ impl RunFilter {
             && self.cause.is_none_or(|cause| cause == run.cause)
             && self.from.is_none_or(|from| from <= run.fire_time)
             && self.to.is_none_or(|to| run.fire_time < to)
+    }
+}
+
+impl UsageFilter {
+    /// Whether `bucket` is one of those.
+    pub fn wants(&self, bucket: &Bucket) -> bool {
+        self.tenant.as_ref().is_none_or(|tenant| *tenant == bucket.tenant)
+            && self.job.as_ref().is_none_or(|job| Some(job) == bucket.job.as_ref())
+            && self.from.is_none_or(|from| from <= bucket.hour)
+            && self.to.is_none_or(|to| bucket.hour < to)
     }
 }
 

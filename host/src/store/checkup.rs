@@ -87,7 +87,7 @@ impl Seen {
                     ));
                 }
             }
-            Record::Fence(_) | Record::Document(_) | Record::Counter(_) => (),
+            Record::Fence(_) | Record::Document(_) | Record::Counter(_) | Record::Used(_) => (),
         }
     }
 

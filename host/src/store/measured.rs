@@ -17,7 +17,9 @@ use crate::job::JobKey;
 use crate::job::names::TenantId;
 use crate::metrics::Metrics;
 use crate::record::portable::{Import, Record};
-use crate::record::query::{JobFilter, LedgerFilter, LedgerItem, LogPage, Page, Paged, RunFilter};
+use crate::record::query::{
+    JobFilter, LedgerFilter, LedgerItem, LogPage, Page, Paged, RunFilter, UsageFilter, UsageItem,
+};
 use crate::record::step::{
     Acquire, Attached, AttemptEnd, Beat, CancelReply, Change, Claim, Conflict, Due, Finished,
     FireIntent, Fired, LiveRuns, NewRun, NewSchedule, Patch, Pulse, Put, Reaped, Retention,
@@ -183,6 +185,7 @@ store! {
     run(run: &RunKey) -> Option<Run>;
     runs(filter: RunFilter, page: Page) -> Paged<Run>;
     ledger(job: &JobKey, filter: LedgerFilter, page: Page) -> Paged<LedgerItem>;
+    usage(filter: UsageFilter, page: Page) -> Paged<UsageItem>;
     log_append(run: &RunKey, fence: Fence, lines: Vec<LogLine>) -> ();
     log_read(run: &RunKey, from: u64, max: usize) -> LogPage;
     doc_get(tenant: &TenantId, kind: &str, key: &str) -> Option<Doc>;

@@ -30,7 +30,9 @@ use tokio::sync::broadcast;
 use crate::job::JobKey;
 use crate::job::names::TenantId;
 use crate::record::portable::{Import, Record};
-use crate::record::query::{JobFilter, LedgerFilter, LedgerItem, LogPage, Page, Paged, RunFilter};
+use crate::record::query::{
+    JobFilter, LedgerFilter, LedgerItem, LogPage, Page, Paged, RunFilter, UsageFilter, UsageItem,
+};
 use crate::record::step::{
     Acquire, Attached, AttemptEnd, Beat, CancelReply, Change, Claim, Conflict, Due, Finished,
     FireIntent, Fired, LiveRuns, NewRun, NewSchedule, Patch, Pulse, Put, Reaped, Retention,
@@ -166,6 +168,10 @@ pub trait Store: Send + Sync + 'static {
         page: Page,
     ) -> Result<Paged<LedgerItem>>;
 
+    /// What was used, by tenant, hour and job. Added to in the very step that ends an attempt or a
+    /// run, under the hour of that step; kept when runs and jobs are gone.
+    async fn usage(&self, filter: UsageFilter, page: Page) -> Result<Paged<UsageItem>>;
+
     /// News for those who act on it, after it is kept: [`Change::Job`], [`Change::Queued`],
     /// [`Change::Cancel`]. May be missed: then read again.
     fn watch(&self) -> broadcast::Receiver<Change>;
@@ -207,7 +213,8 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Option<i64>>;
 
     /// Forgets what need not be kept any longer, about `budget` records at most: of each job what its
-    /// own history says. A done run ages from its end, a range from when it was noted last. Looks at
+    /// own history says. A done run ages from its end, a range from when it was noted last; what was
+    /// used is kept for [`KEPT`](crate::record::used::KEPT), whatever jobs say. Looks at
     /// some jobs in each step, and at all of them in turn; call it over and over.
     async fn trim(&self, keep: Retention, budget: usize, now: Timestamp) -> Result<Trimmed>;
 

@@ -16,6 +16,7 @@ mod runs;
 mod server;
 mod sessions;
 mod sqlite;
+mod usage;
 mod world;
 
 use world::World;
@@ -93,6 +94,10 @@ macro_rules! suite {
                 papers::a_log_is_read_by_line_and_is_complete_when_the_run_is_done,
                 papers::documents_are_compared_and_set,
                 papers::counters_stop_at_their_limit,
+                usage::what_ends_is_added_once_to_the_hour_of_its_end,
+                usage::what_was_used_comes_in_pages_by_tenant_hour_and_job,
+                usage::what_was_used_is_kept_for_13_months,
+                usage::of_too_many_jobs_in_an_hour_the_rest_have_one_bucket,
                 moving::what_is_exported_is_found_in_every_kind_of_store_and_goes_on,
                 moving::an_import_needs_an_empty_store_and_counts_when_it_has_ended,
             ]);)*

@@ -8,7 +8,7 @@ use super::world::{
 use crate::record::HostInfo;
 use crate::record::Pause;
 use crate::record::portable::{Counts, Import, Line, Record};
-use crate::record::query::{JobFilter, LedgerFilter, Page, RunFilter};
+use crate::record::query::{JobFilter, LedgerFilter, Page, RunFilter, UsageFilter};
 use crate::record::step::{
     AttemptEnd, Conflict, FireIntent, LiveRuns, NewRun, NewSchedule, Patch, Put,
 };
@@ -87,7 +87,7 @@ pub(super) async fn copy(from: &dyn Store, to: &dyn Store) {
     import(to, &exported(from).await).await;
 }
 
-async fn import(store: &dyn Store, records: &[Record]) {
+pub(super) async fn import(store: &dyn Store, records: &[Record]) {
     store.import(Import::Begin).await.unwrap();
     for some in records.chunks(3) {
         // The first answer was lost.
@@ -109,7 +109,8 @@ pub(super) async fn what_is_exported_is_found_in_every_kind_of_store_and_goes_on
         let text = serde_json::to_string(record).unwrap();
         assert_eq!(Line::read(&text), Ok(Line::Record(record.clone())), "{text}");
     }
-    let expected = Counts { jobs: 2, runs: 9, log_lines: 4, ranges: 3, documents: 3, counters: 2 };
+    let expected =
+        Counts { jobs: 2, runs: 9, log_lines: 4, ranges: 3, documents: 3, counters: 2, buckets: 3 };
     assert_eq!(counts, expected);
     assert_eq!(world.store.faults().await, Ok(Vec::new()));
 
@@ -154,6 +155,8 @@ async fn seen(world: &World) -> String {
         seen.push_str(&format!("{:?}\n", store.log_read(&run.key(), 0, 99).await.unwrap()));
     }
     let docs = store.doc_list(&job("a").tenant, "kv", Page::default()).await.unwrap();
+    let used = store.usage(UsageFilter::default(), Page::default()).await.unwrap();
+    seen.push_str(&format!("{used:?}\n"));
     let health = store.health().await.unwrap();
     seen.push_str(&format!("{docs:?}\n{health:?}"));
     seen

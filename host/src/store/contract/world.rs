@@ -1,6 +1,6 @@
 //! The stage of a test: a store, a session, and short words for what is put into it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::record::step::{
 use crate::record::{Definition, Durability, HostInfo, Rules, Schedule, Session, TriggerState};
 use crate::run::id::{RunId, Uid};
 use crate::run::outcome::Outcome;
-use crate::run::usage::Usage;
+use crate::run::usage::{Effect, IoUse, Usage};
 use crate::run::{Cause, LogLevel, LogLine, LogStream, Range, Run, RunKey, Verdict, reason};
 use crate::store::embedded::EmbeddedStore;
 use crate::store::error::StoreError;
@@ -342,7 +342,18 @@ pub(super) fn ended(outcome: Outcome) -> AttemptEnd {
         outcome,
         result: None,
         error: None,
-        usage: Usage { wall_ms: 7, ..Usage::default() },
+        usage: Usage {
+            wall_ms: 7,
+            cpu_ms: 5,
+            waited_ms: 1,
+            fuel: Some(11),
+            peak_memory_bytes: 65_537,
+            host_calls: 3,
+            io: BTreeMap::from([
+                (Effect::Http, IoUse { calls: 2, bytes_in: 9, bytes_out: 4 }),
+                (Effect::Log, IoUse { calls: 1, bytes_in: 0, bytes_out: 6 }),
+            ]),
+        },
         digest: Some("sha256:0".to_owned()),
         progress: None,
         log: Vec::new(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::job::JobKey;
 use crate::job::names::TenantId;
 use crate::record::step::Change;
+use crate::record::used::{Bucket, Used};
 use crate::record::{Doc, Schedule, Session};
 use crate::run::id::{Fence, SessionId, Uid};
 use crate::run::{LogLine, Range, Run, RunKey};
@@ -48,6 +49,10 @@ pub enum Write {
     Doc(DocKey, Option<Doc>),
     /// A counter's value.
     Counter(CounterKey, i64),
+    /// What was used is added to its bucket.
+    Spent(Bucket, Used),
+    /// What is in a bucket, or that it is forgotten.
+    Bucket(Bucket, Option<Used>),
     /// Everything is forgotten.
     Clear,
     /// An import has begun, or ended.

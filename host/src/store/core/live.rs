@@ -7,6 +7,7 @@ use super::effects::{Effects, Extent, Write};
 use super::{Core, Live, Place};
 use crate::job::JobKey;
 use crate::record::step::{Change, Claim};
+use crate::record::used::{Bucket, Used};
 use crate::record::{LastRun, Pause, Schedule};
 use crate::run::id::{SessionId, Uid};
 use crate::run::outcome::Outcome;
@@ -226,6 +227,9 @@ impl Core {
         self.queues.leave_job(&run);
         self.rounds.grew(&run.job_key());
         fx.run(&run);
+        if let Some(outcome) = run.outcome {
+            fx.write(Write::Spent(Bucket::at(&run.job_key(), now), Used::by_run(outcome)));
+        }
         self.note(&run, Noted::Moved, now, fx);
         self.count_failures(&run, now, fx);
         self.fill_slots(&run.job_key(), run.uid, fx);

@@ -125,6 +125,7 @@ impl Core {
                 let key = CounterKey { tenant: counter.tenant, key: counter.key };
                 fx.write(Write::Counter(key, counter.value));
             }
+            Record::Used(item) => fx.write(Write::Bucket(item.bucket, Some(item.used))),
         }
     }
 

@@ -7,6 +7,7 @@ use super::rounds::{Look, Looked};
 use super::{Core, Past};
 use crate::record::Doc;
 use crate::record::step::Trimmed;
+use crate::record::used::Bucket;
 use crate::run::id::Uid;
 use crate::run::{Run, RunKey};
 use crate::store::Result;
@@ -22,6 +23,8 @@ pub struct Victims {
     pub ranges: Vec<RangeMark>,
     /// Done runs that stay without log, arguments and result.
     pub bodies: Vec<RunKey>,
+    /// Buckets of what was used.
+    pub buckets: Vec<Bucket>,
     /// Whose they are, and who else was looked at.
     pub looked: Looked,
 }
@@ -146,6 +149,10 @@ impl Core {
             }
             trimmed.records += 1;
             fx.write(Write::RangeGone(id, last));
+        }
+        for bucket in victims.buckets {
+            trimmed.records += 1;
+            fx.write(Write::Bucket(bucket, None));
         }
         Ok(trimmed)
     }

@@ -9,6 +9,7 @@ use crate::job::JobKey;
 use crate::record::step::{
     Acquire, AttemptEnd, CancelReply, Claim, Finished, MAX_ACQUIRE, NewRun, Started,
 };
+use crate::record::used::{Bucket, Used};
 use crate::run::id::{Fence, SessionId};
 use crate::run::outcome::Outcome;
 use crate::run::usage::Usage;
@@ -131,6 +132,7 @@ impl Core {
             attempt.usage = end.usage.clone();
         }
         run.usage.add(&end.usage);
+        fx.write(Write::Spent(Bucket::at(&run.job_key(), now), Used::by_attempt(&end.usage)));
         run.progress = end.progress.or(run.progress);
         run.error = end.error;
         match end.retry_at {

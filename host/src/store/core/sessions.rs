@@ -9,6 +9,7 @@ use super::runs::current_fence;
 use super::{Core, Holder, Place, known};
 use crate::job::Delivery;
 use crate::record::step::{Attached, Beat, Pulse, Reaped, RunProgress};
+use crate::record::used::{Bucket, Used};
 use crate::record::{HostInfo, HostRecord, Session};
 use crate::run::id::SessionId;
 use crate::run::outcome::Outcome;
@@ -174,6 +175,8 @@ impl Core {
         if let Some(attempt) = run.attempts.last_mut() {
             attempt.finished_at = Some(now);
             attempt.outcome = Some(outcome);
+            let used = Used::by_attempt(&attempt.usage);
+            fx.write(Write::Spent(Bucket::at(&run.job_key(), now), used));
         }
         if run.cancel.is_some() || is_spent {
             self.end_as(run, outcome, now, fx);

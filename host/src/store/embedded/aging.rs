@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::job::{History, JobKey};
 use crate::record::step::Retention;
+use crate::record::used::{self, Bucket};
 use crate::run::RunKey;
 use crate::run::id::RunId;
 use crate::store::Result;
@@ -59,6 +60,9 @@ pub(in crate::store) trait Pasts {
     /// Done runs that have a body, without the newest `keep` of them, newest first, at most `max`.
     fn bodies(&self, job: &JobKey, keep: u32, max: usize) -> Result<Vec<RunId>>;
 
+    /// Buckets of what was used whose hour began before `before`, oldest first, at most `max`.
+    fn oldest_buckets(&self, before: Timestamp, max: usize) -> Result<Vec<Bucket>>;
+
     /// How many lines a run's log has.
     fn lines(&self, run: &RunKey) -> Result<u64>;
 }
@@ -99,6 +103,10 @@ pub(in crate::store) fn victims<P: Pasts + ?Sized>(
             search.job(job, &mut left)?;
         }
     }
+    let max = usize::try_from(left.0).unwrap_or(usize::MAX);
+    search.victims.buckets = pasts.oldest_buckets(now.before(used::KEPT), max)?;
+    // As many as there was room for: there may be more.
+    search.victims.looked.is_cut |= 0 < max && search.victims.buckets.len() == max;
     Ok(search.victims)
 }
 

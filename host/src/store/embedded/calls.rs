@@ -8,7 +8,9 @@ use super::{EmbeddedStore, aging, export};
 use crate::job::JobKey;
 use crate::job::names::TenantId;
 use crate::record::portable::{Import, Record};
-use crate::record::query::{JobFilter, LedgerFilter, LedgerItem, LogPage, Page, Paged, RunFilter};
+use crate::record::query::{
+    JobFilter, LedgerFilter, LedgerItem, LogPage, Page, Paged, RunFilter, UsageFilter, UsageItem,
+};
 use crate::record::step::{
     Acquire, Attached, AttemptEnd, Beat, CancelReply, Change, Claim, Conflict, Due, Finished,
     FireIntent, Fired, LiveRuns, NewRun, NewSchedule, Patch, Pulse, Put, Reaped, Retention,
@@ -173,6 +175,10 @@ impl Store for EmbeddedStore {
     ) -> Result<Paged<LedgerItem>> {
         let job = job.clone();
         self.read(move |kept| kept.ledger(&job, &filter, &page)).await
+    }
+
+    async fn usage(&self, filter: UsageFilter, page: Page) -> Result<Paged<UsageItem>> {
+        self.read(move |kept| kept.usage(&filter, &page)).await
     }
 
     fn watch(&self) -> broadcast::Receiver<Change> {

@@ -3,7 +3,7 @@
 
 use super::kept::{Kept, Mark};
 use crate::record::portable::{CounterRecord, Counts, DocRecord, RangeRecord, Record, RunRecord};
-use crate::record::query::{JobFilter, Page, Paged, RunFilter};
+use crate::record::query::{JobFilter, Page, Paged, RunFilter, UsageFilter};
 use crate::run::id::Fence;
 use crate::run::{LogLine, Run, RunKey};
 use crate::store::Result;
@@ -34,8 +34,8 @@ pub(in crate::store) trait Moving {
     /// Counters of all tenants.
     fn all_counters(&self, page: &Page) -> Result<Paged<CounterRecord>>;
 
-    /// How many ranges, documents and counters there are.
-    fn other_counts(&self) -> Result<[u64; 3]>;
+    /// How many ranges, documents, counters and buckets there are.
+    fn other_counts(&self) -> Result<[u64; 4]>;
 
     /// Where records and the lists by which they are found contradict each other.
     fn faults(&self) -> Result<Vec<String>>;
@@ -49,15 +49,17 @@ enum Stage {
     Ranges,
     Documents,
     Counters,
+    Buckets,
 }
 
 impl Stage {
-    const ALL: [(Self, &'static str); 5] = [
+    const ALL: [(Self, &'static str); 6] = [
         (Self::Jobs, "jobs"),
         (Self::Runs, "runs"),
         (Self::Ranges, "ranges"),
         (Self::Documents, "documents"),
         (Self::Counters, "counters"),
+        (Self::Buckets, "buckets"),
     ];
 
     fn next(self) -> Option<Self> {
@@ -108,6 +110,7 @@ pub(in crate::store) fn export<K: Kept + ?Sized>(
         Stage::Ranges => as_records(kept.all_ranges(&page)?, Record::Range),
         Stage::Documents => as_records(kept.all_documents(&page)?, Record::Document),
         Stage::Counters => as_records(kept.all_counters(&page)?, Record::Counter),
+        Stage::Buckets => as_records(kept.usage(&UsageFilter::default(), &page)?, Record::Used),
     };
     let next_cursor = match paged.next_cursor {
         Some(mark) => Some(format!("{}:{mark}", stage.word())),
@@ -119,8 +122,9 @@ pub(in crate::store) fn export<K: Kept + ?Sized>(
 /// How much there is.
 pub(in crate::store) fn held<K: Kept + ?Sized>(kept: &K) -> Result<Counts> {
     let [jobs, live, done] = kept.counts()?;
-    let [ranges, documents, counters] = kept.other_counts()?;
-    Ok(Counts { jobs, runs: live + done, ranges, documents, counters, ..Counts::default() })
+    let [ranges, documents, counters, buckets] = kept.other_counts()?;
+    let runs = live + done;
+    Ok(Counts { jobs, runs, ranges, documents, counters, buckets, ..Counts::default() })
 }
 
 fn as_records<T>(page: Paged<T>, record: impl FnMut(T) -> Record) -> Paged<Record> {

@@ -5,8 +5,10 @@ use super::export::Moving;
 use crate::job::JobKey;
 use crate::job::names::TenantId;
 use crate::record::query::{
-    JobFilter, LedgerFilter, LedgerItem, LogPage, MAX_PAGE, Page, Paged, RunFilter,
+    JobFilter, LedgerFilter, LedgerItem, LogPage, MAX_PAGE, Page, Paged, RunFilter, UsageFilter,
+    UsageItem,
 };
+use crate::record::used::{BUCKETS_PER_HOUR, Bucket};
 use crate::record::{Doc, Schedule};
 use crate::run::id::RunId;
 use crate::run::{Range, Run, RunKey};
@@ -35,6 +37,9 @@ pub(in crate::store) trait Kept: Pasts + Moving {
     fn doc(&self, tenant: &TenantId, kind: &str, key: &str) -> Result<Option<Doc>>;
 
     fn docs(&self, tenant: &TenantId, kind: &str, page: &Page) -> Result<Paged<Doc>>;
+
+    /// What was used, by tenant, hour and job.
+    fn usage(&self, filter: &UsageFilter, page: &Page) -> Result<Paged<UsageItem>>;
 
     /// Schedules, live runs, done runs.
     fn counts(&self) -> Result<[u64; 3]>;
@@ -138,6 +143,31 @@ impl Mark for LedgerMark {
         };
         Some(Self { last, entry })
     }
+}
+
+/// A bucket among those of what was used.
+impl Mark for Bucket {
+    fn write(&self) -> String {
+        format!("{}/{}/{}", self.tenant, self.hour.micros(), self.job_text())
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let mut parts = text.splitn(3, '/');
+        Some(Self {
+            tenant: parts.next()?.parse().ok()?,
+            hour: Timestamp::from_micros(parts.next()?.parse().ok()?),
+            job: match parts.next()? {
+                "" => None,
+                job => Some(job.parse().ok()?),
+            },
+        })
+    }
+}
+
+/// The bucket that `bucket` goes to, which is not there yet, where its tenant has so many of that
+/// hour.
+pub(in crate::store) fn new_bucket(bucket: &Bucket, there_are: u64) -> Bucket {
+    if there_are < BUCKETS_PER_HOUR { bucket.clone() } else { bucket.of_others() }
 }
 
 /// A document among those of its kind.

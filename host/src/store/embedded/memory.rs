@@ -10,10 +10,11 @@ use std::sync::Arc;
 
 pub(super) use self::sight::Sight;
 use super::aging::DoneMark;
-use super::kept::RunMark;
+use super::kept::{RunMark, new_bucket};
 use crate::job::JobKey;
 use crate::job::names::{JobId, TenantId};
 use crate::record::Doc;
+use crate::record::used::{Bucket, Used};
 use crate::run::id::RunId;
 use crate::run::{Cause, LogLine, Run, RunKey, RunState};
 use crate::store::Result;
@@ -39,6 +40,9 @@ pub(super) struct Memory {
     logs: HashMap<RunKey, Vec<LogLine>>,
     docs: BTreeMap<DocKey, Doc>,
     counters: HashMap<CounterKey, i64>,
+    buckets: BTreeMap<Bucket, Used>,
+    /// The same by hour, the oldest first.
+    buckets_by_age: BTreeSet<(Timestamp, Bucket)>,
 }
 
 /// The past of one name of a job, over all its creations.
@@ -104,6 +108,8 @@ impl Memory {
             Write::Counter(key, value) => {
                 self.counters.insert(key, value);
             }
+            Write::Spent(bucket, used) => self.spend(bucket, &used),
+            Write::Bucket(bucket, used) => self.put_bucket(bucket, used),
             Write::Schedule(_, Extent::Position)
             | Write::Session(_)
             | Write::SessionGone(_)
@@ -209,6 +215,36 @@ impl Memory {
         if self.pasts.get(job).is_some_and(|past| past.runs.is_empty() && past.ranges.is_empty()) {
             self.pasts.remove(job);
             self.with_past.remove(job);
+        }
+    }
+
+    fn spend(&mut self, bucket: Bucket, used: &Used) {
+        let bucket = match self.buckets.contains_key(&bucket) {
+            true => bucket,
+            false => new_bucket(&bucket, self.buckets_of_hour(&bucket)),
+        };
+        let mut sums = self.buckets.get(&bucket).cloned().unwrap_or_default();
+        sums.book(used);
+        self.put_bucket(bucket, Some(sums));
+    }
+
+    /// How many buckets the tenant has of that hour.
+    fn buckets_of_hour(&self, bucket: &Bucket) -> u64 {
+        let of_hour = self
+            .buckets
+            .range(bucket.of_others()..)
+            .take_while(|(other, _)| (&other.tenant, other.hour) == (&bucket.tenant, bucket.hour));
+        of_hour.count() as u64
+    }
+
+    fn put_bucket(&mut self, bucket: Bucket, used: Option<Used>) {
+        let by_age = (bucket.hour, bucket.clone());
+        if let Some(used) = used {
+            self.buckets.insert(bucket, used);
+            self.buckets_by_age.insert(by_age);
+        } else {
+            self.buckets.remove(&bucket);
+            self.buckets_by_age.remove(&by_age);
         }
     }
 

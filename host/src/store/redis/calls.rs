@@ -7,7 +7,9 @@ use super::RedisStore;
 use crate::job::JobKey;
 use crate::job::names::TenantId;
 use crate::record::portable::{Import, Record};
-use crate::record::query::{JobFilter, LedgerFilter, LedgerItem, LogPage, Page, Paged, RunFilter};
+use crate::record::query::{
+    JobFilter, LedgerFilter, LedgerItem, LogPage, Page, Paged, RunFilter, UsageFilter, UsageItem,
+};
 use crate::record::step::{
     Acquire, Attached, AttemptEnd, Beat, CancelReply, Change, Claim, Conflict, Due, Finished,
     FireIntent, Fired, LiveRuns, NewRun, NewSchedule, Patch, Pulse, Put, Reaped, Retention,
@@ -153,6 +155,10 @@ impl Store for RedisStore {
     ) -> Result<Paged<LedgerItem>> {
         let job = job.clone();
         self.look(move |kept| kept.ledger(&job, &filter, &page)).await
+    }
+
+    async fn usage(&self, filter: UsageFilter, page: Page) -> Result<Paged<UsageItem>> {
+        self.look(move |kept| kept.usage(&filter, &page)).await
     }
 
     fn watch(&self) -> broadcast::Receiver<Change> {

@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, HashSet};
 
 use redis::pipe;
 
-use super::definitions;
 use super::reader::Reader;
 use super::wire::{self, LiveRow, Plan, RangeRow, job_name, job_of_name, run_name, sortable};
+use super::{definitions, used};
 use crate::run::id::Fence;
 use crate::run::{Cause, Run};
 use crate::store::Result;
@@ -48,7 +48,7 @@ impl Reader<'_> {
         for lists in [
             &["JOB_LIVE", "READY", "LATER", "DEADLINE", "OWN"][..],
             &["BY_AGE", "LIVE_AGE", "JOB_RUN", "JOB_FIRE", "JOB_DONE", "JOB_BODY"],
-            &["JOB", "DUE", "RANGE_JOB", "RANGE_AGE"],
+            &["JOB", "DUE", "RANGE_JOB", "RANGE_AGE", "USED_BY", "USED_AGE"],
         ] {
             found.counts.extend(lists.iter().map(|list| (*list, 0)));
         }
@@ -94,6 +94,12 @@ impl Reader<'_> {
             let by_age = format!("{jk}{}{:016x}", sortable(row.noted_at), row.id);
             let standings = vec![("RANGE_JOB", by_fire), ("RANGE_AGE", by_age)];
             Ok((format!("range {} of job {}/{}", row.id, row.tenant, row.job), standings))
+        })?;
+        self.check_hash("USED", &mut found, |name, record, _| {
+            let item = used::read_item(name, record)?;
+            let (by_tenant, by_age) = used::keys_of(&item.bucket);
+            let what = format!("what {} used in {}", item.bucket.tenant, item.bucket.hour);
+            Ok((what, vec![("USED_BY", by_tenant), ("USED_AGE", by_age)]))
         })?;
         for (list, count) in &found.counts {
             let listed: u64 = self.ask(&self.command("ZCARD", list))?;

@@ -23,9 +23,11 @@ const SHARD: u32 = 0;
 /// | `rg`, `ro`, `rj`, `rn` | | ranges by id; the open one of a uid; of a job by time, by age |
 /// | `lg`, `ln` | hash | by run: log, its number of lines |
 /// | `doc`, `dk`, `ctr` | | documents, their names, counters |
+/// | `us` | hash | what was used, by bucket: `tenant`, hour, job |
+/// | `ub`, `ua` | sorted sets by text | buckets by tenant; by age |
 /// | `log` | stream | the feed of changes |
 /// | `w` | channel | hints |
-const NAMES: [(&str, &str); 30] = [
+const NAMES: [(&str, &str); 33] = [
     ("META", "m"),
     ("DEF", "def"),
     ("PLAN", "pl"),
@@ -55,6 +57,9 @@ const NAMES: [(&str, &str); 30] = [
     ("DOC", "doc"),
     ("DOC_KEY", "dk"),
     ("COUNTER", "ctr"),
+    ("USED", "us"),
+    ("USED_BY", "ub"),
+    ("USED_AGE", "ua"),
     ("FEED", "log"),
 ];
 /// The channel of hints; declared like a key, and last.

@@ -35,6 +35,7 @@ mod scripts;
 mod server;
 mod sessions;
 pub mod settings;
+mod used;
 mod wire;
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -8,13 +8,14 @@ use super::reader::{Order, Reader, range_id};
 use super::runs::log_text;
 use super::scripts::Script;
 use super::wire::{self, Last, Plan, RangeRow, run_name};
-use super::{RedisStore, definitions};
+use super::{RedisStore, definitions, used};
 use crate::job::JobKey;
 use crate::job::names::{JobId, TenantId};
 use crate::record::portable::{
     CounterRecord, Counts, DocRecord, Import, RangeRecord, Record, RunRecord,
 };
-use crate::record::query::{Page, Paged};
+use crate::record::query::{Page, Paged, UsageItem};
+use crate::record::used::MEASURES;
 use crate::record::{LastRun, Schedule};
 use crate::run::id::Fence;
 use crate::run::{LogLine, Run, RunKey};
@@ -41,6 +42,7 @@ struct Args {
     ranges: Vec<RangeRow>,
     documents: Vec<DocRow>,
     counters: Vec<(String, String)>,
+    buckets: Vec<(String, String, [u64; MEASURES])>,
     after: Option<String>,
     most: usize,
 }
@@ -71,7 +73,7 @@ struct DocRow {
 #[derive(Deserialize)]
 struct Answer {
     #[serde(default)]
-    held: Option<[u64; 5]>,
+    held: Option<[u64; 6]>,
     #[serde(default)]
     next: Option<String>,
 }
@@ -82,9 +84,17 @@ impl RedisStore {
             Import::Begin => {
                 let args = Args { step: "begin", ..Args::default() };
                 match self.import_call(&args, b"").await?.held {
-                    Some([jobs, runs, ranges, documents, counters]) => {
-                        let held = Counts { jobs, runs, ranges, documents, counters, log_lines: 0 };
-                        Err(not_empty(&held))
+                    Some([jobs, runs, ranges, documents, counters, buckets]) => {
+                        let log_lines = 0;
+                        Err(not_empty(&Counts {
+                            jobs,
+                            runs,
+                            log_lines,
+                            ranges,
+                            documents,
+                            counters,
+                            buckets,
+                        }))
                     }
                     None => Ok(()),
                 }
@@ -155,6 +165,10 @@ impl Args {
             Record::Counter(counter) => {
                 let key = format!("{}\0{}", counter.tenant, counter.key);
                 self.counters.push((key, counter.value.to_string()));
+            }
+            Record::Used(UsageItem { bucket, used }) => {
+                let (by_tenant, by_age) = used::keys_of(&bucket);
+                self.buckets.push((by_tenant, by_age, used.numbers()));
             }
         }
         Ok(())
@@ -256,9 +270,9 @@ impl Moving for Reader<'_> {
         Ok(Paged { items: items?, next_cursor: Some(next).filter(|next| next != "0") })
     }
 
-    fn other_counts(&self) -> Result<[u64; 3]> {
-        let mut counts = [0; 3];
-        for (count, lua) in counts.iter_mut().zip(["RANGE", "DOC", "COUNTER"]) {
+    fn other_counts(&self) -> Result<[u64; 4]> {
+        let mut counts = [0; 4];
+        for (count, lua) in counts.iter_mut().zip(["RANGE", "DOC", "COUNTER", "USED"]) {
             *count = self.ask(&self.command("HLEN", lua))?;
         }
         Ok(counts)

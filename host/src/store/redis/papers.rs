@@ -2,10 +2,9 @@
 
 use std::sync::atomic::Ordering;
 
-use super::RedisStore;
 use super::link::Caller;
 use super::scripts::Script;
-use super::wire;
+use super::{RedisStore, used, wire};
 use crate::job::names::TenantId;
 use crate::record::step::{Retention, Trimmed};
 use crate::run::RunKey;
@@ -68,8 +67,10 @@ impl RedisStore {
             runs: names(&victims.runs),
             bodies: names(&victims.bodies),
             ranges: victims.ranges.iter().map(|range| (range.id, range.last)).collect(),
+            buckets: victims.buckets.iter().map(used::keys_of).collect(),
         };
-        if args.runs.is_empty() && args.bodies.is_empty() && args.ranges.is_empty() {
+        let lists = [args.runs.len(), args.bodies.len(), args.ranges.len(), args.buckets.len()];
+        if lists == [0; 4] {
             return Ok(Trimmed { more, ..Trimmed::default() });
         }
         let answer: wire::ForgetAnswer =

@@ -3,6 +3,7 @@
 use super::reader::{Order, Reader, range_id, run_id, span};
 use super::wire::{self, Plan, job_name, job_of_name, run_name, sortable};
 use crate::job::{History, JobKey};
+use crate::record::used::Bucket;
 use crate::run::RunKey;
 use crate::run::id::RunId;
 use crate::store::Result;
@@ -78,6 +79,10 @@ impl Pasts for Reader<'_> {
         let skip = usize::try_from(keep).unwrap_or(usize::MAX);
         let found = self.members("JOB_BODY", Order::Down, (&from, &to), (skip, max))?;
         Ok(found.iter().filter_map(|member| run_id(member)).collect())
+    }
+
+    fn oldest_buckets(&self, before: Timestamp, max: usize) -> Result<Vec<Bucket>> {
+        self.old_buckets(before, max)
     }
 
     fn lines(&self, run: &RunKey) -> Result<u64> {

@@ -21,7 +21,9 @@ use super::wire::{
 };
 use crate::job::JobKey;
 use crate::job::names::TenantId;
-use crate::record::query::{JobFilter, LedgerFilter, LedgerItem, LogPage, Page, Paged, RunFilter};
+use crate::record::query::{
+    JobFilter, LedgerFilter, LedgerItem, LogPage, Page, Paged, RunFilter, UsageFilter, UsageItem,
+};
 use crate::record::{Doc, Schedule};
 use crate::run::id::RunId;
 use crate::run::{LogLine, Run, RunKey, RunState};
@@ -384,6 +386,10 @@ impl Kept for Reader<'_> {
             items.extend(kept.map(|kept| read_doc(key, &kept)).transpose()?);
         }
         Ok(cut(items, limit, |doc: &Doc| doc.key.clone()))
+    }
+
+    fn usage(&self, filter: &UsageFilter, page: &Page) -> Result<Paged<UsageItem>> {
+        self.buckets(filter, page)
     }
 
     fn counts(&self) -> Result<[u64; 3]> {

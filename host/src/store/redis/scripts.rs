@@ -3,7 +3,7 @@
 //! Each file tells at its head what it takes, answers, refuses and costs. Called by digest; a server
 //! that has forgotten them is given them again.
 
-use super::{keys, records};
+use super::{keys, records, used};
 
 /// A transition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +111,8 @@ impl Script {
             include_str!("lua/base.lua"),
             &records::lua(),
             include_str!("lua/schedules.lua"),
+            &used::lua(),
+            include_str!("lua/used.lua"),
             include_str!("lua/runs.lua"),
             self.body(),
         ]

@@ -9,7 +9,7 @@ use super::Kind;
 use super::ops::{JOBS, Op};
 use crate::job::names::QueueName;
 use crate::job::{History, PluginKey};
-use crate::record::query::{JobFilter, LedgerFilter, Page, RunFilter};
+use crate::record::query::{JobFilter, LedgerFilter, Page, RunFilter, UsageFilter};
 use crate::record::step::{
     Acquire, AttemptEnd, CancelReply, Claim, Conflict, Disposition, Finished, FireIntent, Fired,
     LiveRuns, NewRun, NewSchedule, Patch, PlannedFire, Pulse, Put, Reaped, Retention, Started,
@@ -349,6 +349,7 @@ impl Side {
         let page = || Page { limit: 1_000, cursor: None };
         let mut rest = tell(self.store.list(JobFilter::default(), page()).await);
         rest += &tell(self.store.runs(RunFilter::default(), page()).await);
+        rest += &tell(self.store.usage(UsageFilter::default(), page()).await);
         for name in JOBS {
             rest += &tell(self.store.ledger(&job(name), LedgerFilter::default(), page()).await);
         }

@@ -79,10 +79,11 @@ impl Moving for Sight<'_> {
         }))
     }
 
-    fn other_counts(&self) -> Result<[u64; 3]> {
+    fn other_counts(&self) -> Result<[u64; 4]> {
         let memory = self.memory;
-        Ok([memory.ranges.len(), memory.docs.len(), memory.counters.len()]
-            .map(|count| count as u64))
+        let (ranges, docs, counters) =
+            (memory.ranges.len(), memory.docs.len(), memory.counters.len());
+        Ok([ranges, docs, counters, memory.buckets.len()].map(|count| count as u64))
     }
 
     /// What is live is one record in one place here: there is no second list to disagree with it.

@@ -11,7 +11,10 @@ use super::super::kept::{
 use super::Memory;
 use crate::job::names::TenantId;
 use crate::job::{History, JobKey};
-use crate::record::query::{JobFilter, LedgerFilter, LedgerItem, LogPage, Page, Paged, RunFilter};
+use crate::record::query::{
+    JobFilter, LedgerFilter, LedgerItem, LogPage, Page, Paged, RunFilter, UsageFilter, UsageItem,
+};
+use crate::record::used::Bucket;
 use crate::record::{Doc, Schedule};
 use crate::run::id::RunId;
 use crate::run::{Run, RunKey, RunState};
@@ -144,6 +147,32 @@ impl Kept for Sight<'_> {
         Ok(cut(items, limit, |doc: &Doc| doc.key.clone()))
     }
 
+    fn usage(&self, filter: &UsageFilter, page: &Page) -> Result<Paged<UsageItem>> {
+        let (after, limit) = (Bucket::of(page)?, limit_of(page));
+        let first = filter.tenant.as_ref().map(|tenant| Bucket {
+            tenant: tenant.clone(),
+            hour: filter.from.unwrap_or(Timestamp::MIN),
+            job: None,
+        });
+        let from = match (&after, &first) {
+            (Some(after), _) => Bound::Excluded(after),
+            (None, Some(first)) => Bound::Included(first),
+            (None, None) => Bound::Unbounded,
+        };
+        let items = self
+            .memory
+            .buckets
+            .range::<Bucket, _>((from, Bound::Unbounded))
+            .take_while(|(bucket, _)| {
+                filter.tenant.as_ref().is_none_or(|tenant| *tenant == bucket.tenant)
+            })
+            .filter(|(bucket, _)| filter.wants(bucket))
+            .take(limit + 1)
+            .map(|(bucket, used)| UsageItem { bucket: bucket.clone(), used: used.clone() })
+            .collect();
+        Ok(cut(items, limit, |item: &UsageItem| item.bucket.clone()))
+    }
+
     fn counts(&self) -> Result<[u64; 3]> {
         let (runs, done) = (self.memory.runs.len() as u64, self.memory.done);
         Ok([self.core.schedules() as u64, runs - done, done])
@@ -198,6 +227,11 @@ impl Pasts for Sight<'_> {
         let bodies =
             self.memory.pasts.get(job).into_iter().flat_map(|past| past.bodies.iter().rev());
         Ok(bodies.skip(keep).take(max).map(|done| done.id).collect())
+    }
+
+    fn oldest_buckets(&self, before: Timestamp, max: usize) -> Result<Vec<Bucket>> {
+        let old = self.memory.buckets_by_age.iter().take_while(|(hour, _)| *hour < before);
+        Ok(old.take(max).map(|(_, bucket)| bucket.clone()).collect())
     }
 
     fn lines(&self, run: &RunKey) -> Result<u64> {

@@ -8,6 +8,7 @@ use super::fault::fault;
 use super::reader::Reader;
 use super::rows;
 use crate::job::{History, JobKey};
+use crate::record::used::Bucket;
 use crate::run::RunKey;
 use crate::run::id::RunId;
 use crate::store::Result;
@@ -94,6 +95,10 @@ impl Pasts for Reader {
     fn bodies(&self, job: &JobKey, keep: u32, max: usize) -> Result<Vec<RunId>> {
         let [tenant, job] = name(job);
         all(&self.0, BODIES, params![tenant, job, keep, limit(max)], read_id)
+    }
+
+    fn oldest_buckets(&self, before: Timestamp, max: usize) -> Result<Vec<Bucket>> {
+        self.old_buckets(before, max)
     }
 
     fn lines(&self, run: &RunKey) -> Result<u64> {

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::reader;
 use crate::job::JobKey;
+use crate::record::used::{Bucket, Used};
 use crate::record::{Doc, Schedule, Session};
 use crate::run::id::{Fence, SessionId};
 use crate::run::{LogLine, Run, RunKey};
@@ -35,6 +36,10 @@ pub(super) struct Batch {
     pub(super) logs: Vec<(RunKey, u64, Vec<LogLine>)>,
     pub(super) docs: HashMap<DocKey, Option<Doc>>,
     pub(super) counters: HashMap<CounterKey, i64>,
+    /// What is in buckets, before `spent` is added.
+    pub(super) buckets: HashMap<Bucket, Option<Used>>,
+    /// One sum for all that the batch's steps ended.
+    pub(super) spent: HashMap<Bucket, Used>,
     /// All that is kept goes before anything is written.
     pub(super) is_cleared: bool,
     pub(super) importing: Option<bool>,
@@ -87,6 +92,10 @@ impl Batch {
             Write::Counter(key, value) => {
                 self.counters.insert(key, value);
             }
+            Write::Spent(bucket, used) => self.spent.entry(bucket).or_default().book(&used),
+            Write::Bucket(bucket, used) => {
+                self.buckets.insert(bucket, used);
+            }
             Write::Clear => {
                 *self = Self { is_cleared: true, is_dirty: true, ..Self::default() };
             }
@@ -125,6 +134,8 @@ fn long_texts(write: &Write) -> usize {
         | Write::LogGone(_)
         | Write::Doc(_, None)
         | Write::Counter(..)
+        | Write::Spent(..)
+        | Write::Bucket(..)
         | Write::Clear
         | Write::Importing(_) => 0,
     }

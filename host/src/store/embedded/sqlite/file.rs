@@ -9,6 +9,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 
 use super::fault::fault;
+use super::used;
 use crate::store::Result;
 use crate::store::error::StoreError;
 
@@ -69,6 +70,7 @@ pub(super) fn open_to_write(path: &Path) -> Result<Connection> {
         create(&mut connection)?;
     }
     check_file(&connection, path)?;
+    connection.execute_batch(used::SCHEMA).map_err(fault)?;
     for (pragma, value) in [
         ("synchronous", "FULL".to_owned()),
         // Negative: KiB, not pages.

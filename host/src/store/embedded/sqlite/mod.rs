@@ -13,6 +13,7 @@ mod moving;
 mod reader;
 pub mod readers;
 mod rows;
+mod used;
 pub mod writer;
 
 use std::path::Path;

@@ -133,11 +133,12 @@ impl Moving for Reader {
         }))
     }
 
-    fn other_counts(&self) -> Result<[u64; 3]> {
+    fn other_counts(&self) -> Result<[u64; 4]> {
         Ok([
             self.number("SELECT count(*) FROM ledger_range", ())?,
             self.number("SELECT count(*) FROM doc", ())?,
             self.number("SELECT count(*) FROM counter", ())?,
+            self.count_buckets()?,
         ])
     }
 
@@ -152,6 +153,8 @@ impl Moving for Reader {
                 faults.push(format!("{} more: {what}", rows.len() - FAULTS_TOLD));
             }
         }
+        let wrong = self.wrong_bucket()?;
+        faults.extend(wrong.map(|bucket| format!("{bucket}: a sum of what was used can't be")));
         Ok(faults)
     }
 }

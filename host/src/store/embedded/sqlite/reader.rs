@@ -11,7 +11,9 @@ use super::fault::{fault, unreadable};
 use super::rows;
 use crate::job::JobKey;
 use crate::job::names::TenantId;
-use crate::record::query::{JobFilter, LedgerFilter, LedgerItem, LogPage, Page, Paged, RunFilter};
+use crate::record::query::{
+    JobFilter, LedgerFilter, LedgerItem, LogPage, Page, Paged, RunFilter, UsageFilter, UsageItem,
+};
 use crate::record::{Doc, Schedule};
 use crate::run::{LogLine, Range, Run, RunKey, RunState};
 use crate::store::Result;
@@ -23,30 +25,30 @@ use crate::time::Timestamp;
 pub(super) struct Reader(pub(super) Connection);
 
 /// A question that is put together from parts: its text, and what is bound to its `?`.
-struct Question {
+pub(super) struct Question {
     sql: String,
     cells: Vec<Cell>,
 }
 
 impl Question {
-    fn new(sql: &str) -> Self {
+    pub(super) fn new(sql: &str) -> Self {
         Self { sql: sql.to_owned(), cells: Vec::new() }
     }
 
-    fn and<const N: usize>(&mut self, condition: &str, cells: [Cell; N]) {
+    pub(super) fn and<const N: usize>(&mut self, condition: &str, cells: [Cell; N]) {
         self.sql.push_str(" AND ");
         self.sql.push_str(condition);
         self.cells.extend(cells);
     }
 
-    fn end(&mut self, order: &str, limit: usize) {
+    pub(super) fn end(&mut self, order: &str, limit: usize) {
         self.sql.push_str(order);
         self.sql.push_str(" LIMIT ?");
         // One more than a page holds shows whether another page follows.
         self.cells.push(Cell::Integer(i64::try_from(limit + 1).unwrap_or(i64::MAX)));
     }
 
-    fn ask<T>(
+    pub(super) fn ask<T>(
         self,
         db: &Connection,
         mut read: impl FnMut(&Row<'_>) -> Result<T>,
@@ -224,6 +226,10 @@ impl Kept for Reader {
         question.end(" ORDER BY key", limit);
         let items = question.ask(&self.0, |row| read_doc(row).map_err(fault))?;
         Ok(cut(items, limit, |doc: &Doc| doc.key.clone()))
+    }
+
+    fn usage(&self, filter: &UsageFilter, page: &Page) -> Result<Paged<UsageItem>> {
+        self.buckets(filter, page)
     }
 
     fn counts(&self) -> Result<[u64; 3]> {

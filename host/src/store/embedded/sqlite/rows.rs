@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::batch::Batch;
 use super::fault::{fault, unreadable};
+use super::used;
 use crate::job::{History, JobKey, Source};
 use crate::record::{LastRun, Pause, Rules, Schedule, TriggerState};
 use crate::run::id::Uid;
@@ -92,6 +93,7 @@ fn write_the_rest(db: &Connection, batch: &Batch) -> rusqlite::Result<()> {
         db.prepare_cached("INSERT OR REPLACE INTO counter VALUES (?1, ?2, ?3)")?
             .execute(params![key.tenant.as_str(), key.key, value])?;
     }
+    used::write(db, batch)?;
     if let Some(fence) = batch.fence {
         db.prepare_cached("INSERT OR REPLACE INTO meta VALUES ('fence', ?1)")?
             .execute([integer(fence)])?;
@@ -106,7 +108,7 @@ fn write_the_rest(db: &Connection, batch: &Batch) -> rusqlite::Result<()> {
 /// Everything but what a store knows of itself.
 const CLEAR: &str = "DELETE FROM schedule; DELETE FROM definition; DELETE FROM run;
     DELETE FROM ledger_range; DELETE FROM session; DELETE FROM log; DELETE FROM doc;
-    DELETE FROM counter;";
+    DELETE FROM counter; DELETE FROM usage;";
 
 const PUT_SCHEDULE: &str =
     "INSERT INTO schedule (tenant, job, uid, version, source, cursor, due_at,

@@ -34,7 +34,10 @@ for i, member in ipairs(own) do
     end
     list[#list + 1] = { run.id, run.tenant }
     local attempt = run.attempts[#run.attempts]
-    if attempt then attempt.finished_at, attempt.outcome = NOW, outcome end
+    if attempt then
+      attempt.finished_at, attempt.outcome = NOW, outcome
+      spend_attempt(run, attempt.usage)
+    end
     if run.cancel or spent then
       run.outcome = outcome
       end_run(run)

@@ -46,6 +46,7 @@ local function end_of(id, tenant, fence, outcome, lines, text, usage, said)
   end
   total.peak_memory_bytes = math.max(total.peak_memory_bytes, usage.peak_memory_bytes)
   if usage.fuel then total.fuel = (total.fuel or 0) + usage.fuel end
+  spend_attempt(run, usage)
   run.progress, run.error = said.progress or run.progress, said.error
   local jk = job_of(run)
   if said.retry_at and not run.cancel then

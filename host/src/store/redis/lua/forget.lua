@@ -1,7 +1,7 @@
 -- Forgets what need not be kept any longer; whatever is live stays.
 --
 -- Args: runs = { keys }, bodies = { keys } (runs that stay without log, arguments, result),
--- ranges = { { id, last } } (not those that grew). Answer: { records, bodies }. Errors: GEN.
+-- ranges = { { id, last } } (not those that grew), buckets = { { key, key by age } }. Answer: { records, bodies }. Errors: GEN.
 -- O(records * log N).
 local refused = guard(false)
 if refused then return refused end
@@ -46,5 +46,11 @@ for _, mark in ipairs(A.ranges) do
     end
     records = records + 1
   end
+end
+for _, keys in ipairs(A.buckets) do
+  drop_field(USED, keys[1])
+  drop_place(USED_BY, keys[1])
+  drop_place(USED_AGE, keys[2])
+  records = records + 1
 end
 return done({ records = records, bodies = bodies })

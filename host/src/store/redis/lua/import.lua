@@ -3,9 +3,11 @@
 -- Args: step = begin | records | end.
 -- records: fence (none may be lower), jobs = { { tenant, job, plan, last, def } }, runs = { { run,
 -- log, lines } }, ranges = { as they are kept }, documents = { { key, version, size } } (their bytes
--- follow one another in ARGV[3]), counters = { { key, value as text } }. May be repeated.
+-- follow one another in ARGV[3]), counters = { { key, value as text } }, buckets = { { key, key by age,
+-- sums } }. May be repeated.
 -- end: after (the `next` of the call before), most: live runs looked at in one call.
--- Answer: { held = { jobs, runs, ranges, documents, counters } } when there is something already,
+-- Answer: { held = { jobs, runs, ranges, documents, counters,
+-- buckets } } when there is something already,
 -- { next } while `end` is to be called again, or {}. Errors: GEN, UNFIT.
 -- O(keys) for begin, O(records * log N) else.
 local refused = guard(false)
@@ -14,13 +16,14 @@ local is_importing = call('HGET', META, 'importing') == '1'
 
 if A.step == 'begin' then
   local held = { call('HLEN', PLAN), call('HLEN', LIVE) + call('HLEN', PAST), call('HLEN', RANGE),
-    call('HLEN', DOC), call('HLEN', COUNTER) }
+    call('HLEN', DOC), call('HLEN', COUNTER), call('HLEN', USED) }
   local all = 0
   for _, count in ipairs(held) do all = all + count end
   if not is_importing and all > 0 then return done({ held = held }) end
   call('UNLINK', DEF, PLAN, JOB, DUE, LIVE, PAST, JOB_LIVE, READY, LATER, DEADLINE, OWN, SES, HOST,
     BY_AGE, LIVE_AGE, JOB_RUN, JOB_FIRE, JOB_DONE, JOB_BODY)
-  call('UNLINK', RANGE, RANGE_OPEN, RANGE_JOB, RANGE_AGE, LOG, LINES, DOC, DOC_KEY, COUNTER)
+  call('UNLINK', RANGE, RANGE_OPEN, RANGE_JOB, RANGE_AGE, LOG, LINES, DOC, DOC_KEY, COUNTER,
+    USED, USED_BY, USED_AGE)
   -- Whoever is attached has to attach again, and is refused.
   call('HINCRBY', META, 'gen', 1)
   call('HSET', META, 'importing', '1')
@@ -97,6 +100,11 @@ if A.step == 'records' then
     call('ZADD', DOC_KEY, 0, row.key)
   end
   for _, row in ipairs(A.counters) do call('HSET', COUNTER, row[1], row[2]) end
+  for _, row in ipairs(A.buckets) do
+    put_field(USED, row[1], enc(row[3]))
+    put_place(USED_BY, row[1])
+    put_place(USED_AGE, row[2])
+  end
 elseif is_importing then
   local start = A.after and '(' .. A.after or '-'
   local live = call('ZRANGEBYLEX', JOB_LIVE, start, '+', 'LIMIT', 0, A.most)

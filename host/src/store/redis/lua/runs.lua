@@ -235,6 +235,7 @@ local function end_in_slot(run)
   local place = done_place(run)
   put_place(JOB_DONE, place)
   if run.args or run.result or field(LINES, rk) then put_place(JOB_BODY, place) end
+  spend_run(run)
   tell('run', run.tenant, run.id)
   local last = note(run, false)
   if last then

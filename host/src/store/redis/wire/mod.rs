@@ -257,6 +257,7 @@ pub(in crate::store::redis) struct ForgetArgs {
     pub(in crate::store::redis) runs: Vec<String>,
     pub(in crate::store::redis) bodies: Vec<String>,
     pub(in crate::store::redis) ranges: Vec<(u64, Timestamp)>,
+    pub(in crate::store::redis) buckets: Vec<(String, String)>,
 }
 
 #[derive(Deserialize)]
