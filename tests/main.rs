@@ -73,4 +73,6 @@ mod tenants;
 #[cfg(test)]
 mod upload;
 #[cfg(test)]
+mod usage;
+#[cfg(test)]
 mod versions;

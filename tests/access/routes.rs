@@ -328,6 +328,23 @@ fn a_tenants_token_sees_its_own_tenant_and_one_of_none_sees_all() {
 }
 
 #[test]
+fn a_tenants_token_is_told_what_its_own_jobs_used_and_of_no_other() {
+    let world = world();
+    for name in ["acme", "-"] {
+        let own = world.acme.get(&format!("/v1/tenants/{name}/usage"));
+        assert_eq!((own.status, &own.body["tenant"]), (200, &json!("acme")), "{own:?}");
+    }
+    let [hidden, none] = ["zeta", "nobody"]
+        .map(|tenant| (tenant, world.acme.get(&format!("/v1/tenants/{tenant}/usage"))));
+    assert_eq!((hidden.1.status, hidden.1.code()), (404, "no_such_tenant"), "{hidden:?}");
+    assert_eq!(without(&hidden.1, &[hidden.0]), without(&none.1, &[none.0]));
+    for (name, tenant) in [("zeta", "zeta"), ("-", "default")] {
+        let any = world.viewer.get(&format!("/v1/tenants/{name}/usage"));
+        assert_eq!((any.status, &any.body["tenant"]), (200, &json!(tenant)), "{any:?}");
+    }
+}
+
+#[test]
 fn a_tenants_token_means_its_tenant_and_sees_its_own_figures() {
     let world = world();
     let jobs = world.acme.get("/v1/jobs");

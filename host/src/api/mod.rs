@@ -42,6 +42,7 @@ mod steer;
 mod tenants;
 mod trail;
 mod upload;
+mod usage;
 mod versions;
 pub mod view;
 mod why;

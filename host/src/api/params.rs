@@ -86,6 +86,34 @@ impl Params {
     pub fn finish(mut self) -> Result<TenantId, ApiError> {
         let tenant =
             self.read("tenant", |text| text.parse::<TenantId>().map_err(|error| error.to_string()));
+        self.end(tenant)
+    }
+
+    /// The same where the path names the tenant; `-` is the one that is meant when none is named.
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong; or the tenant is unknown.
+    pub fn finish_about(mut self, name: &str) -> Result<TenantId, ApiError> {
+        self.known.retain(|key| *key != "tenant");
+        let tenant = match name {
+            "-" => None,
+            name => Some(name.parse().map_err(|_| no_tenant_called(name))?),
+        };
+        self.end(tenant)
+    }
+
+    /// Notes what is wrong with a parameter beside others that was understood by itself.
+    pub fn refuse(&mut self, wrong: Option<(&'static str, String)>) {
+        let told = |key| self.problems.iter().any(|problem| problem.path == key);
+        if let Some((key, message)) = wrong
+            && !told(key)
+        {
+            self.problems.push(Problem::new(key, message));
+        }
+    }
+
+    fn end(mut self, tenant: Option<TenantId>) -> Result<TenantId, ApiError> {
         for (key, _) in &self.given {
             if !self.known.contains(&key.as_str()) {
                 self.problems.push(Problem::new(key, unknown(key, &self.known)));
@@ -113,6 +141,10 @@ pub fn foreign_tenant(uri: &Uri, own: &TenantId) -> Option<TenantId> {
 
 /// Nobody is told which there are.
 pub fn no_such_tenant(tenant: &TenantId) -> ApiError {
+    no_tenant_called(tenant.as_str())
+}
+
+fn no_tenant_called(tenant: &str) -> ApiError {
     let help = "ask for one that the host's `[tenants.X]` tables name";
     ApiError::new(Kind::NoSuchTenant, format!("there is no tenant `{tenant}`; {help}"))
 }

@@ -12,7 +12,7 @@ use super::access::authorize;
 use super::error::{ApiError, Kind};
 use super::{
     App, define, enqueue, events, guard, health, hosts, jobs, logs, metrics, plugins, reload, runs,
-    start, steer, tenants, trail, upload, versions, why,
+    start, steer, tenants, trail, upload, usage, versions, why,
 };
 use crate::access::Role;
 
@@ -83,7 +83,7 @@ pub fn table() -> Vec<Route> {
         get("/v1/hosts", READ_HOST, hosts::list),
         get("/v1/tenants", READ_HOST, tenants::list),
         get("/v1/tenants/{tenant}", READ, tenants::show),
-        get("/v1/tenants/{tenant}/usage", READ_HOST, not_built),
+        get("/v1/tenants/{tenant}/usage", READ, usage::show),
         post("/v1/reload", WORK_HOST, reload::reload),
         post("/v1/scheduler/pause", WORK_HOST, steer::pause_scheduler),
         post("/v1/scheduler/resume", WORK_HOST, steer::resume_scheduler),

@@ -8,7 +8,7 @@ use super::exit::Failure;
 use super::logging::LogFormat;
 use super::{
     audit, cancel, events, explain, hosts, import, init, inspect, jobs, logs, next, pause, plan,
-    plugins, reload, run, runs, serve, simulate, store, tenants, token, trigger, validate, why,
+    plugins, reload, run, runs, serve, simulate, store, tenants, token, trigger, usage, validate, why,
 };
 use crate::config::Config;
 use crate::config::load;
@@ -144,6 +144,8 @@ pub enum Command {
     /// Make, list and revoke tokens: who may use the host
     #[command(subcommand)]
     Token(token::Token),
+    /// Tell what a tenant's jobs used: what a bill is made from
+    Usage(usage::Usage),
     /// Tell who changed what
     Audit(audit::Audit),
     /// Move, check and back up what the store holds

@@ -37,6 +37,7 @@ mod table;
 mod tenants;
 mod token;
 mod trigger;
+mod usage;
 mod validate;
 mod versions;
 mod why;
@@ -94,6 +95,7 @@ fn run_command(command: Command, common: &Common) -> Result<Exit, Failure> {
         Command::Hosts(args) => hosts::hosts(&args, common),
         Command::Tenants(args) => tenants::tenants(&args, common),
         Command::Token(args) => token::token(&args, common),
+        Command::Usage(args) => usage::usage(&args, common),
         Command::Audit(args) => audit::audit(&args, common),
         Command::Store(args) => store::store(&args, common),
     }

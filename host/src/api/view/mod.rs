@@ -15,6 +15,7 @@ pub mod reload;
 pub mod run;
 pub mod scheduler;
 pub mod tenant;
+pub mod usage;
 pub mod why;
 
 #[cfg(test)]

@@ -35,6 +35,7 @@ use crate::time::Timestamp;
 
 mod access;
 mod tenant;
+mod usage;
 mod why;
 
 /// Compares a view with its file, and reads the file back to the same view.
