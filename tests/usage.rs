@@ -37,7 +37,7 @@ limits = { timeout = "200ms", grace = "0s" }
 plugin = "behave"
 handler = "kv"
 args = { key = "k", value = "seven b" }
-capabilities = { kv = [""] }
+capabilities = { kv = true }
 
 [jobs.sleeps]
 plugin = "behave"
