@@ -1,5 +1,5 @@
-//! `docs/what-happens-when.md`, `docs/access.md`, `docs/reload.md`, `docs/tenants.md` and a part of
-//! `README.md`: what they show is what the real binary prints.
+//! `docs/what-happens-when.md`, `docs/access.md`, `docs/reload.md`, `docs/tenants.md`,
+//! `docs/usage.md` and a part of `README.md`: what they show is what the real binary prints.
 //!
 //! A section (`## `) is a folder of its own. A `toml` block is its `host.toml`, or the file that its first
 //! line `# FILE.toml` names; in a `console` block
@@ -326,7 +326,8 @@ fn masked_line(line: &str) -> String {
             "FENCE"
         } else if campanile::time::Timestamp::parse(core).is_ok() {
             "TIME"
-        } else if core.parse::<f64>().is_ok() && ["ms", "ms,", "KiB", "MiB", "fire"].contains(&next)
+        } else if core.parse::<f64>().is_ok()
+            && ["ms", "ms,", "ms:", "s", "KiB", "MiB", "fire"].contains(&next)
         {
             "N"
         } else if words[..number].ends_with(&["on", "host"]) {
@@ -356,6 +357,15 @@ fn every_transcript_about_tenants_is_what_the_host_prints() {
     let (section, doctored) = ("acme     1", "acme     2");
     assert!(page.contains(section));
     assert!(replay(&page.replacen(section, doctored, 1)).is_err());
+}
+
+#[test]
+fn every_transcript_about_what_was_used_is_what_the_host_prints() {
+    let page = std::fs::read_to_string(guests::root().join("docs/usage.md")).unwrap();
+    let (page, _) = page.split_once("\n## ").unwrap();
+    if let Err(wrong) = replay(page) {
+        panic!("{}", wrong.join("\n\n"));
+    }
 }
 
 #[test]
