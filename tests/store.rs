@@ -124,7 +124,7 @@ fn what_is_exported_beside_a_host_is_taken_over_by_another_store() {
     assert!(host.terminate().0.success());
 
     let file = std::fs::read_to_string(site.path("tower.jsonl")).unwrap();
-    assert!(file.starts_with("{\"campanile\":1,\"from\":\"sqlite\",\"at\":\""), "{file}");
+    assert!(file.starts_with("{\"campanile\":2,\"from\":\"sqlite\",\"at\":\""), "{file}");
     refused(&site.cli(&["store", "import", "tower.jsonl"]), 1, "it holds 2 jobs");
     site.configure(&format!("store = \"sqlite:other.db\"\n{JOBS}"));
     let imported = lines(&site.cli(&["store", "import", "tower.jsonl", "--json"]));
@@ -162,7 +162,7 @@ fn a_file_that_was_cut_or_changed_is_refused_with_its_line() {
         (in_run("\"state\":\"done\"", "\"state\":\"dono\""), first_run, "unknown variant `dono`"),
         (in_run("\"state\":\"done\"", "\"state\":\"queued\""), first_run, "`finished_at`"),
         (format!("{text}{{}}\n"), count + 1, "something stands after the last line"),
-        (text.replacen("{\"campanile\":1", "{\"campanile\":2", 1), 1, "use the newer host"),
+        (text.replacen("{\"campanile\":2", "{\"campanile\":3", 1), 1, "use the newer host"),
         (in_run("\"succeeded\"", "\"succ\u{0}eded\""), first_run, "control character"),
     ] {
         std::fs::write(site.path("x.jsonl"), file).unwrap();
@@ -171,6 +171,26 @@ fn a_file_that_was_cut_or_changed_is_refused_with_its_line() {
         assert!(err(&output).contains(&format!("`x.jsonl`, line {at}: ")), "{}", err(&output));
         assert!(!site.path("other.db").exists(), "nothing was touched");
     }
+}
+
+#[test]
+fn a_file_of_an_earlier_host_is_taken_over_without_what_was_used() {
+    let site = site();
+    work(&site, 1);
+    let text = out(&site.cli(&["store", "export"]));
+    let older = text.lines().filter(|line| !line.starts_with("{\"used\""));
+    let older: String = older.map(|line| format!("{line}\n")).collect();
+    let older = older.replacen("{\"campanile\":2", "{\"campanile\":1", 1);
+    let (rest, footer) = older.split_once(",\"buckets\":").expect("a count of buckets");
+    let (_, end) = footer.split_once('}').unwrap();
+    assert_eq!(end, "}\n");
+    std::fs::write(site.path("x.jsonl"), format!("{rest}}}{end}")).unwrap();
+    site.configure(&format!("store = \"sqlite:other.db\"\n{JOBS}"));
+    let imported = lines(&site.cli(&["store", "import", "x.jsonl", "--json"]));
+    assert_eq!(imported[0]["action"], "imported");
+    sound(&site);
+    let usage = lines(&site.cli(&["usage", "--json"]));
+    assert_eq!((&usage[0]["total"]["runs"], &usage[0]["items"]), (&json!(0), &json!([])));
 }
 
 #[test]

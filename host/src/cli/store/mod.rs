@@ -33,9 +33,9 @@ Examples:
   host store export --out tower.jsonl
   host store export | gzip > tower.jsonl.gz
 
-One record a line: jobs, runs with their attempts and logs, verdicts, documents, counters. The first
-line says what it is, the last counts the others. A SQLite store may have a host at work on it: what
-is written is one instant. Hosts on Redis are to be stopped first.")]
+One record a line: jobs, runs with their attempts and logs, verdicts, documents, counters, what was
+used. The first line says what it is, the last counts the others. A SQLite store may have a host at
+work on it: what is written is one instant. Hosts on Redis are to be stopped first.")]
     Export(Export),
     /// Take over what `host store export` wrote, into a store that holds nothing
     #[command(after_help = "\
