@@ -38,7 +38,8 @@ use crate::support::{eventually, guests, ports};
 const PLACE: &str = "CAMPANILE_FAILPOINT";
 /// Calls that a single host does not make by itself, nor at anybody's request; `drop_run` only where
 /// no pass of the scheduler has given the run up before.
-const UNUSED: [&str; 6] = ["drop_run", "doc_list", "counter_add", "export", "import", "faults"];
+const UNUSED: [&str; 7] =
+    ["drop_run", "doc_list", "counter_add", "export", "import", "faults", "usage"];
 /// These come over and over: the host ends there once more, in the middle of its work.
 const BUSY: [&str; 4] = ["due", "fire", "acquire", "finish"];
 /// Which time that is.

@@ -9,9 +9,10 @@ use tempfile::TempDir;
 
 use super::world::{HISTORY, World, at, intent, job, new_run, new_schedule, plan, range};
 use crate::job::History;
-use crate::record::query::{JobFilter, LedgerFilter, Page, RunFilter};
+use crate::record::query::{JobFilter, LedgerFilter, Page, RunFilter, UsageFilter};
 use crate::record::step::Pulse;
 use crate::record::step::{Conflict, NewSchedule, Retention};
+use crate::run::outcome::Outcome;
 use crate::run::{Verdict, reason};
 use crate::store::embedded::EmbeddedStore;
 use crate::store::embedded::sqlite::file::{APPLICATION_ID, FORMAT};
@@ -38,6 +39,34 @@ fn a_second_process_is_refused_and_told_what_it_may_do() {
     EmbeddedStore::open_read_only(&path).unwrap();
     drop(first);
     EmbeddedStore::open(&path).unwrap();
+}
+
+#[tokio::test]
+async fn a_file_of_a_host_that_kept_no_use_is_read_and_keeps_it_from_now_on() {
+    let (_dir, path) = place();
+    drop(EmbeddedStore::open(&path).unwrap());
+    Connection::open(&path).unwrap().execute_batch("DROP TABLE usage").unwrap();
+    let all = async |store: &EmbeddedStore| {
+        store.usage(UsageFilter::default(), Page::default()).await.unwrap().items
+    };
+    let old = EmbeddedStore::open_read_only(&path).unwrap();
+    assert_eq!(all(&old).await, []);
+    assert_eq!(old.faults().await, Ok(Vec::new()));
+    let mut cursor = None;
+    loop {
+        cursor = old.export(cursor).await.unwrap().next_cursor;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    drop(old);
+    let world = World::over(EmbeddedStore::open(&path).unwrap());
+    let session = world.attach(at(0)).await;
+    world.put("a", 1).await;
+    let claim = world.fire_and_claim(&session, "a").await;
+    world.finish(&session, &claim, Outcome::Succeeded, at(1)).await;
+    let found = world.store.usage(UsageFilter::default(), Page::default()).await.unwrap().items;
+    assert_eq!((found.len(), found[0].used.all_runs()), (1, 1));
 }
 
 #[test]
