@@ -33,6 +33,7 @@ use crate::support::hooked::{CALLS, Hook, Hooked};
 use crate::support::host::binary;
 use crate::support::redis::Redis;
 use crate::support::{eventually, guests, ports};
+use crate::usage::difference;
 
 /// Names the place where a host ends, as `before.fire`, and at which time it comes there.
 const PLACE: &str = "CAMPANILE_FAILPOINT";
@@ -277,11 +278,16 @@ impl Site {
         };
         run::read(&self.client, std::slice::from_ref(&self.url), &mut history);
         history.effects = self.collector.effects();
+        let get = |path: &str| {
+            let answer = self.client.send("GET", &format!("{}{path}", self.url), None);
+            answer.map(|(_, body)| body).expect("an answer")
+        };
+        let miscounted = difference(&get);
         child.kill().unwrap();
         child.wait().unwrap();
         let findings = check(&history);
         assert!(history.runs.len() > 10, "{} runs", history.runs.len());
-        findings.iter().map(ToString::to_string).collect()
+        findings.iter().map(ToString::to_string).chain(miscounted).collect()
     }
 }
 
