@@ -48,8 +48,9 @@ local function spend_attempt(run, usage)
   spend(bucket, 'memory_kib_ms', math.ceil(usage.peak_memory_bytes / 1024) * usage.wall_ms)
   spend(bucket, 'host_calls', usage.host_calls)
   for _, use in pairs(usage.io or {}) do
-    spend(bucket, 'bytes_in', use.bytes_in)
-    spend(bucket, 'bytes_out', use.bytes_out)
+    -- As it comes, or as it is kept: calls, bytes in, bytes out.
+    spend(bucket, 'bytes_in', use.bytes_in or use[2] or 0)
+    spend(bucket, 'bytes_out', use.bytes_out or use[3] or 0)
   end
 end
 
