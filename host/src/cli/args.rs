@@ -8,7 +8,8 @@ use super::exit::Failure;
 use super::logging::LogFormat;
 use super::{
     audit, cancel, events, explain, hosts, import, init, inspect, jobs, logs, next, pause, plan,
-    plugins, reload, run, runs, serve, simulate, store, tenants, token, trigger, usage, validate, why,
+    plugins, reload, run, runs, serve, simulate, store, tenants, token, trigger, usage, validate,
+    why,
 };
 use crate::config::Config;
 use crate::config::load;
