@@ -7,9 +7,11 @@
 //! token that it does not have, so with tokens a host may have any name.
 
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::{Body, HttpBody as _};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -28,6 +30,11 @@ use crate::access::Principal;
 /// How long a request may take until its answer begins: the longest wait, and time for the store.
 const ANSWER: Duration = MAX_WAIT.saturating_add(Duration::from_secs(30));
 
+/// Bytes of a refused request's body that are read at most.
+const MOST_DISCARDED: usize = 64 << 20;
+/// How long that may take.
+const DISCARDING: Duration = Duration::from_secs(1);
+
 /// What plugins are sent as.
 const WASM: HeaderValue = HeaderValue::from_static("application/wasm");
 
@@ -41,7 +48,10 @@ pub async fn guard(State(app): State<App>, mut request: Request, next: Next) -> 
             .insert(Caller { principal: principal.clone(), peer: peer.map(|peer| peer.address) });
     }
     let mut response = match caller {
-        Err(refused) => refused.into_response(),
+        Err(refused) => {
+            discard(request.into_body()).await;
+            refused.into_response()
+        }
         Ok(caller) => match tokio::time::timeout(ANSWER, next.run(request)).await {
             Ok(response) => while_known(response, &app, caller),
             Err(_) => {
@@ -54,6 +64,24 @@ pub async fn guard(State(app): State<App>, mut request: Request, next: Next) -> 
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
+}
+
+/// Reads what a refused request has sent, as far as that is soon here: who still writes when the
+/// connection ends may never see the answer.
+async fn discard(mut body: Body) {
+    let read = async {
+        let mut left = MOST_DISCARDED;
+        while let Some(Ok(frame)) =
+            std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await
+        {
+            left = left.saturating_sub(frame.data_ref().map_or(0, bytes::Bytes::len));
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    // Who is slower is not waited for.
+    let _ = tokio::time::timeout(DISCARDING, read).await;
 }
 
 /// The answer, which ends when whoever asked for it is nobody any more.

@@ -6,7 +6,6 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Notify, watch};
@@ -18,6 +17,7 @@ use crate::clock::SharedClock;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::engine::plugin::{Digest, Plugin};
+use crate::job::names::TenantId;
 use crate::job::{Job, PluginKey, Smoke};
 use crate::metrics::{Metrics, PluginChange};
 use crate::plugin::signature;
@@ -72,8 +72,8 @@ pub struct Intake {
     metrics: Arc<Metrics>,
     /// The jobs that a new version is tried with.
     smoked: Mutex<BTreeMap<PluginKey, Vec<Job>>>,
-    /// Records that there are, as the reloader saw them last.
-    records: AtomicUsize,
+    /// Records that there are of each tenant, as the reloader saw them last.
+    records: Mutex<BTreeMap<TenantId, usize>>,
 }
 
 impl Intake {
@@ -86,7 +86,6 @@ impl Intake {
         metrics: Arc<Metrics>,
     ) -> Arc<Self> {
         let news = Arc::default();
-        let records = AtomicUsize::new(0);
         Arc::new(Self {
             engine,
             shelf,
@@ -95,7 +94,7 @@ impl Intake {
             news,
             metrics,
             smoked: Mutex::default(),
-            records,
+            records: Mutex::default(),
         })
     }
 
@@ -133,6 +132,11 @@ impl Intake {
         *self.smoked.lock().unwrap_or_else(PoisonError::into_inner) = smoked;
     }
 
+    fn kept(&self, tenant: &TenantId) -> usize {
+        let records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+        records.get(tenant).copied().unwrap_or_default()
+    }
+
     async fn smoke(&self, key: &PluginKey, plugin: &Plugin, unnamed: bool) -> Result<(), Refused> {
         let jobs = self.smoked.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned();
         let config = Arc::clone(&self.config.borrow());
@@ -146,9 +150,9 @@ impl Intake {
         Ok(())
     }
 
-    /// Notes how many records there are.
-    pub fn count(&self, records: usize) {
-        self.records.store(records, Ordering::Relaxed);
+    /// Notes how many records there are of each tenant.
+    pub fn count(&self, records: BTreeMap<TenantId, usize>) {
+        *self.records.lock().unwrap_or_else(PoisonError::into_inner) = records;
     }
 
     /// Takes an offer in. What it comes to shows in the catalog once its keeper has looked.
@@ -163,14 +167,19 @@ impl Intake {
         let before = records::get(self.shelf.store(), plugin).await?;
         let known = before.as_ref().is_some_and(|before| before.offered.digest == digest);
         let kept = before.as_ref().and_then(|before| before.get(&digest));
-        if known && kept.is_some_and(|kept| offer.unnamed || !kept.unnamed) {
+        if known
+            && kept.is_some_and(|kept| {
+                let signed_anew = offer.signature.is_some() && offer.signature != kept.signature;
+                (offer.unnamed || !kept.unnamed) && !signed_anew
+            })
+        {
             // The bytes may be gone from here: another machine, a folder that was emptied.
             self.shelf.keep(&plugin.tenant, &digest, &offer.bytes).await?;
             return Ok(Answer { plugin: None, digest, taken: Taken::Same });
         }
-        if before.is_none() && MAX_NAMES <= self.records.load(Ordering::Relaxed) {
+        if before.is_none() && MAX_NAMES <= self.kept(&plugin.tenant) {
             return Err(Refused::Plugin(format!(
-                "the store keeps {MAX_NAMES} plugins already; remove some that nobody needs"
+                "the store keeps {MAX_NAMES} plugins of its tenant already; remove some that nobody needs"
             )));
         }
         let loaded = self.engine.load(Arc::clone(&offer.bytes)).await;

@@ -88,7 +88,7 @@ pub async fn change<T>(
         let version = doc.as_ref().map_or(0, |doc| doc.version);
         let before: Option<Versions> = doc.and_then(|doc| serde_json::from_slice(&doc.value).ok());
         if let Some((old, new, answer)) = unsure.take_if(|(_, new, _)| *new == before) {
-            forget(shelf, plugin, old.as_ref(), new.as_ref()).await?;
+            tidied(forget(shelf, plugin, old.as_ref(), new.as_ref()).await);
             return Ok(answer);
         }
         let (after, answer) = match decide(before.clone()) {
@@ -109,10 +109,17 @@ pub async fn change<T>(
             }
             Err(error) => return Err(error),
         }
-        forget(shelf, plugin, before.as_ref(), after.as_ref()).await?;
+        tidied(forget(shelf, plugin, before.as_ref(), after.as_ref()).await);
         return Ok(answer);
     }
     Err(StoreError::Unavailable(format!("others write the plugin `{plugin}` all the time")))
+}
+
+/// The change stands, whether or not bytes that nobody needs are gone.
+fn tidied(forgotten: Result<()>) {
+    if let Err(error) = forgotten {
+        tracing::debug!(%error, "bytes of a version that nobody needs are still in the store");
+    }
 }
 
 /// Removes the bytes of versions that were in `before` and stand in no record any more.

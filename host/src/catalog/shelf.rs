@@ -18,6 +18,7 @@ use crate::job::names::TenantId;
 use crate::plugin::versions::Version;
 use crate::store::error::StoreError;
 use crate::store::{Result, Store};
+use crate::time::Timestamp;
 
 /// A larger file is not kept in the store: each host needs it in its folder.
 pub const MAX_SHARED_BYTES: usize = 32 << 20;
@@ -116,10 +117,16 @@ impl Shelf {
         Ok(())
     }
 
-    /// Removes from the folder what is not among `named`: whose it is, and the digest.
-    pub async fn tidy(&self, named: BTreeSet<(TenantId, String)>) {
+    /// Removes from the folders of `tenants` what is not among `named`: whose it is, and the digest. What
+    /// was written since `before` stays: its record may be about to be.
+    pub async fn tidy(
+        &self,
+        tenants: BTreeSet<TenantId>,
+        named: BTreeSet<(TenantId, String)>,
+        before: Timestamp,
+    ) {
         let dir = self.dir.clone();
-        let tidied = blocking(move || tidy(&dir, &named)).await;
+        let tidied = blocking(move || tidy(&dir, &tenants, &named, before)).await;
         if let Err(error) = tidied {
             tracing::debug!(%error, "versions that nobody needs are still in their folder");
         }
@@ -152,7 +159,8 @@ async fn blocking<T: Send + 'static>(
 fn write(file: &Path, bytes: &[u8]) -> io::Result<()> {
     use std::io::Write;
     use std::os::unix::fs::DirBuilderExt;
-    if std::fs::metadata(file).is_ok_and(|about| about.len() == bytes.len() as u64) {
+    let there = std::fs::metadata(file).is_ok_and(|about| about.len() == bytes.len() as u64);
+    if there && std::fs::read(file).is_ok_and(|it| it == bytes) {
         return Ok(());
     }
     if let Some(folder) = file.parent() {
@@ -165,7 +173,12 @@ fn write(file: &Path, bytes: &[u8]) -> io::Result<()> {
     std::fs::rename(part, file)
 }
 
-fn tidy(dir: &Path, named: &BTreeSet<(TenantId, String)>) -> io::Result<()> {
+fn tidy(
+    dir: &Path,
+    tenants: &BTreeSet<TenantId>,
+    named: &BTreeSet<(TenantId, String)>,
+    before: Timestamp,
+) -> io::Result<()> {
     let folders = match std::fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         folders => folders?,
@@ -175,18 +188,26 @@ fn tidy(dir: &Path, named: &BTreeSet<(TenantId, String)>) -> io::Result<()> {
         let Some(Ok(tenant)) = folder.file_name().to_str().map(str::parse::<TenantId>) else {
             continue;
         };
+        if !tenants.contains(&tenant) {
+            continue;
+        }
         for file in std::fs::read_dir(folder.path())? {
             let file = file?.path();
             let digest =
                 file.file_stem().and_then(|stem| stem.to_str()).map(|hex| format!("sha256:{hex}"));
             let is_version = file.extension().is_some_and(|it| it == "wasm" || it == PART);
-            if is_version && digest.is_some_and(|digest| !named.contains(&(tenant.clone(), digest)))
-            {
+            let needed = digest.is_none_or(|it| named.contains(&(tenant.clone(), it)));
+            if is_version && !needed && is_older(&file, before) {
                 std::fs::remove_file(file)?;
             }
         }
     }
     Ok(())
+}
+
+fn is_older(file: &Path, than: Timestamp) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(file).is_ok_and(|about| about.mtime() < than.micros().div_euclid(1_000_000))
 }
 
 fn hex(digest: &str) -> &str {
@@ -206,7 +227,6 @@ fn piece_key(digest: &str, number: usize) -> String {
 mod tests {
     use super::*;
     use crate::store::embedded::EmbeddedStore;
-    use crate::time::Timestamp;
 
     fn version(bytes: &[u8]) -> Version {
         Version {
@@ -233,11 +253,17 @@ mod tests {
         assert_eq!(shelf.fetch(&tenant, &it).await, Ok(Some(b"good".to_vec())));
         let other = "acme".parse().unwrap();
         assert_eq!(shelf.fetch(&other, &it).await, Ok(None), "another tenant's");
-        shelf.tidy(BTreeSet::from([(tenant.clone(), it.digest.clone())])).await;
+        let (late, all) = (Timestamp::from_secs(1 << 40), BTreeSet::from([tenant.clone()]));
+        shelf.tidy(all.clone(), BTreeSet::from([(tenant.clone(), it.digest.clone())]), late).await;
         assert!(shelf.fetch(&tenant, &it).await.unwrap().is_some());
         std::fs::write(shelf.file(&tenant, &it.digest), b"evil").unwrap();
         assert_eq!(shelf.fetch(&tenant, &it).await, Ok(None), "it is not what it is called");
-        shelf.tidy(BTreeSet::new()).await;
+        assert_eq!(shelf.keep(&tenant, &it.digest, &bytes).await, Ok(true), "it is put right");
+        assert!(shelf.fetch(&tenant, &it).await.unwrap().is_some());
+        shelf.tidy(BTreeSet::from([other]), BTreeSet::new(), late).await;
+        shelf.tidy(all.clone(), BTreeSet::new(), Timestamp::from_secs(0)).await;
+        assert!(shelf.file(&tenant, &it.digest).exists(), "another tenant's, and too young");
+        shelf.tidy(all, BTreeSet::new(), late).await;
         assert!(!shelf.file(&tenant, &it.digest).exists());
     }
 }

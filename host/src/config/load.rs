@@ -163,7 +163,7 @@ fn sidecars_of(
     let read_one = |plugin: PluginName| {
         let file = folder.join(format!("{plugin}.toml"));
         let plugin = PluginKey { tenant: tenant.clone(), plugin };
-        match read(&file) {
+        match read_within(&file, MAX_FILE_BYTES) {
             Ok((text, seconds)) => Some(Sidecar::parse(&text, plugin, &file, config, seconds)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => {
@@ -200,7 +200,7 @@ fn read_within(file: &Path, left: u64) -> io::Result<(String, i64)> {
     }
     if left < about.len() {
         let most = show_size(MAX_FILES_BYTES);
-        let message = format!("all included files together are longer than {most}");
+        let message = format!("it, or all included files together, are longer than {most}");
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
     }
     read(file)

@@ -183,8 +183,13 @@ impl Executor {
     fn may_run(&self, job: &Job, plugin: &Plugin) -> Result<(), Obstacle> {
         let catalog = self.catalog.borrow();
         let versions = catalog.get(&job.plugin_key()).and_then(|entry| entry.versions.as_ref());
-        let version = versions.and_then(|versions| versions.get(&plugin.about.digest));
-        match version.filter(|version| version.unnamed).and_then(|_| unfit_for_unnamed(job)) {
+        let is_unnamed = versions.is_some_and(|versions| {
+            let version = versions.get(&plugin.about.digest);
+            // Of one that its record forgot it is as of those that stand there.
+            let of_record = || versions.kept.iter().any(|version| version.unnamed);
+            version.map_or_else(of_record, |version| version.unnamed)
+        });
+        match is_unnamed.then(|| unfit_for_unnamed(job)).flatten() {
             Some(message) => Err(Obstacle { outcome: Outcome::Failed, message, retryable: false }),
             None => Ok(()),
         }

@@ -74,7 +74,7 @@ impl Versions {
     /// What a version wants that the one that runs does not. An interpreter's imports tell nothing.
     pub(super) fn new_wants(&self, version: &Version) -> BTreeSet<Want> {
         let running = self.get(self.running());
-        match running.filter(|running| !running.interpreter && !version.interpreter) {
+        match running.filter(|_| !version.interpreter) {
             Some(running) => version.wants.difference(&running.wants).copied().collect(),
             None => BTreeSet::new(),
         }

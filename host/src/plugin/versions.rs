@@ -169,10 +169,10 @@ impl Versions {
 
     /// Takes in what came from a file or over REST.
     pub fn offer(&mut self, version: Version, offered: Offered, rules: Rules) -> Taken {
-        if !version.unnamed
-            && let Some(kept) = self.kept.iter_mut().find(|kept| kept.digest == version.digest)
-        {
-            kept.unnamed = false;
+        if let Some(kept) = self.kept.iter_mut().find(|kept| kept.digest == version.digest) {
+            kept.unnamed &= version.unnamed;
+            // The same bytes may be signed anew.
+            kept.signature = version.signature.clone().or(kept.signature.take());
         }
         if version.digest == self.offered.digest {
             return Taken::Same;
@@ -187,9 +187,12 @@ impl Versions {
             // It comes back; what it was seen to want stays known.
             Some(kept) => {
                 kept.note = None;
-                kept.signature = version.signature;
             }
             None => self.kept.insert(0, version),
+        }
+        // What waited and was never approved is none that could be gone back to.
+        if let Some(held) = self.held.take_if(|held| held.digest != digest) {
+            self.kept.retain(|kept| kept.digest != held.digest);
         }
         self.held = None;
         let taken = if rules.hold && !new.is_empty() {

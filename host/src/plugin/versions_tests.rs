@@ -144,6 +144,7 @@ fn one_that_wants_more_waits_until_somebody_approves() {
     // Another one takes the place of the one that waits.
     assert_eq!(versions.offer(version('e', &[]), offered('e', 0), RULES), Taken::Current);
     assert_eq!(versions.held, None);
+    assert_eq!(versions.get(&digest('d')), None, "nor can it be gone back to");
     let free = Rules { hold: false, ..RULES };
     assert_eq!(versions.offer(version('f', &wants), offered('f', 0), free), Taken::Current);
 }
@@ -204,6 +205,26 @@ fn what_nobody_stands_behind_is_known_until_somebody_does() {
     let mut first = Versions::first(unnamed('c'), offered('c', 0));
     assert_eq!(first.offer(version('c', &[]), offered('c', 0), RULES), Taken::Same);
     assert!(!first.get(&digest('c')).unwrap().unnamed);
+}
+
+#[test]
+fn the_same_bytes_may_be_signed_anew() {
+    let mut versions = of("a");
+    let signed = |text: &str| Version { signature: Some(text.to_owned()), ..version('a', &[]) };
+    assert_eq!(versions.offer(signed("one"), offered('a', 0), RULES), Taken::Same);
+    assert_eq!(versions.offer(version('a', &[]), offered('a', 0), RULES), Taken::Same);
+    assert_eq!(versions.kept[0].signature.as_deref(), Some("one"));
+    assert_eq!(versions.offer(signed("two"), offered('a', 0), RULES), Taken::Same);
+    assert_eq!(versions.kept[0].signature.as_deref(), Some("two"));
+}
+
+#[test]
+fn a_component_after_an_interpreter_wants_what_that_one_never_reached_for() {
+    let interpreter = Version { interpreter: true, ..version('a', &[Want::Http]) };
+    let mut versions = Versions::first(interpreter, offered('a', 0));
+    let wants = [Want::Http, Want::Sockets];
+    let taken = versions.offer(version('b', &wants), offered('b', 0), RULES);
+    assert_eq!(taken, Taken::Held(BTreeSet::from([Want::Sockets])));
 }
 
 #[test]

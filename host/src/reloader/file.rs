@@ -76,7 +76,12 @@ pub fn signature(file: &Path) -> Option<String> {
     let mut name = file.as_os_str().to_owned();
     name.push(".");
     name.push(super::folder::SIGNATURE);
-    let open = std::fs::File::open(PathBuf::from(name)).ok()?;
+    let beside = PathBuf::from(name);
+    // Who opens a pipe might wait for ever.
+    if !std::fs::metadata(&beside).ok()?.is_file() {
+        return None;
+    }
+    let open = std::fs::File::open(beside).ok()?;
     let mut text = String::new();
     open.take(MAX_SIGNATURE_BYTES as u64).read_to_string(&mut text).ok()?;
     Some(text)

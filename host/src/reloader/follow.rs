@@ -21,6 +21,10 @@ use crate::plugin::versions::{Versions, Way, short};
 use crate::plugin::wants::list;
 use crate::store::Result;
 
+/// The pause before what a file is counts again.
+const AT_ONCE: Duration = Duration::from_millis(500);
+/// A version's file that is younger is not removed, whoever names it.
+const SPARED: Duration = Duration::from_secs(10 * 60);
 /// How long nobody tries to load a version again that could not be loaded.
 const AGAIN: Duration = Duration::from_secs(10);
 /// Versions that could not be loaded and are remembered at most.
@@ -33,6 +37,8 @@ pub(super) struct Loaded {
     pub(super) fresh: BTreeMap<String, Arc<Plugin>>,
     /// Those that could not be loaded: when, and why.
     failed: BTreeMap<String, (Instant, String)>,
+    /// When what no record names was removed last.
+    tidied: Option<Instant>,
     /// The versions that stood in records at the last look.
     named: BTreeSet<(crate::job::names::TenantId, String)>,
 }
@@ -48,7 +54,11 @@ impl Reloader {
         for tenant in self.config.tenants.keys() {
             all.append(&mut records::list(self.store.as_ref(), tenant).await?);
         }
-        self.intake.count(all.len());
+        let mut counts = BTreeMap::<_, usize>::new();
+        for key in all.keys() {
+            *counts.entry(key.tenant.clone()).or_default() += 1;
+        }
+        self.intake.count(counts);
         self.tidy(&all).await;
         let shared = self.store.caps().shared;
         let by_file = |(key, versions): (&PluginKey, &Versions)| {
@@ -86,7 +96,9 @@ impl Reloader {
             // Only its file is there, and that is refused or not taken in yet.
             let Some((file, why)) = file.clone().zip(refused) else {
                 // Its record was removed: what the file is counts again.
-                self.again.extend(file.map(|file| file.path));
+                if let Some(file) = self.files.get_mut(&key).filter(|file| file.retry.is_none()) {
+                    file.retry = Some((Instant::now(), AT_ONCE));
+                }
                 return Ok(self.take_out(&key));
             };
             if before
@@ -135,6 +147,12 @@ impl Reloader {
             },
             // What runs goes on, and what is told of it is why the other one does not.
             Err(why) => match &before {
+                Some(before)
+                    if before.update_refused.as_ref() == Some(&why)
+                        && before.versions.as_ref() == Some(&versions) =>
+                {
+                    return Ok(false);
+                }
                 Some(before) if before.active().is_some() => Entry {
                     update_refused: Some(why),
                     versions: Some(versions),
@@ -261,9 +279,13 @@ impl Reloader {
             versions.kept.iter().map(|kept| (key.tenant.clone(), kept.digest.clone()))
         });
         let named: BTreeSet<_> = named.collect();
-        if named != self.loaded.named {
-            self.intake.shelf().tidy(named.clone()).await;
+        let is_time = self.loaded.tidied.is_none_or(|at| SPARED < at.elapsed());
+        if named != self.loaded.named || is_time {
+            let tenants = self.config.tenants.keys().cloned().collect();
+            let before = self.clock.now().before(SPARED);
+            self.intake.shelf().tidy(tenants, named.clone(), before).await;
             self.loaded.named = named;
+            self.loaded.tidied = Some(Instant::now());
         }
     }
 }

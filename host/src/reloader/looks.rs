@@ -221,8 +221,9 @@ impl Reloader {
         let (files, sidecars, signatures) = match scanned {
             Ok(scanned) => scanned,
             Err(error) => {
-                warn!(%error, "the plugins folder can't be read; looking again soon");
-                return (Found::default(), Ok(()));
+                warn!(%error, "a folder of plugins can't be read; looking again soon");
+                let followed = self.follow().await.map(|changed| self.behind |= changed);
+                return (Found::default(), followed);
             }
         };
         self.forget_other_folders();
@@ -243,8 +244,7 @@ impl Reloader {
         for path in &found.gone {
             self.remove(path).await;
         }
-        let mut settled: BTreeSet<PathBuf> = std::mem::take(&mut self.again);
-        settled.extend(found.settled.iter().cloned());
+        let mut settled: BTreeSet<PathBuf> = found.settled.iter().cloned().collect();
         // A signature that comes after its file has that looked at once more.
         settled.extend(signatures.settled.iter().map(|path| path.with_extension("")));
         for path in settled.iter().filter(|path| files.contains_key(*path)) {
@@ -259,10 +259,10 @@ impl Reloader {
             self.files.values().filter(is_due).map(|file| file.path.clone()).collect();
         for path in due.iter().filter(|path| files.contains_key(*path) && !settled.contains(*path))
         {
-            self.load(path, false).await;
+            self.load(path, true).await;
         }
         let followed = self.follow().await.map(|changed| self.behind |= changed);
-        found.pending |= beside.pending || signatures.pending || !self.again.is_empty();
+        found.pending |= beside.pending || signatures.pending;
         (found, followed)
     }
 

@@ -25,7 +25,7 @@ pub mod looks;
 mod watch;
 mod writers;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -41,7 +41,8 @@ use crate::catalog::Catalog;
 use crate::catalog::intake::{Intake, Offer, Refused};
 use crate::clock::SharedClock;
 use crate::config::Config;
-use crate::config::definitions::Unscheduled;
+use crate::config::definitions::{Unscheduled, definitions};
+use crate::config::load;
 use crate::job::PluginKey;
 use crate::lease::cell::SessionCell;
 use crate::metrics::Metrics;
@@ -51,7 +52,7 @@ use crate::scheduler::wake::Wake;
 use crate::status::Status;
 use crate::store::Store;
 use asked::{Handle, Order, Reloaded};
-use company::{Exchange, failed};
+use company::Exchange;
 use fleet::Fleet;
 use folder::{PLUGIN, SIDECAR, SIGNATURE, Settling, scan};
 use follow::Loaded;
@@ -60,6 +61,8 @@ use writers::Writers;
 
 /// The pause before a refused file is looked at again; doubles up to the longest.
 const FIRST_RETRY: Duration = Duration::from_secs(10);
+/// The pause before a file is taken in again that the store, or the folder of versions, did not take.
+const STORE_RETRY: Duration = Duration::from_secs(1);
 /// The longest of these pauses.
 const LONGEST_RETRY: Duration = Duration::from_secs(15 * 60);
 
@@ -115,8 +118,6 @@ pub struct Reloader {
     intake: Arc<Intake>,
     /// The plugins' files that are there.
     files: BTreeMap<PluginKey, Present>,
-    /// Files that are to be taken in once more.
-    again: BTreeSet<PathBuf>,
     loaded: Loaded,
     /// The catalog or the fleet has changed and the store's jobs do not know yet.
     behind: bool,
@@ -176,7 +177,6 @@ impl Reloader {
             writers: Writers::default(),
             intake,
             files: BTreeMap::new(),
-            again: BTreeSet::new(),
             loaded: Loaded::default(),
             behind: false,
             fleet,
@@ -209,6 +209,10 @@ impl Reloader {
         let signatures = scan(&self.config, SIGNATURE)
             .with_context(|| format!("can't read the folder of plugins `{shown}` (`plugins`)"))?;
         self.signatures.adopt(&signatures, self.clock.now());
+        // What files say of smoke runs is known before any plugin is asked.
+        let sidecars = load::sidecars(&self.config).unwrap_or_default();
+        let jobs = definitions(&self.config, &sidecars, &[]).jobs;
+        self.intake.smoke_with(jobs.into_iter().map(|resolved| resolved.job));
         for path in files.keys() {
             self.load(path, false).await;
         }
@@ -264,8 +268,14 @@ impl Reloader {
             }
             Err(Refused::Plugin(why)) => self.refuse(key, path, why),
             Err(Refused::Store(error)) => {
-                failed(&error, "a plugin's file is not taken in; trying again soon");
-                self.again.insert(path.to_owned());
+                let pause = there.and_then(|file| file.retry).map_or(STORE_RETRY, |(_, it)| it * 2);
+                if pause == STORE_RETRY {
+                    warn!(file = %shown, %error, "is not taken in; trying again soon");
+                }
+                let pause = pause.min(LONGEST_RETRY);
+                let refused = there.and_then(|file| file.refused.clone());
+                let retry = Some((Instant::now() + pause, pause));
+                self.files.insert(key, Present { path: path.to_owned(), refused, retry });
             }
         }
     }
@@ -300,7 +310,6 @@ impl Reloader {
 
     /// Forgets a file that is gone.
     async fn remove(&mut self, path: &Path) {
-        self.again.remove(path);
         let gone = self.files.extract_if(.., |_, file| file.path == path).next();
         if let Some((key, _)) = gone {
             info!(
