@@ -12,9 +12,9 @@ use campanile::job::PluginKey;
 use campanile::job::names::TenantId;
 use campanile::runtime::Host;
 
-use crate::findings::{Aim, Findings, MACHINE_SLACK};
-use crate::lateness::Load;
+use crate::findings::{Aim, Findings, MACHINE_SLACK, NO_SLACK};
 use crate::lateness::host::{Bells, Others, Store};
+use crate::lateness::{Load, RAN};
 use crate::rig::{Rig, guest};
 use crate::sample::{Sample, millis};
 
@@ -70,6 +70,10 @@ pub fn measure(rig: &Rig, findings: &mut Findings) {
     stop.store(true, Ordering::Relaxed);
     let dropped = dropping.join().expect("a thread");
     findings.figure("versions that were compiled beside the bells", f64::from(dropped), "");
+    // Of fires that never ran nobody knows how late they were.
+    for (what, late) in [("nothing beside", &before), ("compiling beside", &beside)] {
+        findings.aim(&format!("of the fires ran, {what}"), late.ran, "%", RAN, NO_SLACK);
+    }
     let p99 = |late: &crate::lateness::Late| millis(late.started.quantile(0.99));
     findings.figure("lateness of other jobs, p99: nothing beside", p99(&before), "ms");
     findings.figure("lateness of other jobs, p99: compiling beside", p99(&beside), "ms");
