@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use campanile::config::Config;
 use campanile::config::definitions::definitions;
-use campanile::job::JobKey;
 use campanile::job::names::TenantId;
+use campanile::job::{JobKey, Source};
 use campanile::record::step::{Conflict, NewSchedule};
 use campanile::schedule::reconcile::{Step, reconcile};
 use campanile::store::Store;
@@ -28,9 +28,11 @@ pub fn read(names: &[String], keys: &str, now: Timestamp) -> Vec<NewSchedule> {
     created.collect()
 }
 
-/// The one job that `keys` define, to be copied.
+/// The one job that `keys` define, to be copied. It is as if made over REST: a host that looks at its
+/// files again parks what none of them declares.
 pub fn pattern(keys: &str, now: Timestamp) -> NewSchedule {
-    read(&["pattern".to_owned()], keys, now).pop().expect("one job")
+    let pattern = read(&["pattern".to_owned()], keys, now).pop().expect("one job");
+    NewSchedule { source: Source::Api, ..pattern }
 }
 
 /// A copy under the name of its number, all of whose times are `later`.

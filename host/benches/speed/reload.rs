@@ -142,7 +142,7 @@ fn large() -> Vec<u8> {
         if LARGE <= bytes.len() {
             return bytes;
         }
-        functions += functions / 2;
+        functions += functions / 20;
     }
 }
 
