@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use campanile::job::JobKey;
 use campanile::job::names::TenantId;
+use campanile::record::account::{Account, Allotments, Draw, Drawn};
 use campanile::record::portable::{Import, Record};
 use campanile::record::query::{
     JobFilter, LedgerFilter, LedgerItem, LogPage, Page, Paged, RunFilter, UsageFilter, UsageItem,
@@ -86,6 +87,9 @@ hooked! {
     due(session: &Session, now: Timestamp, max: usize) -> Due;
     fire(session: &Session, intents: Vec<FireIntent>, now: Timestamp) -> Vec<Fired>;
     start(run: NewRun, now: Timestamp) -> Started;
+    draw(session: &Session, run: &RunKey, fence: Fence, draw: Draw, now: Timestamp) -> Drawn;
+    allot(allotments: Allotments) -> bool;
+    account(tenant: &TenantId, now: Timestamp) -> Account;
     acquire(session: &Session, want: Acquire, now: Timestamp) -> Vec<Claim>;
     finish(session: &Session, run: &RunKey, fence: Fence, end: AttemptEnd, now: Timestamp)
         -> Finished;

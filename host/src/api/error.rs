@@ -63,6 +63,8 @@ pub enum Kind {
     Stale,
     /// There is too much already of what was asked for.
     Busy,
+    /// The tenant has as much as its quota lets it.
+    Quota,
     /// The job can't be run as it is defined.
     Unusable,
     /// Documented, and not there yet.
@@ -113,6 +115,7 @@ impl Kind {
             Self::KeyReused => (S::CONFLICT, "key_reused", "idempotency key used before"),
             Self::Stale => (S::PRECONDITION_FAILED, "stale", "another version stands"),
             Self::Busy => (S::CONFLICT, "busy", "too much at once"),
+            Self::Quota => (S::CONFLICT, "quota", "quota reached"),
             Self::Unusable => (S::CONFLICT, "unusable", "unusable job"),
             Self::NotBuilt => (S::NOT_IMPLEMENTED, "not_built", "not built yet"),
             Self::NotReady => (S::SERVICE_UNAVAILABLE, "not_ready", "not ready"),
@@ -197,6 +200,7 @@ impl From<StoreError> for ApiError {
             StoreError::Full(_) => Kind::StoreFull,
             StoreError::Incompatible { .. } | StoreError::Corrupt(_) => Kind::Broken,
             StoreError::Invalid(_) => Kind::Invalid,
+            StoreError::Quota { .. } => Kind::Quota,
             StoreError::NotFound(_) => Kind::NoSuchJob,
         };
         if kind == Kind::Broken {

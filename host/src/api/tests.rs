@@ -175,7 +175,7 @@ impl Served {
         let plugin =
             PluginKey { tenant: TenantId::default_tenant(), plugin: "report".parse().unwrap() };
         let want = Acquire {
-            slots: 1,
+            room: crate::record::room::Room::of_slots(1),
             queues: Arc::new([QueueName::default()].into()),
             classes: Arc::new([plugin].into()),
         };

@@ -12,6 +12,7 @@ use super::{Api, Config, Executor};
 use crate::job::capabilities::Allow;
 use crate::job::limits::Caps;
 use crate::job::names::TenantId;
+use crate::job::quota::Allotment;
 use crate::table::unit::show_size;
 
 /// What was decided about a configuration.
@@ -44,6 +45,7 @@ pub fn between(started: &Config, in_force: &Config, new: Config) -> Changes {
         executor,
         api,
         tenants,
+        queues,
         secrets,
         job_defaults,
         jobs,
@@ -66,6 +68,7 @@ pub fn between(started: &Config, in_force: &Config, new: Config) -> Changes {
         config_version: keys.live("config_version", &in_force.config_version, config_version),
         executor: keys.executor(started, &in_force.executor, executor),
         api: keys.api(&started.api, api),
+        queues: keys.live("queues", &in_force.queues, queues),
         secrets: keys.live("secrets", &in_force.secrets, secrets),
         job_defaults: keys.live("job_defaults", &in_force.job_defaults, job_defaults),
         jobs: keys.live("jobs", &in_force.jobs, jobs),
@@ -77,11 +80,12 @@ pub fn between(started: &Config, in_force: &Config, new: Config) -> Changes {
 type Tenants = BTreeMap<TenantId, Tenant>;
 
 /// What of a tenant is told under `tenants`; the rest is told under a key of its own.
-fn rights(tenant: &Tenant) -> (&Allow, &Caps) {
+fn rights(tenant: &Tenant) -> (&Allow, &Caps, &Allotment) {
     // Where it stands is no matter: what that changes is found in what it says.
     let Tenant {
         allow,
         caps,
+        allotment,
         reload: _,
         plugins_dir: _,
         job_defaults: _,
@@ -89,7 +93,7 @@ fn rights(tenant: &Tenant) -> (&Allow, &Caps) {
         base: _,
         file: _,
     } = tenant;
-    (allow, caps)
+    (allow, caps, allotment)
 }
 
 /// A key, and whether two tenants are the same under it.
@@ -222,6 +226,9 @@ mod tests {
             ("[tenants.default]\nallow = { kv = true }", Some("tenants"), None),
             ("[tenants.default]\ncaps = { timeout = '1m' }", Some("tenants"), None),
             ("[tenants.default]\njob_defaults = { priority = 3 }", Some("job_defaults"), None),
+            ("[tenants.default]\nquota = { jobs = 3 }", Some("tenants"), None),
+            ("[tenants.default]\nweight = 3", Some("tenants"), None),
+            ("[queues.db]\nmax_running = 3", Some("queues"), None),
             ("[tenants.default.jobs.x]\nplugin = 'p'", Some("jobs"), None),
             ("[tenants.default.secrets]\nX = { env = 'X' }", Some("secrets"), None),
             ("[reload]\nkeep_versions = 2", Some("reload"), None),

@@ -4,6 +4,7 @@
 //! test holds the two together.
 
 use crate::job::limits::CAP_KEYS;
+use crate::job::quota::QuotaKey;
 use crate::table::Keys;
 
 /// The keys at the top.
@@ -25,8 +26,9 @@ pub const TOP: Keys = Keys {
         "tenants",
         "reload",
         "include",
+        "queues",
     ],
-    planned: &[("queues", "{}")],
+    planned: &[],
     reserved: &[],
     refused: &[],
 };
@@ -79,11 +81,27 @@ pub const RELOAD: Keys = Keys {
 
 /// The keys of one tenant.
 pub const TENANT: Keys = Keys {
-    built: &["allow", "caps", "reload", "plugins_dir", "job_defaults", "secrets", "jobs"],
-    planned: &[("quota", "{}"), ("weight", "1")],
+    built: &[
+        "allow",
+        "caps",
+        "reload",
+        "plugins_dir",
+        "job_defaults",
+        "secrets",
+        "jobs",
+        "quota",
+        "weight",
+    ],
+    planned: &[],
     reserved: &[],
     refused: &[],
 };
+
+/// The keys of a tenant's `quota`.
+pub const QUOTA: Keys = Keys { built: &QuotaKey::NAMES, planned: &[], reserved: &[], refused: &[] };
+
+/// The keys of one queue of the fleet.
+pub const QUEUE: Keys = Keys { built: &["max_running"], planned: &[], reserved: &[], refused: &[] };
 
 /// The keys of `api`.
 pub const API: Keys =
@@ -119,6 +137,7 @@ pub const INCLUDED: Keys = Keys {
         ("secrets_dir", TENANTS_ONLY),
         ("reload", TENANTS_ONLY),
         ("include", TENANTS_ONLY),
+        ("queues", TENANTS_ONLY),
     ],
 };
 
@@ -143,5 +162,6 @@ pub const SIDECAR: Keys = Keys {
         ("tenants", HOST_ONLY),
         ("reload", HOST_ONLY),
         ("include", HOST_ONLY),
+        ("queues", HOST_ONLY),
     ],
 };

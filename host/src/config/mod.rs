@@ -46,8 +46,10 @@ use crate::job::capabilities::Allow;
 use crate::job::limits::Caps;
 use crate::job::names::{JobId, QueueName, TenantId};
 use crate::job::parse::Place;
+use crate::job::quota::Allotment;
 use crate::problem::join;
 use crate::record::Role;
+use crate::record::account::Allotments;
 use crate::table::{Entries, Table};
 use error::ConfigError;
 use include::{Included, Pattern};
@@ -88,6 +90,8 @@ pub struct Config {
     pub api: Api,
     /// What each tenant may have; the one named `default` is always there.
     pub tenants: BTreeMap<TenantId, Tenant>,
+    /// Runs at once in the fleet, of each queue for which that is limited.
+    pub queues: BTreeMap<QueueName, u64>,
     /// Where secrets stand.
     pub secrets: Secrets,
     /// What is laid over the built-in values and plugins' defaults of every job. Checked.
@@ -238,6 +242,23 @@ impl Config {
             })
         });
         top.chain(own)
+    }
+
+    /// What all tenants may have, and all queues, as the store is told of it.
+    pub fn allotments(&self) -> Allotments {
+        let of = |(name, tenant): (&TenantId, &Tenant)| {
+            (tenant.allotment != Allotment::default()).then(|| (name.clone(), tenant.allotment))
+        };
+        Allotments {
+            version: self.config_version,
+            tenants: self.tenants.iter().filter_map(of).collect(),
+            queues: self.queues.clone(),
+        }
+    }
+
+    /// How much a tenant may have.
+    pub fn allotment(&self, tenant: &TenantId) -> Allotment {
+        self.tenants.get(tenant).map(|tenant| tenant.allotment).unwrap_or_default()
     }
 
     /// What happens to the versions of a tenant's plugins.

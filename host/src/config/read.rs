@@ -30,6 +30,8 @@ pub const MAX_RUNNING: u64 = 100_000;
 
 /// What a host may do.
 const ROLES: [Role; 3] = [Role::Scheduler, Role::Executor, Role::Api];
+/// Queues of the fleet at most for which something is said.
+const MAX_FLEET_QUEUES: usize = 1_000;
 /// Queues that one host serves at most.
 const MAX_QUEUES: usize = 100;
 
@@ -61,6 +63,7 @@ pub fn config(
     all.take(&mut top, base, None);
     included.iter().for_each(|included| top.absorb(all.take_included(included)));
     let Tenants { tenants, secrets: named, .. } = all;
+    let queues = fleet_queues(&mut top);
     top.absorb(folders::shared(&plugins, &tenants, folders::by_text));
     let file = tenants.get(&TenantId::default_tenant()).and_then(|own| own.file.as_deref());
     let secrets = all_secrets(&mut top, named, file, base);
@@ -80,12 +83,52 @@ pub fn config(
             executor,
             api,
             tenants,
+            queues,
             secrets,
             job_defaults,
             jobs,
         }),
         (_, problems) => Err(problems),
     }
+}
+
+/// Reads the `[queues.X]` tables.
+fn fleet_queues(top: &mut Table<'_>) -> BTreeMap<QueueName, u64> {
+    let written = match top.raw("queues") {
+        None => return BTreeMap::new(),
+        Some(Value::Object(written)) => written,
+        Some(other) => {
+            let message = format!("must be tables `[queues.X]`, not {}", shown(other));
+            top.problem("queues", message);
+            return BTreeMap::new();
+        }
+    };
+    if MAX_FLEET_QUEUES < written.len() {
+        let message = format!("are {} queues, more than {MAX_FLEET_QUEUES}", written.len());
+        top.problem("queues", message);
+        return BTreeMap::new();
+    }
+    let mut queues = BTreeMap::new();
+    for (name, value) in written {
+        let path = join("queues", name);
+        let queue: QueueName = match name.parse() {
+            Ok(queue) => queue,
+            Err(error) => {
+                top.problem(&path, format!("{error}"));
+                continue;
+            }
+        };
+        let Value::Object(entries) = value else {
+            top.problem(&path, format!("must be a table, not {}", shown(value)));
+            continue;
+        };
+        let mut table = Table::new(&path, entries, &keys::QUEUE);
+        if let Some(most) = table.read("max_running", whole(1..=MAX_RUNNING)) {
+            queues.insert(queue, most);
+        }
+        top.absorb(table.finish());
+    }
+    queues
 }
 
 /// A folder, relative to the file's own.

@@ -19,8 +19,9 @@ use crate::job::limits::Caps;
 use crate::job::merge::Layer;
 use crate::job::names::{JobId, TenantId};
 use crate::job::parse::{self, Place};
+use crate::job::quota::{Allotment, MAX_WEIGHT, Quota, QuotaKey};
 use crate::problem::{Problem, join};
-use crate::table::value::shown;
+use crate::table::value::{shown, whole};
 use crate::table::{Entries, Table};
 
 /// Tenants that one host serves at most.
@@ -35,6 +36,8 @@ pub struct Tenant {
     pub caps: Caps,
     /// What happens to its plugins' versions.
     pub reload: Reload,
+    /// How much it may have, and its share where slots are short.
+    pub allotment: Allotment,
     /// The folder of its plugins, absolute, when it is not the usual one.
     pub plugins_dir: Option<PathBuf>,
     /// What is laid over the `job_defaults` of all. Checked.
@@ -54,6 +57,7 @@ impl Tenant {
             allow: Allow::default(),
             caps: Caps::none(&caps_place(tenant)),
             reload: reload.over(Reload::built_in(*tenant == TenantId::default_tenant())),
+            allotment: Allotment::default(),
             plugins_dir: None,
             job_defaults: Entries::new(),
             jobs: BTreeMap::new(),
@@ -160,6 +164,7 @@ impl<'a> Tenants<'a> {
         let caps = caps(table, unnamed.caps.clone());
         let reload = Said::read(table).over(unnamed.reload.clone());
         no_keys(table, "reload", &reload);
+        let allotment = allotment(table);
         let plugins_dir = folders::plugins_dir(table, tenant, base);
         let place = Place { base_dir: base, zone, tenant: Some(tenant), allow: &allow };
         let own = job_defaults(table, Layer::TenantDefaults, place);
@@ -170,7 +175,32 @@ impl<'a> Tenants<'a> {
         if !secrets.is_empty() {
             self.secrets.insert(tenant.clone(), secrets);
         }
-        Tenant { allow, caps, reload, plugins_dir, job_defaults: own, jobs, ..unnamed }
+        too_many_jobs(table, allotment.quota, jobs.len());
+        Tenant { allow, caps, reload, allotment, plugins_dir, job_defaults: own, jobs, ..unnamed }
+    }
+}
+
+/// Reads `quota` and `weight` of a tenant.
+fn allotment(table: &mut Table<'_>) -> Allotment {
+    let mut quota = Quota::default();
+    if let Some(mut written) = table.table("quota", &keys::QUOTA) {
+        for key in QuotaKey::ALL {
+            if let Some(limit) = written.read(key.as_str(), |value| key.read(value)) {
+                quota = quota.with(key, limit);
+            }
+        }
+        table.absorb(written.finish());
+    }
+    let weight = table.read("weight", whole(1..=MAX_WEIGHT.into()));
+    Allotment { quota, weight: weight.and_then(|it| u32::try_from(it).ok()).unwrap_or(1) }
+}
+
+/// Notes that a tenant's own table has more jobs than its quota lets it have.
+fn too_many_jobs(table: &mut Table<'_>, quota: Quota, jobs: usize) {
+    if let Some(limit) = quota.get(QuotaKey::Jobs).filter(|limit| *limit < jobs as u64) {
+        let message =
+            format!("are {jobs}, more than `quota.jobs` = {limit}; raise it or drop some");
+        table.problem("jobs", message);
     }
 }
 

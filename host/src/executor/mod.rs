@@ -34,6 +34,7 @@ use crate::engine::Engine;
 use crate::engine::services::Desk;
 use crate::job::names::QueueName;
 use crate::lease::cell::{Held, SessionCell};
+use crate::record::room::Room;
 use crate::record::step::{Acquire, Change, Claim, MAX_ACQUIRE};
 use crate::status::{Asker, Status};
 use crate::store::Store;
@@ -166,7 +167,7 @@ impl Executor {
             }
             let classes = self.catalog.borrow().classes();
             let queues = Arc::clone(&self.queues);
-            let want = Acquire { slots: slots.len(), queues, classes };
+            let want = Acquire { room: Room::of_slots(slots.len()), queues, classes };
             let claims = match self.store.acquire(&held.session, want, self.clock.now()).await {
                 Ok(claims) => {
                     self.status.store_works(Asker::Executor);

@@ -118,6 +118,7 @@ pub fn built_in() -> Entries {
         ("queue_limit", json!(1)),
         ("retry", retry),
         ("pause_after_failures", json!("none")),
+        ("rate_limit", json!("none")),
         ("expires", json!("none")),
         ("delivery", json!("at_least_once")),
         ("max_rescues", json!(3)),

@@ -10,6 +10,8 @@ pub mod limits;
 pub mod merge;
 pub mod names;
 pub mod parse;
+pub mod quota;
+pub mod rate;
 pub mod tcp;
 
 use std::collections::BTreeMap;
@@ -27,6 +29,7 @@ use crate::trigger::Trigger;
 use capabilities::Capabilities;
 use limits::Limits;
 use names::{HandlerName, JobId, PluginName, QueueName, TenantId};
+use rate::RateLimit;
 
 /// A job's full name. No call inside the host names a job without its tenant.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -172,6 +175,8 @@ pub struct Policy {
     pub retry: Retry,
     /// After so many runs in a row that did not succeed the job is paused.
     pub pause_after_failures: Option<NonZeroU32>,
+    /// How often runs may begin; further ones wait.
+    pub rate_limit: Option<RateLimit>,
     /// A run that has not started so long after it was due is given up.
     pub expires: Option<Duration>,
     /// Whether a run whose host died is started again.

@@ -2,9 +2,11 @@
 //!
 //! The rules of `schedule` decide in these words; `store` keeps them. Nothing here waits or decides.
 
+pub mod account;
 pub mod packed;
 pub mod portable;
 pub mod query;
+pub mod room;
 pub mod step;
 pub mod used;
 
@@ -16,6 +18,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::job::names::QueueName;
+use crate::job::rate::RateLimit;
 use crate::job::{History, JobKey, Overlap, Policy, Source};
 use crate::run::id::{SessionId, Uid};
 use crate::time::Timestamp;
@@ -165,12 +168,39 @@ pub struct Schedule {
     /// Runs in a row that did not succeed.
     #[serde(default)]
     pub failures: u32,
+    /// Runs begun in the present window of its `rate_limit`.
+    #[serde(default)]
+    pub begun: Option<Begun>,
     /// How much of its past is kept.
     pub history: History,
     /// When it was first registered.
     pub created_at: Timestamp,
     /// The last run that was made for it.
     pub last_run: Option<LastRun>,
+}
+
+/// Runs of a job that began in one window of its `rate_limit`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Begun {
+    /// When the window began.
+    pub since: Timestamp,
+    /// How many.
+    pub runs: u32,
+}
+
+impl Begun {
+    /// When another run may begin, if not at `now`: as many began in the present window as `rate` lets.
+    pub fn full_until(self, rate: RateLimit, now: Timestamp) -> Option<Timestamp> {
+        let is_full = self.since == rate.window_of(now) && rate.runs.get() <= self.runs;
+        is_full.then(|| self.since.after(rate.per.length()))
+    }
+
+    /// What was counted `before`, and one more run at `now`.
+    pub fn and_one(before: Option<Self>, rate: RateLimit, now: Timestamp) -> Self {
+        let since = rate.window_of(now);
+        let runs = before.filter(|before| before.since == since).map_or(0, |before| before.runs);
+        Self { since, runs: runs.saturating_add(1) }
+    }
 }
 
 /// What the store does by itself about a job's fires and failures.
@@ -182,6 +212,17 @@ pub struct Rules {
     pub queue_limit: u32,
     /// After so many runs in a row that did not succeed the job is paused.
     pub pause_after_failures: Option<u32>,
+    /// How often its runs may begin.
+    #[serde(default)]
+    pub rate_limit: Option<RateLimit>,
+}
+
+impl Schedule {
+    /// Whether its `rate_limit` lets another run begin at `now`.
+    pub fn is_within_rate(&self, now: Timestamp) -> bool {
+        let full = self.begun.zip(self.rules.rate_limit);
+        full.and_then(|(begun, rate)| begun.full_until(rate, now)).is_none()
+    }
 }
 
 impl Rules {
@@ -191,13 +232,19 @@ impl Rules {
             overlap: policy.overlap,
             queue_limit: policy.queue_limit,
             pause_after_failures: policy.pause_after_failures.map(NonZeroU32::get),
+            rate_limit: policy.rate_limit,
         }
     }
 }
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { overlap: Overlap::Skip, queue_limit: 1, pause_after_failures: None }
+        Self {
+            overlap: Overlap::Skip,
+            queue_limit: 1,
+            pause_after_failures: None,
+            rate_limit: None,
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::room::Room;
 use super::{Definition, HostInfo, Pause, Rules, Schedule, Session, TriggerState};
 use crate::job::names::{HandlerName, PluginName, QueueName};
 use crate::job::{Delivery, History, Job, JobKey, PluginKey, Source};
@@ -220,6 +221,8 @@ pub struct RunSpec {
     pub delivery: Delivery,
     /// How often.
     pub max_rescues: u32,
+    /// Its memory limit, bytes.
+    pub memory: u64,
 }
 
 impl RunSpec {
@@ -232,6 +235,7 @@ impl RunSpec {
             priority: job.priority,
             delivery: job.policy.delivery,
             max_rescues: job.policy.max_rescues,
+            memory: job.limits.memory,
         }
     }
 }
@@ -256,6 +260,8 @@ pub enum Fired {
         claimed: Vec<Claim>,
         /// Fire times that `max_instances` skipped.
         skipped: Vec<Timestamp>,
+        /// Fire times that came when their tenant had used up a quota.
+        over_quota: Vec<Timestamp>,
     },
     /// Another host, or a change of the job, was first. Nothing was done.
     Lost,
@@ -296,8 +302,8 @@ pub enum Started {
 /// What a host can take.
 #[derive(Clone, Debug)]
 pub struct Acquire {
-    /// Runs at most.
-    pub slots: usize,
+    /// The room that it has for them.
+    pub room: Room,
     /// The queues it serves.
     pub queues: Arc<BTreeSet<QueueName>>,
     /// The plugins it holds.

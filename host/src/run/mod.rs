@@ -10,6 +10,7 @@
 //!
 //! A *verdict* says what became of a fire time; an *outcome* says how a run that ran ended.
 
+pub mod admitted;
 pub mod id;
 pub mod json_text;
 pub mod outcome;
@@ -23,6 +24,7 @@ use serde_json::Value;
 use crate::job::names::{HandlerName, JobId, PluginName, QueueName, TenantId};
 use crate::job::{Delivery, JobKey, PluginKey};
 use crate::time::Timestamp;
+use admitted::Admitted;
 use id::{Fence, RunId, SessionId, Uid};
 use outcome::{Outcome, RunError};
 use usage::Usage;
@@ -180,6 +182,8 @@ pub mod reason {
     pub const BY_REQUEST: &str = "by_request";
     /// `cancelled`: the job was removed.
     pub const JOB_REMOVED: &str = "job_removed";
+    /// Queued: as many runs of its job began in this window as `rate_limit` allows.
+    pub const RATE_LIMIT: &str = "rate_limit";
 }
 
 /// The one record of a fire, or of a run that somebody asked for.
@@ -253,6 +257,12 @@ pub struct Run {
     pub usage: Usage,
     /// Who asked that it be cancelled, and why.
     pub cancel: Option<String>,
+    /// Its memory limit when it was made, bytes.
+    #[serde(default)]
+    pub memory: u64,
+    /// What was taken for its current attempt of what its tenant may have; `None` between attempts.
+    #[serde(default)]
+    pub admitted: Option<Admitted>,
 }
 
 impl Run {
@@ -268,7 +278,10 @@ impl Run {
 
     /// Why it has its verdict; while it has none, what it waits for when that is not just a slot.
     pub fn shown_reason(&self) -> Option<&Reason> {
-        let waits_for = |reason: &&Reason| self.verdict.is_some() || *reason == reason::NO_PLUGIN;
+        let waits_for = |reason: &&Reason| {
+            let waits = [reason::NO_PLUGIN, reason::RATE_LIMIT];
+            self.verdict.is_some() || waits.contains(&reason.as_ref())
+        };
         self.reason.as_ref().filter(waits_for)
     }
 

@@ -218,6 +218,7 @@ mod tests {
             max_instances: 1,
             rules: Rules::default(),
             failures: 0,
+            begun: None,
             accounted_from: None,
             history: History { keep: 1, max_age: Duration::from_hours(3) },
             created_at: utc("10:00:00"),

@@ -133,8 +133,11 @@ impl Scheduler {
     ) -> usize {
         let (claimed, skipped) = match fired {
             Fired::Lost => return 0,
-            Fired::Done { claimed, skipped, queued } => {
+            Fired::Done { claimed, skipped, queued, over_quota } => {
                 debug!(job = %schedule.key, claimed = claimed.len(), queued = queued.len(), "fired");
+                for fire_time in over_quota {
+                    debug!(job = %schedule.key, %fire_time, "the tenant has used up a quota");
+                }
                 (claimed, skipped)
             }
         };

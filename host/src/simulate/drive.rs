@@ -20,6 +20,7 @@ use crate::executor::slots::Slots;
 use crate::lease::cell::SessionCell;
 use crate::record::HostInfo;
 use crate::record::query::{MAX_PAGE, Page, RunFilter};
+use crate::record::room::Room;
 use crate::record::step::{Acquire, Change, MAX_ACQUIRE, Pulse};
 use crate::run::{Run, RunKey, RunState};
 use crate::scheduler::Scheduler;
@@ -172,7 +173,7 @@ impl<'a> World<'a> {
             }
             let classes = self.catalog.borrow().classes();
             let queues = Arc::clone(&self.life.scheduler.queues);
-            let want = Acquire { slots: slots.len(), queues, classes };
+            let want = Acquire { room: Room::of_slots(slots.len()), queues, classes };
             let held = self.life.scheduler.session.current();
             let claims = self.store.acquire(&held.session, want, now).await?;
             if claims.is_empty() {

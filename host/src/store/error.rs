@@ -1,5 +1,7 @@
 //! Why a store said no. Retrying hangs on the kind, never on the text.
 
+use crate::job::quota::QuotaKey;
+
 /// Why a store call failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
@@ -43,6 +45,14 @@ pub enum StoreError {
     /// The call itself is wrong: a bug of the caller.
     #[error("the store was asked something that makes no sense: {0}")]
     Invalid(String),
+    /// The tenant has as much as it may.
+    #[error("the tenant has as much as its quota lets it: `{key}` is {limit}")]
+    Quota {
+        /// Of what.
+        key: QuotaKey,
+        /// The quota.
+        limit: u64,
+    },
     /// There is no such thing.
     #[error("there is no {0}")]
     NotFound(String),
@@ -62,6 +72,7 @@ impl StoreError {
             Self::Incompatible { .. } => "incompatible",
             Self::Corrupt(_) => "corrupt",
             Self::Invalid(_) => "invalid",
+            Self::Quota { .. } => "quota",
             Self::NotFound(_) => "not_found",
         }
     }
@@ -69,7 +80,11 @@ impl StoreError {
     /// Whether a store that works says this: it was reached, and it can be written to.
     pub fn is_answer(&self) -> bool {
         match self {
-            Self::Conflict { .. } | Self::Fenced | Self::Invalid(_) | Self::NotFound(_) => true,
+            Self::Conflict { .. }
+            | Self::Fenced
+            | Self::Invalid(_)
+            | Self::Quota { .. }
+            | Self::NotFound(_) => true,
             Self::Unavailable(_)
             | Self::Unknown(_)
             | Self::Full(_)

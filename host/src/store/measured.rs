@@ -16,6 +16,7 @@ use super::{Result, Store};
 use crate::job::JobKey;
 use crate::job::names::TenantId;
 use crate::metrics::Metrics;
+use crate::record::account::{Account, Allotments, Draw, Drawn};
 use crate::record::portable::{Import, Record};
 use crate::record::query::{
     JobFilter, LedgerFilter, LedgerItem, LogPage, Page, Paged, RunFilter, UsageFilter, UsageItem,
@@ -180,6 +181,9 @@ store! {
     list(filter: JobFilter, page: Page) -> Paged<Schedule>;
     due(session: &Session, now: Timestamp, max: usize) -> Due;
     start(run: NewRun, now: Timestamp) -> Started;
+    draw(session: &Session, run: &RunKey, fence: Fence, draw: Draw, now: Timestamp) -> Drawn;
+    allot(allotments: Allotments) -> bool;
+    account(tenant: &TenantId, now: Timestamp) -> Account;
     drop_run(run: &RunKey, verdict: Verdict, reason: Reason, now: Timestamp) -> bool;
     cancel(run: &RunKey, why: &str, now: Timestamp) -> CancelReply;
     run(run: &RunKey) -> Option<Run>;
@@ -270,9 +274,10 @@ impl Measured {
     }
 
     fn note_fired(&self, tenant: &TenantId, ranges: &[Range], fired: &Fired) {
-        let Fired::Done { queued, claimed, skipped } = fired else { return };
+        let Fired::Done { queued, claimed, skipped, over_quota } = fired else { return };
         self.note_ranges(ranges);
         self.metrics.fires(Verdict::Skipped, skipped.len() as u64);
+        self.metrics.fires(Verdict::Quota, over_quota.len() as u64);
         claimed.iter().for_each(|claim| self.note_claim(claim));
         if queued.is_empty() {
             return;

@@ -29,6 +29,7 @@ use tokio::sync::broadcast;
 
 use crate::job::JobKey;
 use crate::job::names::TenantId;
+use crate::record::account::{Account, Allotments, Draw, Drawn};
 use crate::record::portable::{Import, Record};
 use crate::record::query::{
     JobFilter, LedgerFilter, LedgerItem, LogPage, Page, Paged, RunFilter, UsageFilter, UsageItem,
@@ -128,9 +129,23 @@ pub trait Store: Send + Sync + 'static {
     /// Makes a run outside the schedule. The caller chooses the id: a repeat is the same run.
     async fn start(&self, run: NewRun, now: Timestamp) -> Result<Started>;
 
-    /// Takes queued runs that this host can run: higher priority first, then older fire time.
+    /// Takes queued runs that this host can run and has room for. Tenants in turn, by start-time fair
+    /// queueing; of one tenant higher priority first, then older fire time. A run that may not begin
+    /// in this window of the clock gets the verdict `quota`.
     async fn acquire(&self, session: &Session, want: Acquire, now: Timestamp)
     -> Result<Vec<Claim>>;
+
+    /// Takes more of what its tenant may have for the attempt under way: all that it asks for, or
+    /// nothing. Refused with `Fenced` when `fence` is not the current attempt's. May be counted twice
+    /// when it is repeated.
+    async fn draw(
+        &self,
+        session: &Session,
+        run: &RunKey,
+        fence: Fence,
+        draw: Draw,
+        now: Timestamp,
+    ) -> Result<Drawn>;
 
     /// Ends the current attempt of a run.
     async fn finish(
@@ -167,6 +182,14 @@ pub trait Store: Send + Sync + 'static {
         filter: LedgerFilter,
         page: Page,
     ) -> Result<Paged<LedgerItem>>;
+
+    /// Says what all tenants and queues may have from now on, unless another host with a higher version
+    /// has said otherwise. Answers whether it counts. What tenants have is not touched. An embedded store
+    /// forgets it with the process.
+    async fn allot(&self, allotments: Allotments) -> Result<bool>;
+
+    /// What one tenant has, with the windows of `now`.
+    async fn account(&self, tenant: &TenantId, now: Timestamp) -> Result<Account>;
 
     /// What was used, by tenant, hour and job. Added to in the very step that ends an attempt or a
     /// run, under the hour of that step; kept when runs and jobs are gone.

@@ -80,6 +80,7 @@ fn schedule() -> Schedule {
         history: History { keep: 100, max_age: std::time::Duration::from_hours(24) },
         rules: crate::record::Rules::default(),
         failures: 0,
+        begun: None,
         accounted_from: None,
         created_at: time("2026-11-01T00:00:00Z"),
         last_run: Some(LastRun {
@@ -126,6 +127,8 @@ fn run() -> Run {
         progress: None,
         usage: Usage::default(),
         cancel: None,
+        memory: 0,
+        admitted: None,
     }
 }
 

@@ -38,6 +38,7 @@ pub fn effective(job: &Job, trigger: &Value, zone: Tz) -> Value {
         "queue_limit": policy.queue_limit,
         "retry": retry(&policy.retry),
         "pause_after_failures": or_none(policy.pause_after_failures),
+        "rate_limit": policy.rate_limit.map_or_else(|| "none".to_owned(), |rate| rate.to_string()),
         "expires": or_none(policy.expires.map(show_duration)),
         "delivery": match policy.delivery {
             Delivery::AtLeastOnce => "at_least_once",

@@ -27,6 +27,7 @@ pub const JOB: Keys = Keys {
         "queue_limit",
         "retry",
         "pause_after_failures",
+        "rate_limit",
         "expires",
         "delivery",
         "max_rescues",
@@ -36,7 +37,7 @@ pub const JOB: Keys = Keys {
         "capabilities",
         "smoke",
     ],
-    planned: &[("rate_limit", "null"), ("result", "null")],
+    planned: &[("result", "null")],
     reserved: &["on_success", "on_failure", "mutex", "calendar"],
     refused: &[],
 };

@@ -28,6 +28,7 @@ use serde_json::Value;
 use super::capabilities::{Allow, Capabilities};
 use super::merge::{self, Layer};
 use super::names::{HandlerName, PluginName, QueueName, TenantId};
+use super::rate::RateLimit;
 use super::{Coalesce, Delivery, Job, JobKey, JobSpec, Overlap, Policy, Smoke};
 use crate::problem::Problem;
 use crate::table::value::{choice, list, name, shown, texts, whole};
@@ -182,6 +183,7 @@ struct Draft {
     overlap: Option<Overlap>,
     queue_limit: Option<u32>,
     pause_after_failures: Option<Option<NonZeroU32>>,
+    rate_limit: Option<Option<RateLimit>>,
     expires: Option<Option<Duration>>,
     retry: parts::RetryDraft,
     delivery: Option<Delivery>,
@@ -216,6 +218,7 @@ fn read(entries: &Entries, layer: Layer, path: &str, place: Place<'_>) -> (Draft
         max_instances: table.read("max_instances", |value| narrow(value, 1, MAX_INSTANCES.into())),
         overlap: table.read("overlap", choice(&overlap)),
         queue_limit: table.read("queue_limit", |value| narrow(value, 1, MAX_QUEUE.into())),
+        rate_limit: table.read("rate_limit", unit::or_none(RateLimit::read)),
         pause_after_failures: table.read(
             "pause_after_failures",
             unit::or_none(|value| narrow(value, 1, MAX_FAILURES.into())),
@@ -252,6 +255,7 @@ impl Draft {
             overlap: self.overlap.or(below.overlap),
             queue_limit: self.queue_limit.or(below.queue_limit),
             pause_after_failures: self.pause_after_failures.or(below.pause_after_failures),
+            rate_limit: self.rate_limit.or(below.rate_limit),
             expires: self.expires.or(below.expires),
             retry: self.retry.over(&below.retry),
             delivery: self.delivery.or(below.delivery),
@@ -284,6 +288,7 @@ impl Draft {
                 queue_limit: self.queue_limit?,
                 retry: self.retry.finish()?,
                 pause_after_failures: self.pause_after_failures?,
+                rate_limit: self.rate_limit?,
                 expires: self.expires?,
                 delivery: self.delivery?,
                 max_rescues: self.max_rescues?,

@@ -153,6 +153,7 @@ mod tests {
             max_instances: new.max_instances,
             rules: new.rules,
             failures: 0,
+            begun: None,
             accounted_from: None,
             history: new.history,
             created_at: utc(TEN),

@@ -55,6 +55,7 @@ fn kept(new: &NewSchedule, now: &str) -> Schedule {
         history: new.history,
         rules: crate::record::Rules::default(),
         failures: 0,
+        begun: None,
         accounted_from: None,
         created_at: utc(now),
         last_run: None,

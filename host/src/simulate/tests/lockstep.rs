@@ -19,6 +19,7 @@ use crate::job::names::QueueName;
 use crate::lease::cell::{Held, SessionCell};
 use crate::record::HostInfo;
 use crate::record::query::{Page, RunFilter};
+use crate::record::room::Room;
 use crate::record::step::{Acquire, AttemptEnd, Change, Claim};
 use crate::run::RunState;
 use crate::run::outcome::Outcome;
@@ -274,7 +275,7 @@ impl Tower<'_> {
             let mut slots = life.slots.take(256);
             let classes = self.catalog.borrow().classes();
             let queues = Arc::new([QueueName::default()].into());
-            let want = Acquire { slots: slots.len(), queues, classes };
+            let want = Acquire { room: Room::of_slots(slots.len()), queues, classes };
             let claims = match slots.len() {
                 0 => Vec::new(),
                 _ => self.store.acquire(&life.held.session, want, now).await.unwrap(),

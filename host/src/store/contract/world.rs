@@ -12,6 +12,7 @@ use crate::job::names::QueueName;
 use crate::job::{Delivery, History, JobKey, PluginKey, Source};
 use crate::record::packed::{Effective, Packed};
 use crate::record::query::{LedgerFilter, LedgerItem, Page};
+use crate::record::room::Room;
 use crate::record::step::{
     Acquire, Attached, AttemptEnd, Claim, Conflict, Disposition, Finished, FireIntent, Fired,
     NewRun, NewSchedule, PlannedFire, Pulse, Put, Reaped, RunSpec, Started,
@@ -155,7 +156,7 @@ impl World {
         now: Timestamp,
     ) -> (Vec<RunId>, Vec<Claim>, Vec<Timestamp>) {
         match self.fire_all(session, vec![intent], now).await.unwrap().pop().unwrap() {
-            Fired::Done { queued, claimed, skipped } => (queued, claimed, skipped),
+            Fired::Done { queued, claimed, skipped, over_quota: _ } => (queued, claimed, skipped),
             Fired::Lost => unreachable!("nobody else fires"),
         }
     }
@@ -273,7 +274,8 @@ pub(super) fn new_schedule(name: &str, max_instances: u32) -> NewSchedule {
 /// Runs of these plugins, from the queue of those that name none.
 pub(super) fn want<const N: usize>(slots: usize, classes: [PluginKey; N]) -> Acquire {
     let queues = Arc::new(BTreeSet::from([QueueName::default()]));
-    Acquire { slots, queues, classes: Arc::new(BTreeSet::from(classes)) }
+    let room = Room::of_slots(slots);
+    Acquire { room, queues, classes: Arc::new(BTreeSet::from(classes)) }
 }
 
 pub(super) fn spec() -> RunSpec {
@@ -284,6 +286,7 @@ pub(super) fn spec() -> RunSpec {
         priority: 5,
         delivery: Delivery::AtLeastOnce,
         max_rescues: 3,
+        memory: 64 << 20,
     }
 }
 

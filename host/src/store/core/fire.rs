@@ -8,6 +8,7 @@ use super::schedules::{check_cursor, check_ranges};
 use super::{Core, Place, known};
 use crate::job::{JobKey, Overlap};
 use crate::record::Schedule;
+use crate::record::account::Admission;
 use crate::record::step::{
     Change, Disposition, FireIntent, Fired, MAX_FIRES_PER_INTENT, PlannedFire,
 };
@@ -26,7 +27,7 @@ enum Fate {
     /// It waits for one.
     Backlog,
     /// It never becomes a run, for this reason.
-    Skip(&'static str),
+    Skip(Verdict, &'static str),
 }
 
 /// What stands for a fire time, or for a stretch of them.
@@ -85,14 +86,17 @@ impl Core {
 
         self.make_room(&old, &intent.fires, now, fx);
         let Some(old) = self.schedules.at(place).map(Arc::clone) else { return Fired::Lost };
-        let (mut runs, mut skipped) = (Vec::new(), Vec::new());
+        let (mut runs, mut skipped, mut over_quota) = (Vec::new(), Vec::new(), Vec::new());
         let mut last_fire = old.last_fire;
-        for entry in self.entries(&old, intent.fires, intent.ranges) {
+        for entry in self.entries(&old, intent.fires, intent.ranges, now) {
             match entry {
                 Entry::Range(range) => self.add_range(&old, &mut last_fire, range, now, fx),
-                Entry::Fire(fire, Fate::Skip(why)) => {
-                    skipped.push(fire.fire_time);
-                    let range = skipped_range(fire.fire_time, why);
+                Entry::Fire(fire, Fate::Skip(verdict, why)) => {
+                    match verdict {
+                        Verdict::Quota => over_quota.push(fire.fire_time),
+                        _ => skipped.push(fire.fire_time),
+                    }
+                    let range = skipped_range(fire.fire_time, verdict, why);
                     self.add_range(&old, &mut last_fire, range, now, fx);
                 }
                 Entry::Fire(fire, fate) => {
@@ -111,9 +115,13 @@ impl Core {
         for (mut run, fate) in runs {
             let is_claimed = claimed.len() < intent.claim
                 && fate == Fate::Slot
-                && run.reason.as_deref() != Some(reason::NO_PLUGIN);
+                && run.reason.as_deref() != Some(reason::NO_PLUGIN)
+                && !self.accounts.is_full(&run.queue)
+                && schedule.is_within_rate(now)
+                && self.accounts.judge(&run, now) == Admission::Free;
             if is_claimed {
                 self.begin_attempt(&mut run, session, now, fx);
+                Self::count_begun(&mut schedule, &run, now);
             }
             if let Some(last) = last_run_after(schedule.last_run.as_ref(), &run, Noted::Made, now) {
                 schedule.last_run = Some(last);
@@ -123,7 +131,7 @@ impl Core {
             let place = match (is_claimed, fate) {
                 (true, _) => Place::Held(session),
                 (false, Fate::Slot) => Place::Ready,
-                (false, Fate::Backlog | Fate::Skip(_)) => Place::Backlog,
+                (false, Fate::Backlog | Fate::Skip(..)) => Place::Backlog,
             };
             if fate == Fate::Slot {
                 self.queues.take_slot(&run);
@@ -144,7 +152,7 @@ impl Core {
         let claim = |run| claim_of(run, Some(Arc::clone(&schedule)));
         let claimed = claimed.into_iter().map(claim).collect();
         self.schedules.put_at(place, schedule);
-        Fired::Done { queued, claimed, skipped }
+        Fired::Done { queued, claimed, skipped, over_quota }
     }
 
     /// With `overlap = "replace"`, ends what stands in the way of a new fire at the limit: what
@@ -182,19 +190,28 @@ impl Core {
         schedule: &Schedule,
         fires: Vec<PlannedFire>,
         ranges: Vec<Range>,
+        now: Timestamp,
     ) -> Vec<Entry> {
         let limit = usize::try_from(schedule.max_instances).unwrap_or(usize::MAX);
         let mut free = limit.saturating_sub(self.queues.taken(schedule.uid));
         let rules = schedule.rules;
         let most = usize::try_from(rules.queue_limit).unwrap_or(usize::MAX);
         let mut waiting = self.queues.waiting(schedule.uid);
-        let mut skipped: Vec<(RunId, &'static str)> = Vec::new();
+        let allotment = self.accounts.allotment(&schedule.key.tenant);
+        let account = self.accounts.get(&schedule.key.tenant);
+        let used_up = account.used_up(&allotment, true, now);
+        let mut skipped: Vec<(RunId, Verdict, &'static str)> = Vec::new();
         let mut entries: Vec<Entry> = Vec::with_capacity(fires.len() + ranges.len());
         for fire in fires {
             let fate = match (free, fire.disposition, rules.overlap) {
-                (0, Disposition::Run, Overlap::Skip) => Fate::Skip(reason::MAX_INSTANCES),
+                _ if let Some(used_up) = used_up => {
+                    Fate::Skip(Verdict::Quota, used_up.key.as_str())
+                }
+                (0, Disposition::Run, Overlap::Skip) => {
+                    Fate::Skip(Verdict::Skipped, reason::MAX_INSTANCES)
+                }
                 (0, Disposition::Run, Overlap::Queue) if most <= waiting => {
-                    Fate::Skip(reason::QUEUE_LIMIT)
+                    Fate::Skip(Verdict::Skipped, reason::QUEUE_LIMIT)
                 }
                 (0, Disposition::Run, Overlap::Queue | Overlap::Replace)
                 | (0, Disposition::Wait, _) => Fate::Backlog,
@@ -203,18 +220,18 @@ impl Core {
             match fate {
                 Fate::Slot => free -= 1,
                 Fate::Backlog => waiting += 1,
-                Fate::Skip(why) => {
+                Fate::Skip(verdict, why) => {
                     let id = run_id_of_fire(&schedule.key, schedule.uid, fire.fire_time);
-                    skipped.push((id, why));
+                    skipped.push((id, verdict, why));
                 }
             }
             entries.push(Entry::Fire(fire, fate));
         }
         entries.extend(ranges.into_iter().map(|range| {
-            let skip = skipped.iter().find(|(id, _)| range.into == Some(*id));
+            let skip = skipped.iter().find(|(id, ..)| range.into == Some(*id));
             Entry::Range(match skip {
-                Some((_, why)) => {
-                    Range { verdict: Verdict::Skipped, reason: (*why).into(), into: None, ..range }
+                Some((_, verdict, why)) => {
+                    Range { verdict: *verdict, reason: (*why).into(), into: None, ..range }
                 }
                 None => range,
             })
@@ -290,15 +307,8 @@ pub(in crate::store) fn check(intent: &FireIntent, now: Timestamp) -> Result<()>
     Ok(())
 }
 
-fn skipped_range(fire_time: Timestamp, why: &'static str) -> Range {
-    Range {
-        verdict: Verdict::Skipped,
-        reason: why.into(),
-        first: fire_time,
-        last: fire_time,
-        count: 1,
-        into: None,
-    }
+fn skipped_range(fire_time: Timestamp, verdict: Verdict, why: &'static str) -> Range {
+    Range { verdict, reason: why.into(), first: fire_time, last: fire_time, count: 1, into: None }
 }
 
 pub(in crate::store) fn queued_run(
@@ -341,5 +351,7 @@ pub(in crate::store) fn queued_run(
         progress: None,
         usage: Usage::default(),
         cancel: None,
+        memory: spec.memory,
+        admitted: None,
     }
 }

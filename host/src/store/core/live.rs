@@ -8,9 +8,9 @@ use super::{Core, Live, Place};
 use crate::job::JobKey;
 use crate::record::step::{Change, Claim};
 use crate::record::used::{Bucket, Used};
-use crate::record::{LastRun, Pause, Schedule};
+use crate::record::{Begun, LastRun, Pause, Schedule};
 use crate::run::id::{SessionId, Uid};
-use crate::run::outcome::Outcome;
+use crate::run::outcome::{Outcome, RunError};
 use crate::run::usage::Usage;
 use crate::run::{
     Attempt, MAX_ATTEMPTS_KEPT, Reason, Run, RunKey, RunState, StartBy, Verdict, reason,
@@ -25,6 +25,8 @@ const LATE_AFTER: Duration = Duration::from_secs(1);
 pub(super) struct Dropped {
     pub(super) verdict: Verdict,
     pub(super) reason: Reason,
+    /// In words, when the reason does not say it all.
+    pub(super) error: Option<RunError>,
 }
 
 impl Core {
@@ -60,6 +62,7 @@ impl Core {
             self.deadlines.insert((deadline, key.clone()));
         }
         self.enter(&run, &key, place);
+        self.accounts.count_live(&run.tenant, true);
         self.live.insert(key, Live { run, place, lines });
     }
 
@@ -67,7 +70,10 @@ impl Core {
         match place {
             Place::Later(not_before) => self.queues.push_later(not_before, key.clone()),
             Place::Backlog => self.queues.push_backlog(run),
-            Place::Ready => self.queues.push_ready(run),
+            Place::Ready => {
+                self.queues.push_ready(run);
+                self.accounts.set_waiting(&run.tenant, true);
+            }
             Place::Held(session) => {
                 if let Some(holder) = self.sessions.get_mut(&session) {
                     holder.runs.insert(key.clone());
@@ -81,7 +87,11 @@ impl Core {
         match place {
             Place::Later(not_before) => self.queues.remove_later(not_before, key.clone()),
             Place::Backlog => (),
-            Place::Ready => self.queues.remove_ready(run),
+            Place::Ready => {
+                if self.queues.remove_ready(run) {
+                    self.accounts.set_waiting(&run.tenant, false);
+                }
+            }
             Place::Held(session) => {
                 if let Some(holder) = self.sessions.get_mut(&session) {
                     holder.runs.remove(key);
@@ -112,7 +122,8 @@ impl Core {
             let run = Arc::clone(&live.run);
             if let (None, Some(start_by)) = (run.verdict, run.start_by.clone()) {
                 let StartBy { verdict, reason, .. } = start_by;
-                self.drop_live(&run, Dropped { verdict, reason }, None, now, fx);
+                let dropped = Dropped { verdict, reason, error: None };
+                self.drop_live(&run, dropped, None, now, fx);
             }
         }
         while let Some(key) = self.queues.pop_later(now) {
@@ -148,6 +159,7 @@ impl Core {
         self.fence = (self.fence + 1).max(u64::try_from(now.micros()).unwrap_or(0));
         fx.write(Write::Fence(self.fence));
         let host = self.sessions.get(&session).map(|holder| holder.session.host.clone());
+        self.accounts.admit(run, now, fx);
         run.state = RunState::Running;
         run.attempt += 1;
         run.started_at = Some(now);
@@ -159,7 +171,7 @@ impl Core {
             run.verdict = Some(Verdict::Ran);
             let late = run.due_at.after(LATE_AFTER) < now;
             let waited = match run.reason.as_deref() {
-                Some(reason::NO_PLUGIN) => true,
+                Some(reason::NO_PLUGIN | reason::RATE_LIMIT) => true,
                 Some(reason::ON_TIME) => late,
                 Some(_) | None => false,
             };
@@ -184,6 +196,22 @@ impl Core {
         });
     }
 
+    /// Counts a run of a job with a `rate_limit` that begins.
+    pub(super) fn count_begun(schedule: &mut Schedule, run: &Run, now: Timestamp) {
+        if let Some(rate) = schedule.rules.rate_limit.filter(|_| run.attempt == 1) {
+            schedule.begun = Some(Begun::and_one(schedule.begun, rate, now));
+        }
+    }
+
+    /// When a run that has not begun may, if its job's `rate_limit` lets none begin at `now`.
+    pub(super) fn rate_full_until(&self, run: &Run, now: Timestamp) -> Option<Timestamp> {
+        if run.verdict.is_some() {
+            return None;
+        }
+        let schedule = self.schedules.get(&run.job_key())?;
+        schedule.begun?.full_until(schedule.rules.rate_limit?, now)
+    }
+
     /// Ends a run that never started.
     pub(super) fn drop_live(
         &mut self,
@@ -196,6 +224,7 @@ impl Core {
         let mut run = Run::clone(run);
         run.verdict = Some(dropped.verdict);
         run.reason = Some(dropped.reason);
+        run.error = dropped.error.or(run.error);
         run.cancel = cancel.map(str::to_owned).or(run.cancel);
         self.end(run, now, fx);
     }
@@ -219,6 +248,7 @@ impl Core {
         let run = Arc::new(run);
         let key = run.key();
         if let Some(live) = self.live.remove(&key) {
+            self.accounts.count_live(&run.tenant, false);
             if let Some(deadline) = deadline_of(&live.run) {
                 self.deadlines.remove(&(deadline, key.clone()));
             }
@@ -300,7 +330,12 @@ impl Core {
     }
 
     /// Changes a schedule, all but its definition.
-    fn change(&mut self, job: &JobKey, change: impl FnOnce(&mut Schedule), fx: &mut Effects) {
+    pub(super) fn change(
+        &mut self,
+        job: &JobKey,
+        change: impl FnOnce(&mut Schedule),
+        fx: &mut Effects,
+    ) {
         if let Some(schedule) = self.schedules.change(job, change) {
             fx.write(Write::Schedule(Arc::clone(schedule), Extent::Position));
         }

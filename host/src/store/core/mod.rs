@@ -14,6 +14,8 @@
 //!                    or rescue└─ Held ──► done: no longer here
 //! ```
 
+pub mod accounts;
+mod acquire;
 mod common;
 pub mod effects;
 pub(in crate::store) mod fire;
@@ -31,12 +33,15 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::job::JobKey;
+use crate::job::names::TenantId;
+use crate::record::account::Windows;
 use crate::record::{Doc, HostInfo, HostRecord, Schedule, Session};
 use crate::run::id::{Fence, SessionId, Uid};
-use crate::run::{Run, RunKey, RunState};
+use crate::run::{Run, RunKey, RunState, reason};
 use crate::store::Result;
 use crate::store::error::StoreError;
 use crate::time::Timestamp;
+use accounts::Accounts;
 use common::Common;
 use effects::{CounterKey, DocKey, KeptRange};
 use queues::Queues;
@@ -67,6 +72,7 @@ pub struct Core {
     /// Runs that have not started, by when they are given up.
     deadlines: BTreeSet<(Timestamp, RunKey)>,
     queues: Queues,
+    accounts: Accounts,
     sessions: HashMap<SessionId, Holder>,
     /// The newest range of each creation of a job; open while nothing came after it.
     newest_range: HashMap<Uid, KeptRange>,
@@ -149,6 +155,8 @@ pub struct Restored {
     pub generation: u64,
     /// Whether an import has begun and not ended.
     pub importing: bool,
+    /// What tenants had used in the last windows of the clock.
+    pub windows: Vec<(TenantId, Windows)>,
 }
 
 impl Core {
@@ -160,6 +168,7 @@ impl Core {
             live: HashMap::new(),
             deadlines: BTreeSet::new(),
             queues: Queues::default(),
+            accounts: Accounts::with_windows(from.windows),
             sessions: HashMap::new(),
             newest_range: from.newest_ranges.into_iter().map(|kept| (kept.uid, kept)).collect(),
             rounds: Rounds::default(),
@@ -187,9 +196,10 @@ impl Core {
         core
     }
 
-    /// Takes over the beats that `before` had counted: they are not kept, and must not go back
-    /// when a file is read again.
-    pub fn carry_beats(&mut self, before: &Self) {
+    /// Takes over what `before` had and is not kept: beats, which must not go back when a file is read
+    /// again, and what tenants may have.
+    pub fn carry(&mut self, before: &Self) {
+        self.accounts.carry(&before.accounts);
         for (id, holder) in &mut self.sessions {
             if let Some(old) = before.sessions.get(id) {
                 holder.counter = holder.counter.max(old.counter);
@@ -229,6 +239,9 @@ impl Core {
                     Place::Later(not_before)
                 }
                 (RunState::Queued, _, Some(not_before)) if run.attempt == 0 => {
+                    if run.reason.as_deref() == Some(reason::RATE_LIMIT) {
+                        self.queues.take_slot(&run);
+                    }
                     Place::Later(not_before)
                 }
                 (_, Some(_), _) => {
@@ -237,6 +250,9 @@ impl Core {
                 }
                 (_, None, _) => self.place_for_new(&run, None),
             };
+            if let (Place::Held(_), Some(admitted)) = (place, run.admitted) {
+                self.accounts.restore(&run.tenant, &run.queue, admitted);
+            }
             self.insert_live(run, place, lines);
         }
     }
@@ -290,6 +306,7 @@ mod tests {
             max_instances: 1,
             rules: Rules::default(),
             failures: 0,
+            begun: None,
             history: History { keep: 1, max_age: Duration::from_hours(1) },
             created_at: Timestamp::from_secs(0),
             last_run: None,

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::accounts::windows_of;
 use super::effects::{CounterKey, DocKey, Effects, Extent, KeptRange, Write};
 use super::{Core, Holder, Restored};
 use crate::record::portable::{Counts, RangeRecord, Record, RunRecord};
@@ -117,6 +118,9 @@ impl Core {
             Record::Run(record) => self.take_over_run(*record, fx),
             Record::Range(record) => self.take_over_range(record, fx),
             Record::Document(doc) => {
+                if let Some(windows) = windows_of(&doc.kind, &doc.key, &doc.value) {
+                    self.accounts.set_windows(&doc.tenant, windows);
+                }
                 let key = DocKey { tenant: doc.tenant, kind: doc.kind, key: doc.key.clone() };
                 let doc = Doc { key: doc.key, version: doc.version, value: doc.value };
                 fx.write(Write::Doc(key, Some(doc)));

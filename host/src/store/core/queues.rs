@@ -4,9 +4,10 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap};
+use std::ops::Bound;
 
 use crate::job::PluginKey;
-use crate::job::names::QueueName;
+use crate::job::names::{PluginName, QueueName, TenantId};
 use crate::record::step::Acquire;
 use crate::run::id::{RunId, Uid};
 use crate::run::{Run, RunKey};
@@ -41,6 +42,17 @@ impl Turn {
     }
 }
 
+/// Which hosts can take a run: those that serve its queue and hold its tenant's plugin.
+type Class = (QueueName, PluginName);
+
+/// Ready runs of one tenant in the order in which they begin.
+#[derive(Debug, Default)]
+pub(super) struct Line {
+    classes: Vec<Class>,
+    /// The next of each class.
+    heads: BinaryHeap<Reverse<(Rank, usize)>>,
+}
+
 /// The runs of one creation of a job.
 #[derive(Debug, Default)]
 struct Slots {
@@ -53,8 +65,8 @@ struct Slots {
 /// Where live runs wait.
 #[derive(Debug, Default)]
 pub(super) struct Queues {
-    /// Per queue and plugin, runs that may start now. No set is empty.
-    ready: HashMap<(QueueName, PluginKey), BTreeSet<Rank>>,
+    /// By tenant, and by queue and plugin, runs that may start now. No set is empty.
+    ready: HashMap<TenantId, HashMap<Class, BTreeSet<Rank>>>,
     /// Runs that may not start before a time.
     later: BTreeSet<(Timestamp, RunKey)>,
     slots: HashMap<Uid, Slots>,
@@ -62,41 +74,48 @@ pub(super) struct Queues {
 
 impl Queues {
     pub(super) fn push_ready(&mut self, run: &Run) {
-        self.ready.entry(class_of(run)).or_default().insert(Rank::of(run));
+        let of_tenant = self.ready.entry(run.tenant.clone()).or_default();
+        of_tenant.entry(class_of(run)).or_default().insert(Rank::of(run));
     }
 
-    pub(super) fn remove_ready(&mut self, run: &Run) {
+    /// Answers whether none of its tenant is ready now.
+    pub(super) fn remove_ready(&mut self, run: &Run) -> bool {
         let class = class_of(run);
-        if let Some(queue) = self.ready.get_mut(&class) {
+        let Some(of_tenant) = self.ready.get_mut(&run.tenant) else { return true };
+        if let Some(queue) = of_tenant.get_mut(&class) {
             queue.remove(&Rank::of(run));
             if queue.is_empty() {
-                self.ready.remove(&class);
+                of_tenant.remove(&class);
             }
         }
+        let is_empty = of_tenant.is_empty();
+        if is_empty {
+            self.ready.remove(&run.tenant);
+        }
+        is_empty
     }
 
-    /// The best `max` runs of those wanted. They stay where they are.
-    pub(super) fn best_ready(&self, want: &Acquire, max: usize) -> Vec<RunKey> {
-        let mut queues: Vec<_> = self
-            .ready
-            .iter()
-            .filter(|((queue, class), _)| {
-                want.queues.contains(queue) && want.classes.contains(class)
-            })
-            .map(|((_, class), queue)| (class, queue.iter()))
-            .collect();
-        let mut heads = BinaryHeap::with_capacity(queues.len());
-        for (index, (_, queue)) in queues.iter_mut().enumerate() {
-            heads.extend(queue.next().map(|rank| Reverse((rank, index))));
+    /// The ready runs of a tenant that a host wants, before the first of them.
+    pub(super) fn line(&self, tenant: &TenantId, want: &Acquire) -> Line {
+        let mut line = Line::default();
+        for ((queue, plugin), ranks) in self.ready.get(tenant).into_iter().flatten() {
+            let key = PluginKey { tenant: tenant.clone(), plugin: plugin.clone() };
+            if want.queues.contains(queue) && want.classes.contains(&key) {
+                line.heads.extend(ranks.first().map(|rank| Reverse((*rank, line.classes.len()))));
+                line.classes.push((queue.clone(), plugin.clone()));
+            }
         }
-        let mut best = Vec::new();
-        while best.len() < max {
-            let Some(Reverse((rank, index))) = heads.pop() else { break };
-            let Some((class, queue)) = queues.get_mut(index) else { break };
-            best.push(RunKey { tenant: class.tenant.clone(), run: rank.id });
-            heads.extend(queue.next().map(|rank| Reverse((rank, index))));
-        }
-        best
+        line
+    }
+
+    /// The next run of `line`. It stays where it is.
+    pub(super) fn next_of(&self, tenant: &TenantId, line: &mut Line) -> Option<RunId> {
+        let Reverse((rank, index)) = line.heads.pop()?;
+        let ranks = self.ready.get(tenant).and_then(|all| all.get(line.classes.get(index)?));
+        let after = (Bound::Excluded(rank), Bound::Unbounded);
+        let next = ranks.and_then(|ranks| ranks.range(after).next());
+        line.heads.extend(next.map(|next| Reverse((*next, index))));
+        Some(rank.id)
     }
 
     pub(super) fn push_later(&mut self, not_before: Timestamp, run: RunKey) {
@@ -171,7 +190,6 @@ impl Queues {
     }
 }
 
-/// Which hosts can take a run: those that serve its queue and hold its plugin.
-fn class_of(run: &Run) -> (QueueName, PluginKey) {
-    (run.queue.clone(), run.plugin_key())
+fn class_of(run: &Run) -> Class {
+    (run.queue.clone(), run.plugin.clone())
 }

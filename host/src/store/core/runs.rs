@@ -3,12 +3,10 @@
 use std::sync::Arc;
 
 use super::effects::{Effects, Write};
-use super::live::{Dropped, Noted, claim_of};
-use super::{Core, Live, MAX_LOG_LINES, Past, Place, known};
+use super::live::{Dropped, Noted};
+use super::{Core, Live, MAX_LOG_LINES, Past, Place};
 use crate::job::JobKey;
-use crate::record::step::{
-    Acquire, AttemptEnd, CancelReply, Claim, Finished, MAX_ACQUIRE, NewRun, Started,
-};
+use crate::record::step::{AttemptEnd, CancelReply, Finished, NewRun, Started};
 use crate::record::used::{Bucket, Used};
 use crate::run::id::{Fence, SessionId};
 use crate::run::outcome::Outcome;
@@ -34,7 +32,8 @@ impl Core {
     ///
     /// # Errors
     ///
-    /// `NotFound` when there is no such job; `Invalid` for a run of the schedule.
+    /// `NotFound` when there is no such job; `Invalid` for a run of the schedule; `Quota` when the
+    /// tenant has as many waiting runs as it may.
     pub fn start(
         &mut self,
         past: &dyn Past,
@@ -55,6 +54,7 @@ impl Core {
         let Some(schedule) = self.schedules.get(&new.job) else {
             return Err(StoreError::NotFound(format!("job {}", new.job)));
         };
+        self.may_queue(&new.job.tenant)?;
         let run = made_run(new, schedule.uid, now);
         self.wake(now, fx);
         let place = self.place_for_new(&run, Some(now));
@@ -66,36 +66,6 @@ impl Core {
         self.insert_live(Arc::clone(&run), place, 0);
         self.note(&run, Noted::Made, now, fx);
         Ok(Started::Made(Run::clone(&run)))
-    }
-
-    /// Takes queued runs of the classes wanted, the best first.
-    ///
-    /// # Errors
-    ///
-    /// `Fenced` when the session is over.
-    pub fn acquire(
-        &mut self,
-        session: SessionId,
-        want: &Acquire,
-        now: Timestamp,
-        fx: &mut Effects,
-    ) -> Result<Vec<Claim>> {
-        known(&self.sessions, session)?;
-        self.wake(now, fx);
-        let best = self.queues.best_ready(want, want.slots.min(MAX_ACQUIRE));
-        let mut claims = Vec::with_capacity(best.len());
-        for key in best {
-            let Some(live) = self.live.get(&key) else { continue };
-            let mut run = Run::clone(&live.run);
-            self.begin_attempt(&mut run, session, now, fx);
-            let run = Arc::new(run);
-            self.move_to(Arc::clone(&run), Place::Held(session));
-            fx.run(&run);
-            self.note(&run, Noted::Moved, now, fx);
-            let schedule = self.schedules.get(&run.job_key()).map(Arc::clone);
-            claims.push(claim_of(run, schedule));
-        }
-        Ok(claims)
     }
 
     /// Ends the current attempt of a run.
@@ -123,6 +93,7 @@ impl Core {
             return Ok(finished_before(&live.run, session, fence, end.outcome));
         }
         let mut run = Run::clone(&live.run);
+        self.accounts.release(&mut run, Some(&end.usage), now, fx);
         self.append(key, end.log, fx);
         if let Some(attempt) = run.attempts.last_mut() {
             attempt.digest = end.digest;
@@ -184,7 +155,7 @@ impl Core {
             return Ok(false);
         }
         let run = Arc::clone(&live.run);
-        self.drop_live(&run, Dropped { verdict, reason }, None, now, fx);
+        self.drop_live(&run, Dropped { verdict, reason, error: None }, None, now, fx);
         Ok(true)
     }
 
@@ -243,7 +214,8 @@ impl Core {
             Place::Later(_) | Place::Backlog | Place::Ready => (),
         }
         if run.verdict.is_none() {
-            let dropped = Dropped { verdict: Verdict::Cancelled, reason: reason.into() };
+            let dropped =
+                Dropped { verdict: Verdict::Cancelled, reason: reason.into(), error: None };
             self.drop_live(&run, dropped, Some(why), now, fx);
         } else {
             let mut run = Run::clone(&run);
@@ -333,5 +305,7 @@ pub(in crate::store) fn made_run(new: NewRun, uid: crate::run::id::Uid, now: Tim
         progress: None,
         usage: Usage::default(),
         cancel: None,
+        memory: new.spec.memory,
+        admitted: None,
     }
 }

@@ -18,7 +18,8 @@ impl Core {
     ///
     /// # Errors
     ///
-    /// `Conflict` as `on` says; `Invalid` when times do not fit together.
+    /// `Conflict` as `on` says; `Invalid` when times do not fit together; `Quota` when the tenant has
+    /// as many jobs as it may.
     pub fn put(
         &mut self,
         new: NewSchedule,
@@ -63,6 +64,7 @@ impl Core {
     ) -> Result<Schedule> {
         check_cursor(new.cursor, new.due_at, new.ranges.last().map(|range| range.last))?;
         check_ranges(&new.ranges, None..new.cursor, None, now)?;
+        self.may_have_job(&new.key.tenant)?;
         let schedule = Schedule {
             key: self.common.name(new.key),
             uid,
@@ -79,6 +81,7 @@ impl Core {
             max_instances: new.max_instances,
             rules: new.rules,
             failures: 0,
+            begun: None,
             history: new.history,
             created_at: now,
             last_run: None,

@@ -172,6 +172,7 @@ impl Core {
             (Outcome::Abandoned, &mut reaped.rescued)
         };
         list.push(key);
+        self.accounts.release(&mut run, None, now, fx);
         if let Some(attempt) = run.attempts.last_mut() {
             attempt.finished_at = Some(now);
             attempt.outcome = Some(outcome);

@@ -3,7 +3,7 @@
 //! There may be a million of them, so that the indexes name each by a small number, its place.
 //! Finding one costs the same however many there are.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use hashbrown::HashTable;
 
 use super::live::due_key;
 use crate::job::JobKey;
+use crate::job::names::TenantId;
 use crate::record::Schedule;
 use crate::time::Timestamp;
 
@@ -25,6 +26,8 @@ pub(super) struct Shelf {
     /// Places that are free.
     free: Vec<Place>,
     by_name: HashTable<Place>,
+    /// How many of each tenant.
+    of_tenant: HashMap<TenantId, u64>,
     /// The active ones.
     due: BTreeSet<(Timestamp, Place)>,
     hasher: RandomState,
@@ -34,6 +37,11 @@ impl Shelf {
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.by_name.len()
+    }
+
+    /// How many a tenant has.
+    pub(super) fn of_tenant(&self, tenant: &TenantId) -> u64 {
+        self.of_tenant.get(tenant).copied().unwrap_or(0)
     }
 
     /// The schedule of this name.
@@ -78,6 +86,12 @@ impl Shelf {
         let entry = self.by_name.find_entry(hash, |other| *other == place);
         entry.ok()?.remove();
         self.free.push(place);
+        if let Some(count) = self.of_tenant.get_mut(&job.tenant) {
+            *count -= 1;
+            if *count == 0 {
+                self.of_tenant.remove(&job.tenant);
+            }
+        }
         let schedule = self.schedules.get_mut(place as usize)?.take()?;
         self.move_due(place, due_key(&schedule), None);
         Some(schedule)
@@ -101,6 +115,7 @@ impl Shelf {
 
     /// A place for a name that has none. It is empty still.
     fn give_place(&mut self, job: &JobKey) -> Place {
+        *self.of_tenant.entry(job.tenant.clone()).or_default() += 1;
         let place = self.free.pop().unwrap_or_else(|| {
             self.schedules.push(None);
             // Memory ends long before places do.

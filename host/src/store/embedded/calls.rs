@@ -7,6 +7,7 @@ use super::sqlite::writer::Turn;
 use super::{EmbeddedStore, aging, export};
 use crate::job::JobKey;
 use crate::job::names::TenantId;
+use crate::record::account::{Account, Allotments, Draw, Drawn};
 use crate::record::portable::{Import, Record};
 use crate::record::query::{
     JobFilter, LedgerFilter, LedgerItem, LogPage, Page, Paged, RunFilter, UsageFilter, UsageItem,
@@ -114,6 +115,31 @@ impl Store for EmbeddedStore {
     ) -> Result<Vec<Fired>> {
         let id = session.id;
         self.step_in(Turn::Next, move |core, _, fx| core.fire(id, intents, now, fx)).await
+    }
+
+    async fn draw(
+        &self,
+        session: &Session,
+        run: &RunKey,
+        fence: Fence,
+        draw: Draw,
+        now: Timestamp,
+    ) -> Result<Drawn> {
+        let attempt = Holding { session: session.id, run: run.clone(), fence };
+        self.step(move |core, _, fx| core.draw(&attempt, draw, now, fx)).await
+    }
+
+    async fn allot(&self, allotments: Allotments) -> Result<bool> {
+        self.step(move |core, _, _| {
+            core.allot(allotments);
+            Ok(true)
+        })
+        .await
+    }
+
+    async fn account(&self, tenant: &TenantId, now: Timestamp) -> Result<Account> {
+        let tenant = tenant.clone();
+        self.step(move |core, _, _| Ok(core.account(&tenant, now))).await
     }
 
     async fn start(&self, run: NewRun, now: Timestamp) -> Result<Started> {

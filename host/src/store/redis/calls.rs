@@ -6,6 +6,7 @@ use tokio::sync::broadcast;
 use super::RedisStore;
 use crate::job::JobKey;
 use crate::job::names::TenantId;
+use crate::record::account::{Account, Allotments, Draw, Drawn};
 use crate::record::portable::{Import, Record};
 use crate::record::query::{
     JobFilter, LedgerFilter, LedgerItem, LogPage, Page, Paged, RunFilter, UsageFilter, UsageItem,
@@ -98,6 +99,25 @@ impl Store for RedisStore {
         now: Timestamp,
     ) -> Result<Vec<Fired>> {
         self.fire(session, intents, now).await
+    }
+
+    async fn draw(
+        &self,
+        _session: &Session,
+        _run: &RunKey,
+        _fence: Fence,
+        _draw: Draw,
+        _now: Timestamp,
+    ) -> Result<Drawn> {
+        Err(crate::store::error::StoreError::Unfit("not yet".into()))
+    }
+
+    async fn allot(&self, _allotments: Allotments) -> Result<bool> {
+        Ok(true)
+    }
+
+    async fn account(&self, _tenant: &TenantId, _now: Timestamp) -> Result<Account> {
+        Err(crate::store::error::StoreError::Unfit("not yet".into()))
     }
 
     async fn start(&self, new: NewRun, now: Timestamp) -> Result<Started> {

@@ -65,6 +65,7 @@ impl RedisStore {
                 queued: row.queued,
                 claimed: claimed.collect(),
                 skipped: row.skipped,
+                over_quota: row.over_quota,
             });
         }
         Ok(fired)

@@ -42,8 +42,10 @@ impl RedisStore {
             let of_queue = move |queue| format!("{}/{queue}/{}", class.tenant, class.plugin);
             want.queues.iter().map(of_queue)
         });
-        let args =
-            wire::AcquireArgs { slots: want.slots.min(MAX_ACQUIRE), classes: classes.collect() };
+        let args = wire::AcquireArgs {
+            slots: usize::try_from(want.room.free.slots).unwrap_or(usize::MAX).min(MAX_ACQUIRE),
+            classes: classes.collect(),
+        };
         let answer: wire::AcquireAnswer =
             self.link.call(Script::Acquire, Self::caller(session, now), &args, b"").await?;
         let mut claims = Vec::with_capacity(answer.runs.len());

@@ -10,6 +10,7 @@ use super::ops::{JOBS, Op};
 use crate::job::names::QueueName;
 use crate::job::{History, PluginKey};
 use crate::record::query::{JobFilter, LedgerFilter, Page, RunFilter, UsageFilter};
+use crate::record::room::Room;
 use crate::record::step::{
     Acquire, AttemptEnd, CancelReply, Claim, Conflict, Disposition, Finished, FireIntent, Fired,
     LiveRuns, NewRun, NewSchedule, Patch, PlannedFire, Pulse, Put, Reaped, Retention, Started,
@@ -167,7 +168,7 @@ impl Side {
                 });
                 let classes = Arc::new(BTreeSet::from(classes));
                 let queues = Arc::new([QueueName::default()].into());
-                let want = Acquire { slots: *slots, queues, classes };
+                let want = Acquire { room: Room::of_slots(*slots), queues, classes };
                 // What the first one took is held, and a beat says so: see `held`.
                 let call = async || store.acquire(&self.session, want.clone(), now).await;
                 let first = self.first(&call).await.unwrap_or_default();

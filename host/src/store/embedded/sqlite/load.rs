@@ -5,10 +5,13 @@ use rusqlite::Connection;
 use super::fault::{fault, unreadable};
 use super::{reader, rows};
 use crate::job::JobKey;
+use crate::job::names::TenantId;
+use crate::record::account::Windows;
 use crate::record::{Schedule, Session};
 use crate::run::Run;
 use crate::store::Result;
 use crate::store::core::Restored;
+use crate::store::core::accounts::{WINDOWS_KIND, windows_of};
 use crate::store::core::effects::KeptRange;
 use crate::time::Timestamp;
 
@@ -23,6 +26,7 @@ pub(super) fn load(db: &Connection) -> Result<Restored> {
         last_range: number(db, "SELECT max(id) FROM ledger_range")?,
         generation: number(db, "SELECT max(value) FROM meta WHERE key = 'generation'")?,
         importing: number(db, "SELECT max(value) FROM meta WHERE key = 'importing'")? == 1,
+        windows: windows(db)?,
     })
 }
 
@@ -89,6 +93,21 @@ fn newest_ranges(db: &Connection) -> Result<Vec<KeptRange>> {
         ranges.push(KeptRange { id, job, uid, range, noted_at });
     }
     Ok(ranges)
+}
+
+/// What tenants had used in the last windows of the clock.
+fn windows(db: &Connection) -> Result<Vec<(TenantId, Windows)>> {
+    let sql = "SELECT tenant, kind, key, value FROM doc WHERE kind = ?1";
+    let mut statement = db.prepare(sql).map_err(fault)?;
+    let mut found = statement.query([WINDOWS_KIND]).map_err(fault)?;
+    let mut windows = Vec::new();
+    while let Some(row) = found.next().map_err(fault)? {
+        let text = |index| row.get::<_, String>(index).map_err(fault);
+        let value: Vec<u8> = row.get(3).map_err(fault)?;
+        let tenant = text(0)?.parse().map_err(|error| unreadable("document", error))?;
+        windows.extend(windows_of(&text(1)?, &text(2)?, &value).map(|it| (tenant, it)));
+    }
+    Ok(windows)
 }
 
 fn number(db: &Connection, sql: &str) -> Result<u64> {

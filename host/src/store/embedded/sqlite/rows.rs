@@ -12,7 +12,7 @@ use super::batch::Batch;
 use super::fault::{fault, unreadable};
 use super::used;
 use crate::job::{History, JobKey, Source};
-use crate::record::{LastRun, Pause, Rules, Schedule, TriggerState};
+use crate::record::{Begun, LastRun, Pause, Rules, Schedule, TriggerState};
 use crate::run::id::Uid;
 use crate::run::{LogLine, Run, RunKey, RunState};
 use crate::store::Result;
@@ -243,6 +243,8 @@ pub(super) struct Position {
     max_instances: u32,
     rules: Rules,
     failures: u32,
+    #[serde(default)]
+    begun: Option<Begun>,
     created_at: Timestamp,
     last_run: Option<LastRun>,
 }
@@ -264,6 +266,7 @@ impl Position {
             max_instances: schedule.max_instances,
             rules: schedule.rules,
             failures: schedule.failures,
+            begun: schedule.begun,
             created_at: schedule.created_at,
             last_run: schedule.last_run.clone(),
         }
@@ -295,6 +298,7 @@ pub(super) fn schedule(row: &Row<'_>) -> Result<Schedule> {
         max_instances: position.max_instances,
         rules: position.rules,
         failures: position.failures,
+        begun: position.begun,
         history: history(row, 2).map_err(fault)?,
         created_at: position.created_at,
         last_run: position.last_run,

@@ -257,7 +257,7 @@ impl Work {
         match load::load(&self.connection) {
             Ok(restored) => {
                 let mut core = Core::restore(restored);
-                core.carry_beats(&self.core);
+                core.carry(&self.core);
                 self.core = core;
             }
             Err(failure) => self.refuse(failure),

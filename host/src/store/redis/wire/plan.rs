@@ -96,6 +96,7 @@ impl Plan {
         def: std::sync::Arc<crate::record::Definition>,
     ) -> Schedule {
         Schedule {
+            begun: None,
             key,
             uid: self.uid,
             version: self.version,

@@ -118,6 +118,7 @@ pub(in crate::store::redis) struct FiredRow {
     pub(in crate::store::redis) queued: Vec<RunId>,
     pub(in crate::store::redis) claimed: Vec<(RunId, Fence, Option<Reason>)>,
     pub(in crate::store::redis) skipped: Vec<Timestamp>,
+    pub(in crate::store::redis) over_quota: Vec<Timestamp>,
     pub(in crate::store::redis) schedule: ByteBuf,
 }
 
