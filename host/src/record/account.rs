@@ -241,7 +241,7 @@ impl Account {
             .map_or(Admission::Free, |(key, _)| Admission::Wait(*key))
     }
 
-    /// An attempt begins. `virtual_time` is the tag of who was served last.
+    /// An attempt begins.
     pub fn admit(
         &mut self,
         allotment: &Allotment,

@@ -23,8 +23,10 @@ pub struct Amount {
 pub struct Room {
     /// What is free.
     pub free: Amount,
-    /// What of it is kept for tenants below their share.
-    pub kept: Amount,
+    /// What tenants lack to their shares, all together: so much of what is free is kept for them.
+    pub missing: Amount,
+    /// But no more than this.
+    pub most_kept: Amount,
     /// The share of each tenant.
     pub share: Amount,
     /// What tenants have; those that have nothing are left out.
@@ -62,18 +64,15 @@ impl Room {
             room.share =
                 Amount { slots: part(total.slots).max(1), memory: part(total.memory).max(1) };
             let idle = tenants.saturating_sub(room.held.len() as u64);
-            let mut kept = Amount {
+            room.missing = Amount {
                 slots: idle.saturating_mul(room.share.slots),
                 memory: idle.saturating_mul(room.share.memory),
             };
             for held in room.held.values() {
-                kept.slots += room.share.slots.saturating_sub(held.slots);
-                kept.memory += room.share.memory.saturating_sub(held.memory);
+                room.missing.slots += room.share.slots.saturating_sub(held.slots);
+                room.missing.memory += room.share.memory.saturating_sub(held.memory);
             }
-            room.kept = Amount {
-                slots: kept.slots.min(total.slots / 2),
-                memory: kept.memory.min(total.memory / 2),
-            };
+            room.most_kept = Amount { slots: total.slots / 2, memory: total.memory / 2 };
         }
         room
     }
@@ -85,12 +84,12 @@ impl Room {
         let slots = if held.slots < self.share.slots {
             self.free.slots
         } else {
-            self.free.slots.saturating_sub(self.kept.slots)
+            self.free.slots.saturating_sub(self.missing.slots.min(self.most_kept.slots))
         };
         let room = if held.memory.saturating_add(memory) <= self.share.memory {
             self.free.memory
         } else {
-            self.free.memory.saturating_sub(self.kept.memory)
+            self.free.memory.saturating_sub(self.missing.memory.min(self.most_kept.memory))
         };
         0 < slots && memory <= room
     }
@@ -108,8 +107,8 @@ impl Room {
         held.slots += 1;
         held.memory = held.memory.saturating_add(memory);
         let after = missing(held);
-        self.kept.slots = self.kept.slots.saturating_sub(before.slots - after.slots);
-        self.kept.memory = self.kept.memory.saturating_sub(before.memory - after.memory);
+        self.missing.slots = self.missing.slots.saturating_sub(before.slots - after.slots);
+        self.missing.memory = self.missing.memory.saturating_sub(before.memory - after.memory);
         self.free.slots = self.free.slots.saturating_sub(1);
         self.free.memory = self.free.memory.saturating_sub(memory);
     }

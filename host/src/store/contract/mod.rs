@@ -12,6 +12,7 @@ mod lost_answers;
 mod moving;
 mod papers;
 mod policies;
+mod quotas;
 mod runs;
 mod server;
 mod sessions;
@@ -98,6 +99,16 @@ macro_rules! suite {
                 usage::what_was_used_comes_in_pages_by_tenant_hour_and_job,
                 usage::what_was_used_is_kept_for_13_months,
                 usage::of_too_many_jobs_in_an_hour_the_rest_have_one_bucket,
+                quotas::runs_at_once_and_their_memory_wait_within_the_quota,
+                quotas::a_queue_of_the_fleet_has_so_many_runs_at_once,
+                quotas::a_minute_has_so_many_runs_and_the_rest_have_their_verdict,
+                quotas::an_hour_has_so_much_processor_time_also_after_a_restart,
+                quotas::requests_are_counted_before_they_are_made,
+                quotas::whoever_asks_for_more_than_the_quota_is_refused,
+                quotas::runs_over_a_jobs_rate_wait_for_the_next_window_with_their_slot,
+                quotas::tenants_that_wait_are_served_in_turn_by_what_they_used,
+                quotas::who_waited_for_nothing_has_saved_nothing,
+                quotas::room_that_is_kept_for_others_is_not_taken,
                 moving::what_is_exported_is_found_in_every_kind_of_store_and_goes_on,
                 moving::an_import_needs_an_empty_store_and_counts_when_it_has_ended,
             ]);)*

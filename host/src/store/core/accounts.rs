@@ -37,8 +37,8 @@ pub(super) struct Accounts {
     running: HashMap<QueueName, u64>,
     /// Tenants that have runs which may begin.
     waiting: BTreeSet<Turn>,
-    /// The tag of whoever was served last.
-    virtual_time: u64,
+    /// The largest tag there was.
+    largest: u64,
 }
 
 impl Accounts {
@@ -63,20 +63,22 @@ impl Accounts {
         let before = account.tag;
         let changed = change(account);
         let after = account.tag;
+        self.largest = self.largest.max(after);
         if before != after && self.waiting.remove(&(before, tenant.clone())) {
             self.waiting.insert((after, tenant.clone()));
         }
         changed
     }
 
-    /// A tenant has runs that may begin, or none any more. One that comes anew begins where the
-    /// others are: it gains nothing by having waited for nothing.
+    /// A tenant has runs that may begin, or none any more. One that comes anew begins where the first
+    /// of those is that wait: it has saved nothing by having wanted nothing. When nobody waits, all
+    /// begin anew.
     pub(super) fn set_waiting(&mut self, tenant: &TenantId, waits: bool) {
-        let virtual_time = self.virtual_time;
+        let first = self.waiting.first().map_or(self.largest, |(tag, _)| *tag);
         let account = self.of.entry(tenant.clone()).or_default();
         if waits {
             if !self.waiting.contains(&(account.tag, tenant.clone())) {
-                account.tag = account.tag.max(virtual_time);
+                account.tag = account.tag.max(first);
                 self.waiting.insert((account.tag, tenant.clone()));
             }
         } else {
@@ -88,11 +90,6 @@ impl Accounts {
     pub(super) fn next_turn(&self, turn: Option<&Turn>) -> Option<Turn> {
         let from = turn.map_or(Bound::Unbounded, Bound::Excluded);
         self.waiting.range::<Turn, _>((from, Bound::Unbounded)).next().cloned()
-    }
-
-    /// A tenant was served at its turn.
-    pub(super) fn served(&mut self, turn: &Turn) {
-        self.virtual_time = self.virtual_time.max(turn.0);
     }
 
     /// Whether as many runs of a queue are under way as there may be.
@@ -179,7 +176,7 @@ impl Accounts {
     /// Takes over what was said, and the order of tenants, from before the file was read again.
     pub(super) fn carry(&mut self, before: &Self) {
         self.allotments.clone_from(&before.allotments);
-        self.virtual_time = before.virtual_time;
+        self.largest = before.largest;
         for (tenant, old) in &before.of {
             self.change(tenant, |account| {
                 (account.tag, account.mean_us) = (old.tag, old.mean_us);

@@ -52,7 +52,6 @@ impl Core {
             let line =
                 lines.entry(tenant.clone()).or_insert_with(|| self.queues.line(&tenant, want));
             if let Some(key) = self.next_of(&tenant, line, &room, &mut refused, now, fx) {
-                self.accounts.served(&turn);
                 claims.extend(self.claim(&key, session, &mut room, now, fx));
             }
             if MAX_REFUSED <= refused {
