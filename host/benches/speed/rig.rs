@@ -216,7 +216,7 @@ impl Line {
 impl Running {
     /// Whether the scheduler has not seen all that was due, or runs are under way.
     fn is_busy(&self) -> bool {
-        self.status.last_pass() == Timestamp::from_micros(0) || self.slots.taken() > 0
+        self.status.last_pass() == Timestamp::from_micros(0) || self.slots.taken().slots > 0
     }
 
     fn stop(self, rig: &Rig) {

@@ -164,6 +164,11 @@ impl Catalog {
         self.entries.values().filter_map(digest).collect()
     }
 
+    /// How many tenants have a plugin that can be run.
+    pub fn tenants(&self) -> usize {
+        self.classes.iter().map(|key| &key.tenant).collect::<BTreeSet<_>>().len()
+    }
+
     /// The names of all plugins that can be run: the classes that this host serves.
     pub fn classes(&self) -> Arc<BTreeSet<PluginKey>> {
         Arc::clone(&self.classes)

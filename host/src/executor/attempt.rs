@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tracing::{Instrument, debug, info, info_span, warn};
 
+use super::slots::Slot;
 use super::trial::Seen;
 use super::{Claimed, Executor, Stop};
 use crate::catalog::intake::unfit_for_unnamed;
@@ -20,6 +21,7 @@ use crate::engine::services::Services;
 use crate::job::limits::Limits;
 use crate::job::{Delivery, Job, Source};
 use crate::lease::cell::Held;
+use crate::record::account::memory_within;
 use crate::record::step::{AttemptEnd, Claim, Finished};
 use crate::run::Run;
 use crate::run::id::Fence;
@@ -45,15 +47,15 @@ struct Obstacle {
 
 impl Executor {
     /// Runs a claimed attempt and notes how it ended.
-    pub(super) async fn attempt(&self, claimed: &Claimed, stop: watch::Receiver<Stop>) {
-        let Claimed { claim, held, .. } = claimed;
+    pub(super) async fn attempt(&self, claimed: &mut Claimed, stop: watch::Receiver<Stop>) {
+        let Claimed { claim, slot, held } = claimed;
         let run = &claim.run;
         let span = info_span!("run", tenant = %run.tenant, job = %run.job, run = %run.id,
             attempt = run.attempt);
         async {
             let mut seen = None;
-            let Some(end) = self.call(claim, held, stop, &mut seen).await else {
-                self.hand_back(claimed).await;
+            let Some(end) = self.call(claim, slot, held, stop, &mut seen).await else {
+                self.hand_back(claim, held).await;
                 return;
             };
             info!(
@@ -75,6 +77,7 @@ impl Executor {
     async fn call(
         &self,
         claim: &Claim,
+        slot: &mut Slot,
         held: &Held,
         stop: watch::Receiver<Stop>,
         seen: &mut Option<Seen>,
@@ -87,7 +90,9 @@ impl Executor {
         let config = Arc::clone(&self.config.borrow());
         // The caps may be lower now than when the job was defined, and another host's were others.
         let held_to = |limits: Limits, caps| limits.held_to(caps);
-        let limits = config.caps(&run.tenant).into_iter().fold(job.limits.clone(), held_to);
+        let mut limits = config.caps(&run.tenant).into_iter().fold(job.limits.clone(), held_to);
+        let allotment = config.allotment(&run.tenant);
+        limits.memory = slot.grow(memory_within(&allotment, limits.memory));
         let plugin = self.catalog.borrow().of_run(&run.plugin_key(), run.id).cloned();
         // It went away after the run was taken: the run waits for it like those that were not.
         let plugin = plugin?;
@@ -118,15 +123,11 @@ impl Executor {
         let log = Log::new(limits.log, Arc::clone(&self.clock)).without(&secrets);
         let control = Arc::new(Control::under(Arc::clone(&held.lease), log));
         self.live.runs(&run.key(), &control);
-        let memory = tokio::select! {
-            biased;
-            memory = self.slots.reserve(limits.memory) => memory,
-            () = leaves(stop) => return None,
-            () = held.lease.over() => return None,
-        };
+        if *stop.borrow() != Stop::No || held.lease.is_over() {
+            return None;
+        }
         let report =
             self.engine.run(&plugin, self.request(claim, &job, limits, secrets), &control).await;
-        drop(memory);
         if let (Ok(report), Some(digest)) = (&report, &digest) {
             let denied = control.denied();
             *seen = Some(Seen::new(digest.clone(), report.outcome, &report.usage, denied));
@@ -285,8 +286,7 @@ impl Executor {
 
     /// Gives a run that has not begun to whoever is next: the host leaves. What the store does not
     /// hear now it learns when the session ends.
-    pub(super) async fn hand_back(&self, claimed: &Claimed) {
-        let Claimed { claim, held, .. } = claimed;
+    pub(super) async fn hand_back(&self, claim: &Claim, held: &Held) {
         if held.lease.is_over() {
             return;
         }
@@ -340,12 +340,6 @@ impl Executor {
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
-}
-
-/// Waits until the host takes nothing more.
-async fn leaves(mut stop: watch::Receiver<Stop>) {
-    // It is gone already when nobody can say so any more.
-    let _ = stop.wait_for(|stop| *stop != Stop::No).await;
 }
 
 /// Whether a run whose host stood still is begun again: as when it is taken from a dead host, a

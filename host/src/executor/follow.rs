@@ -84,9 +84,12 @@ impl Follower {
             if orphans.get(run) != Some(fence) {
                 continue;
             }
-            let Some(slot) = self.slots.take(1).pop() else { return };
             match self.claim_again(held, run, *fence).await {
                 Ok(Some(claim)) => {
+                    let Some(slot) = self.slots.adopt(&run.tenant, claim.run.memory) else {
+                        // With the next beat.
+                        return;
+                    };
                     warn!(%run, "was claimed by this host without its knowing; it starts now");
                     // The executor has ended when nobody listens; detaching hands the run back.
                     let held = Arc::clone(held);

@@ -34,8 +34,7 @@ use crate::engine::Engine;
 use crate::engine::services::Desk;
 use crate::job::names::QueueName;
 use crate::lease::cell::{Held, SessionCell};
-use crate::record::room::Room;
-use crate::record::step::{Acquire, Change, Claim, MAX_ACQUIRE};
+use crate::record::step::{Acquire, Change, Claim};
 use crate::status::{Asker, Status};
 use crate::store::Store;
 use live::Live;
@@ -43,6 +42,10 @@ use slots::{Slot, Slots};
 
 /// How long the executor waits at most before it looks for work that nobody told it of.
 const POLL: Duration = Duration::from_secs(1);
+
+/// How long it waits at least, when what waits may not fit, before it looks once more: each look
+/// costs the store a step.
+const SHORT_PAUSE: Duration = Duration::from_millis(10);
 
 /// What a host's executor needs. Its fields are its whole surface.
 #[derive(Clone)]
@@ -96,6 +99,17 @@ pub enum Stop {
     Now,
 }
 
+/// What there may be in the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Queue {
+    /// Runs to be taken as soon as there is room.
+    More,
+    /// Runs for which there was no room, or none.
+    Short,
+    /// None.
+    Empty,
+}
+
 impl Executor {
     /// Runs until `stop` says so and everything under way has ended.
     pub async fn run(self, mut claims: mpsc::Receiver<Claimed>, mut stop: watch::Receiver<Stop>) {
@@ -104,8 +118,7 @@ impl Executor {
         let mut attempts = JoinSet::new();
         let mut changes = executor.store.watch();
         let mut drain = false;
-        // Whether runs may be queued: each look costs the store a step.
-        let mut may_be_more = true;
+        let mut queue = Queue::More;
         let look = tokio::time::sleep(POLL);
         tokio::pin!(look);
         loop {
@@ -116,8 +129,8 @@ impl Executor {
                 drain = true;
                 executor.leave_unstarted(&mut claims).await;
             }
-            if may_be_more && !drain {
-                may_be_more = executor.take_queued(&mut attempts, &stop).await;
+            if queue == Queue::More && !drain {
+                queue = executor.take_queued(&mut attempts, &stop).await;
                 look.as_mut().reset(Instant::now() + POLL);
             }
             executor.status.set_running(attempts.len());
@@ -134,11 +147,16 @@ impl Executor {
                         executor.spawn(&mut attempts, claimed, &stop);
                     }
                 }
-                () = executor.news(&mut changes) => may_be_more = true,
-                () = executor.slots.freed(), if may_be_more => (),
+                () = executor.news(&mut changes) => queue = Queue::More,
+                () = executor.slots.freed(), if queue != Queue::Empty => {
+                    let soon = Instant::now() + SHORT_PAUSE;
+                    if soon < look.deadline() {
+                        look.as_mut().reset(soon);
+                    }
+                }
                 _ = stop.changed() => (),
                 () = &mut look => {
-                    may_be_more = true;
+                    queue = Queue::More;
                     look.as_mut().reset(Instant::now() + POLL);
                 }
             }
@@ -150,24 +168,22 @@ impl Executor {
         }
     }
 
-    /// Takes queued runs for the free slots. Answers whether there may be more of them.
+    /// Takes queued runs that there is room for. Answers what may be left.
     async fn take_queued(
         self: &Arc<Self>,
         attempts: &mut JoinSet<()>,
         stop: &watch::Receiver<Stop>,
-    ) -> bool {
+    ) -> Queue {
+        let mut is_any = false;
         loop {
             let held = self.session.current();
             if !held.lease.holds() {
-                return true;
+                return Queue::More;
             }
-            let mut slots = self.slots.take(MAX_ACQUIRE);
-            if slots.is_empty() {
-                return true;
-            }
+            let Some(offer) = self.slots.offer() else { return Queue::More };
             let classes = self.catalog.borrow().classes();
             let queues = Arc::clone(&self.queues);
-            let want = Acquire { room: Room::of_slots(slots.len()), queues, classes };
+            let want = Acquire { room: offer.room().clone(), queues, classes };
             let claims = match self.store.acquire(&held.session, want, self.clock.now()).await {
                 Ok(claims) => {
                     self.status.store_works(Asker::Executor);
@@ -179,15 +195,17 @@ impl Executor {
                     Vec::new()
                 }
             };
-            let idle = claims.is_empty();
-            for claim in claims {
-                if let Some(slot) = slots.pop() {
-                    self.spawn(attempts, Claimed { claim, slot, held: Arc::clone(&held) }, stop);
-                }
+            if claims.is_empty() {
+                return match (offer.room().is_short(), is_any) {
+                    (false, _) => Queue::Empty,
+                    (true, false) => Queue::Short,
+                    (true, true) => Queue::More,
+                };
             }
-            Slots::put_back(slots);
-            if idle {
-                return false;
+            is_any = true;
+            for claim in claims {
+                let slot = offer.slot(&claim.run.tenant, claim.run.memory);
+                self.spawn(attempts, Claimed { claim, slot, held: Arc::clone(&held) }, stop);
             }
         }
     }
@@ -195,7 +213,7 @@ impl Executor {
     fn spawn(
         self: &Arc<Self>,
         attempts: &mut JoinSet<()>,
-        claimed: Claimed,
+        mut claimed: Claimed,
         stop: &watch::Receiver<Stop>,
     ) {
         let (run, fence) = (claimed.claim.run.key(), claimed.claim.fence);
@@ -209,7 +227,7 @@ impl Executor {
         }
         let (executor, stop) = (Arc::clone(self), stop.clone());
         attempts.spawn(async move {
-            executor.attempt(&claimed, stop).await;
+            executor.attempt(&mut claimed, stop).await;
             executor.live.end(&run, fence);
             drop(claimed.slot);
         });
@@ -219,7 +237,7 @@ impl Executor {
     async fn leave_unstarted(&self, claims: &mut mpsc::Receiver<Claimed>) {
         claims.close();
         while let Ok(claimed) = claims.try_recv() {
-            self.hand_back(&claimed).await;
+            self.hand_back(&claimed.claim, &claimed.held).await;
         }
     }
 

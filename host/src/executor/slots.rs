@@ -1,129 +1,357 @@
-//! What runs at once on this host: a number of slots, and a budget of memory limits.
+//! What runs at once on this host: slots, and a budget of memory limits, counted by tenant.
+//!
+//! Both are taken together when a run is admitted, so that none waits for memory with a slot in its
+//! hand. Who may have what is left is judged by [`Room`].
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::mem::take;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, watch};
 
-/// Memory is handed out in steps of this many bytes.
-const MEMORY_STEP_BYTES: u64 = 64 * 1024;
+use crate::catalog::Catalog;
+use crate::config::Config;
+use crate::job::names::TenantId;
+use crate::record::account::memory_within;
+use crate::record::room::{Amount, Room};
 
 /// The slots and the memory of one host. Cheap to clone; all clones share them.
 #[derive(Clone)]
-pub struct Slots {
-    slots: Arc<Semaphore>,
-    freed: Arc<Notify>,
-    total: usize,
-    memory: Arc<Semaphore>,
-    memory_steps: u32,
+pub struct Slots(Arc<Shared>);
+
+struct Shared {
+    total: Amount,
+    freed: Notify,
+    state: Mutex<State>,
 }
 
-/// One slot, free again when it is dropped.
+struct State {
+    room: Room,
+    /// Whether what is free and kept is to be counted anew from what is held.
+    is_stale: bool,
+    /// Whether somebody asks the store for runs with all that is free.
+    is_offered: bool,
+    /// Tenants that share the host.
+    tenants: u64,
+    rules: Option<Rules>,
+}
+
+/// What says how the host is shared; it may say otherwise at any time.
+struct Rules {
+    config: watch::Receiver<Arc<Config>>,
+    catalog: watch::Receiver<Arc<Catalog>>,
+}
+
+/// One slot and the memory of one run, free again when it is dropped.
 pub struct Slot {
-    permit: Option<OwnedSemaphorePermit>,
-    freed: Option<Arc<Notify>>,
+    shared: Arc<Shared>,
+    tenant: TenantId,
+    memory: u64,
 }
 
-impl Drop for Slot {
-    fn drop(&mut self) {
-        drop(self.permit.take());
-        if let Some(freed) = self.freed.take() {
-            freed.notify_one();
-        }
-    }
+/// All that is free, while a store is asked for runs. What is not used is free again when it is
+/// dropped, without waking whoever waits for it: the taker and the waiter are the same.
+pub struct Offer {
+    shared: Arc<Shared>,
+    room: Room,
 }
-
-/// Reserved memory, free again when it is dropped.
-pub struct Memory(#[expect(dead_code, reason = "held for its drop")] Option<OwnedSemaphorePermit>);
 
 impl Slots {
-    /// So many slots, and so many bytes that the limits of all runs together may reach.
-    pub fn new(total: usize, memory_bytes: u64) -> Self {
-        let memory_steps = steps(memory_bytes);
-        Self {
-            slots: Arc::new(Semaphore::new(total)),
-            freed: Arc::new(Notify::new()),
-            total,
-            memory: Arc::new(Semaphore::new(memory_steps as usize)),
-            memory_steps,
-        }
+    /// So many slots, and so many bytes that the limits of all runs together may reach, for one
+    /// tenant.
+    pub fn new(slots: usize, memory: u64) -> Self {
+        let total = Amount { slots: slots as u64, memory };
+        let state = State {
+            room: Room::new(total, memory, 1, BTreeMap::new()),
+            is_stale: false,
+            is_offered: false,
+            tenants: 1,
+            rules: None,
+        };
+        Self(Arc::new(Shared { total, freed: Notify::new(), state: Mutex::new(state) }))
     }
 
-    /// Takes up to `most` free slots, without waiting.
-    pub fn take(&self, most: usize) -> Vec<Slot> {
+    /// The same for the tenants that have a plugin in `catalog`, each within what `config` gives it.
+    #[must_use]
+    pub fn shared_by(
+        self,
+        config: watch::Receiver<Arc<Config>>,
+        catalog: watch::Receiver<Arc<Catalog>>,
+    ) -> Self {
+        let mut rules = Rules { config, catalog };
+        rules.config.mark_changed();
+        rules.catalog.mark_changed();
+        let mut state = self.0.lock();
+        state.rules = Some(rules);
+        drop(state);
+        self
+    }
+
+    /// Takes room for up to `most` runs of a tenant, each with this memory limit, without waiting.
+    pub fn admit(&self, tenant: &TenantId, memory: u64, most: usize) -> Vec<Slot> {
         let mut taken = Vec::new();
-        while taken.len() < most {
-            match Arc::clone(&self.slots).try_acquire_owned() {
-                Ok(permit) => {
-                    taken.push(Slot { permit: Some(permit), freed: Some(Arc::clone(&self.freed)) })
-                }
-                Err(_) => break,
-            }
+        if most == 0 {
+            return taken;
+        }
+        let mut state = self.0.lock();
+        if state.is_offered {
+            return taken;
+        }
+        let memory = state.memory_of(tenant, memory);
+        let room = state.room(self.0.total);
+        while taken.len() < most && room.admits(tenant, memory) {
+            room.take(tenant, memory);
+            taken.push(Slot { shared: Arc::clone(&self.0), tenant: tenant.clone(), memory });
         }
         taken
     }
 
-    /// Gives back slots that were not used, without waking whoever waits for one: the taker and the
-    /// waiter are the same.
-    pub fn put_back(mut unused: Vec<Slot>) {
-        for slot in &mut unused {
-            slot.freed = None;
+    /// Takes room for a run that this host has already, whatever is kept for others.
+    pub fn adopt(&self, tenant: &TenantId, memory: u64) -> Option<Slot> {
+        let mut state = self.0.lock();
+        let memory = state.memory_of(tenant, memory);
+        let free = state.room(self.0.total).free;
+        let fits = !state.is_offered && 0 < free.slots && memory <= free.memory;
+        fits.then(|| self.0.hold(&mut state, tenant, memory))
+    }
+
+    /// Offers all that is free; `None`: nothing is.
+    pub fn offer(&self) -> Option<Offer> {
+        let mut state = self.0.lock();
+        let room = state.room(self.0.total);
+        if room.free.slots == 0 || room.free.memory == 0 {
+            return None;
         }
+        let room = room.clone();
+        state.is_offered = true;
+        Some(Offer { shared: Arc::clone(&self.0), room })
     }
 
     /// Waits until a slot has become free since the last call.
     pub async fn freed(&self) {
-        self.freed.notified().await;
+        self.0.freed.notified().await;
     }
 
-    /// Waits until `bytes` are free. A larger limit than the whole budget takes all of it.
-    pub async fn reserve(&self, bytes: u64) -> Memory {
-        let steps = steps(bytes).min(self.memory_steps);
-        Memory(Arc::clone(&self.memory).acquire_many_owned(steps).await.ok())
-    }
-
-    /// Slots that are taken.
-    pub fn taken(&self) -> usize {
-        self.total - self.slots.available_permits()
+    /// What is taken.
+    pub fn taken(&self) -> Amount {
+        let (total, free) = (self.0.total, self.0.lock().room(self.0.total).free);
+        Amount { slots: total.slots - free.slots, memory: total.memory - free.memory }
     }
 }
 
-fn steps(bytes: u64) -> u32 {
-    u32::try_from(bytes.div_ceil(MEMORY_STEP_BYTES)).unwrap_or(u32::MAX >> 3).min(u32::MAX >> 3)
+impl Offer {
+    /// What is offered.
+    pub fn room(&self) -> &Room {
+        &self.room
+    }
+
+    /// Takes room for a run that was claimed with what is offered.
+    pub fn slot(&self, tenant: &TenantId, memory: u64) -> Slot {
+        let mut state = self.shared.lock();
+        let memory = state.memory_of(tenant, memory);
+        // One that was made before runs had a limit of their own grows when it begins.
+        let memory = memory.min(state.room(self.shared.total).free.memory);
+        self.shared.hold(&mut state, tenant, memory)
+    }
+}
+
+impl Drop for Offer {
+    fn drop(&mut self) {
+        self.shared.lock().is_offered = false;
+    }
+}
+
+impl Slot {
+    /// Gets the run as much of this memory limit as there is, if it has less: its job may have
+    /// changed since the run was made. Answers the limit that it may have.
+    pub fn grow(&mut self, memory: u64) -> u64 {
+        let missing = memory.saturating_sub(self.memory);
+        if 0 < missing {
+            let mut state = self.shared.lock();
+            let more = match state.is_offered {
+                true => 0,
+                false => missing.min(state.room(self.shared.total).free.memory),
+            };
+            if let Some(held) = state.room.held.get_mut(&self.tenant) {
+                held.memory = held.memory.saturating_add(more);
+                self.memory = self.memory.saturating_add(more);
+            }
+            state.is_stale = true;
+        }
+        memory.min(self.memory)
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        if let Some(held) = state.room.held.get_mut(&self.tenant) {
+            held.slots = held.slots.saturating_sub(1);
+            held.memory = held.memory.saturating_sub(self.memory);
+            if held.slots == 0 {
+                state.room.held.remove(&self.tenant);
+            }
+        }
+        state.is_stale = true;
+        drop(state);
+        self.shared.freed.notify_one();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hold(self: &Arc<Self>, state: &mut State, tenant: &TenantId, memory: u64) -> Slot {
+        state.room.take(tenant, memory);
+        Slot { shared: Arc::clone(self), tenant: tenant.clone(), memory }
+    }
+}
+
+impl State {
+    /// Sees what the rules say now.
+    fn look(&mut self) {
+        let Some(rules) = &mut self.rules else { return };
+        // What has gone away says nothing new.
+        if rules.catalog.has_changed().unwrap_or(false) {
+            self.tenants = rules.catalog.borrow_and_update().tenants() as u64;
+            self.is_stale = true;
+        }
+        if rules.config.has_changed().unwrap_or(false) {
+            self.room.most_memory = rules.config.borrow_and_update().executor.most_memory();
+        }
+    }
+
+    /// The room as it is now.
+    fn room(&mut self, total: Amount) -> &mut Room {
+        self.look();
+        if take(&mut self.is_stale) {
+            let held = take(&mut self.room.held);
+            self.room = Room::new(total, self.room.most_memory, self.tenants, held);
+        }
+        &mut self.room
+    }
+
+    /// What a run with this memory limit gets here.
+    fn memory_of(&mut self, tenant: &TenantId, memory: u64) -> u64 {
+        self.look();
+        let memory = memory.min(self.room.most_memory);
+        match &self.rules {
+            Some(rules) => memory_within(&rules.config.borrow().allotment(tenant), memory),
+            None => memory,
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::job::PluginKey;
+
+    fn tenant(name: &str) -> TenantId {
+        name.parse().unwrap()
+    }
+
+    fn amount(slots: u64, memory: u64) -> Amount {
+        Amount { slots, memory }
+    }
+
+    /// Slots of a host with a plugin of each of these tenants.
+    fn shared(slots: usize, memory: u64, tenants: &[&str], config: &str) -> Slots {
+        let folder = std::path::Path::new("/srv");
+        let config = Config::parse(config, std::path::Path::new("host.toml"), folder, 1).unwrap();
+        let plugin = |name: &&str| PluginKey { tenant: tenant(name), plugin: "p".parse().unwrap() };
+        let catalog = Catalog::of_classes(tenants.iter().map(plugin));
+        // A receiver keeps what was sent last, whoever sent it.
+        let config = watch::channel(Arc::new(config)).1;
+        Slots::new(slots, memory).shared_by(config, watch::channel(Arc::new(catalog)).1)
+    }
 
     #[test]
-    fn a_slot_is_free_again_when_it_is_dropped() {
-        let slots = Slots::new(2, 0);
-        let taken = slots.take(5);
-        assert_eq!((taken.len(), slots.taken()), (2, 2));
+    fn a_slot_and_its_memory_are_free_again_when_it_is_dropped_however_that_comes() {
+        let slots = Slots::new(2, 100);
+        let taken = slots.admit(&tenant("a"), 40, 5);
+        assert_eq!((taken.len(), slots.taken()), (2, amount(2, 80)));
         drop(taken);
-        assert_eq!(slots.taken(), 0);
+        assert_eq!(slots.taken(), amount(0, 0));
+        let [slot] = slots.admit(&tenant("a"), 40, 1).try_into().ok().unwrap();
+        let panicked = std::thread::spawn(move || {
+            let _slot = slot;
+            panic!("the attempt did");
+        });
+        assert!(panicked.join().is_err());
+        assert_eq!(slots.taken(), amount(0, 0));
+    }
+
+    #[test]
+    fn neither_slots_nor_memory_ever_sum_over_what_there_is() {
+        let slots = Slots::new(9, 100);
+        let first = slots.admit(&tenant("a"), 60, 9);
+        assert_eq!(first.len(), 1);
+        assert!(slots.admit(&tenant("b"), 60, 1).is_empty());
+        let second = slots.admit(&tenant("b"), 40, 1);
+        assert_eq!((second.len(), slots.taken()), (1, amount(2, 100)));
+        assert!(slots.offer().is_none() && slots.adopt(&tenant("a"), 1).is_none());
+        drop((first, second));
+        assert_eq!(slots.admit(&tenant("a"), 900, 9).len(), 1, "a larger limit takes all of it");
+    }
+
+    #[test]
+    fn what_is_offered_is_nobody_elses_until_the_store_has_answered() {
+        let slots = Slots::new(2, 100);
+        let offer = slots.offer().unwrap();
+        assert_eq!(offer.room().free, amount(2, 100));
+        assert!(slots.admit(&tenant("a"), 1, 1).is_empty());
+        let slot = offer.slot(&tenant("a"), 30);
+        drop(offer);
+        assert_eq!(slots.taken(), amount(1, 30));
+        assert_eq!(slots.admit(&tenant("a"), 1, 2).len(), 1);
+        drop(slot);
     }
 
     #[tokio::test]
-    async fn only_a_used_slot_wakes_who_waits() {
-        let slots = Slots::new(2, 0);
-        Slots::put_back(slots.take(2));
+    async fn only_a_slot_that_was_taken_wakes_who_waits() {
+        let slots = Slots::new(2, 100);
+        drop(slots.offer());
         assert!(poll_once(Box::pin(slots.freed())).await.is_none());
-        drop(slots.take(1));
+        drop(slots.admit(&tenant("a"), 1, 1));
         assert!(poll_once(Box::pin(slots.freed())).await.is_some());
     }
 
-    #[tokio::test]
-    async fn memory_limits_never_sum_over_the_budget() {
-        let slots = Slots::new(9, 100 << 20);
-        let first = slots.reserve(60 << 20).await;
-        let second = slots.reserve(60 << 20);
-        tokio::pin!(second);
-        let waits = poll_once(second.as_mut()).await;
-        assert!(waits.is_none());
-        drop(first);
-        second.await;
-        slots.reserve(900 << 20).await;
+    #[test]
+    fn who_floods_a_host_leaves_each_other_tenant_its_share() {
+        let slots = shared(8, 800, &["a", "b", "c", "d"], "");
+        let flood = slots.admit(&tenant("a"), 10, 100);
+        assert_eq!(flood.len(), 5, "three others have one each");
+        for other in ["b", "c", "d"] {
+            assert_eq!(slots.admit(&tenant(other), 10, 100).len(), 1, "{other}");
+        }
+        assert_eq!(slots.taken().slots, 5);
+        let others = ["b", "c", "d"].map(|other| slots.admit(&tenant(other), 10, 1));
+        assert_eq!(slots.taken().slots, 8);
+        assert!(slots.admit(&tenant("a"), 10, 1).is_empty());
+        drop(others);
+    }
+
+    #[test]
+    fn a_tenants_quota_of_memory_is_the_most_that_one_of_its_runs_gets() {
+        let config = "[tenants.a]\nquota = { memory = \"64KiB\" }";
+        let slots = shared(8, 1 << 20, &["a"], config);
+        let taken = slots.admit(&tenant("a"), 1 << 20, 1);
+        assert_eq!((taken.len(), slots.taken()), (1, amount(1, 64 << 10)));
+    }
+
+    #[test]
+    fn a_run_whose_job_has_changed_gets_what_there_is_of_its_new_limit() {
+        let slots = Slots::new(8, 100);
+        let [mut slot] = slots.admit(&tenant("a"), 40, 1).try_into().ok().unwrap();
+        assert_eq!((slot.grow(30), slots.taken().memory), (30, 40));
+        assert_eq!((slot.grow(60), slots.taken().memory), (60, 60));
+        let other = slots.admit(&tenant("a"), 30, 1);
+        assert_eq!((slot.grow(90), slots.taken().memory), (70, 100));
+        drop((slot, other));
+        assert_eq!(slots.taken(), amount(0, 0));
     }
 
     async fn poll_once<F: Future + Unpin>(mut future: F) -> Option<F::Output> {

@@ -3,7 +3,8 @@
 //!
 //! Each tenant may at any time have its *share* of the host: a part of one half of it. So much of
 //! what is free is *kept* as is missing to the shares of all; beyond its share a tenant gets only
-//! what is not kept. However many long runs one has, another's next run finds a slot.
+//! what is not kept. However many long runs one has, another's next run finds a slot. Who has nothing
+//! here may have all that is free for one run: it may be larger than what is never kept.
 
 use std::collections::BTreeMap;
 
@@ -51,7 +52,7 @@ impl Room {
         held: BTreeMap<TenantId, Amount>,
     ) -> Self {
         let taken = held.values().fold(Amount::default(), |sum, one| Amount {
-            slots: sum.slots + one.slots,
+            slots: sum.slots.saturating_add(one.slots),
             memory: sum.memory.saturating_add(one.memory),
         });
         let free = Amount {
@@ -69,8 +70,10 @@ impl Room {
                 memory: idle.saturating_mul(room.share.memory),
             };
             for held in room.held.values() {
-                room.missing.slots += room.share.slots.saturating_sub(held.slots);
-                room.missing.memory += room.share.memory.saturating_sub(held.memory);
+                let missing = room.share.slots.saturating_sub(held.slots);
+                room.missing.slots = room.missing.slots.saturating_add(missing);
+                let missing = room.share.memory.saturating_sub(held.memory);
+                room.missing.memory = room.missing.memory.saturating_add(missing);
             }
             room.most_kept = Amount { slots: total.slots / 2, memory: total.memory / 2 };
         }
@@ -81,17 +84,30 @@ impl Room {
     pub fn admits(&self, tenant: &TenantId, memory: u64) -> bool {
         let memory = memory.min(self.most_memory);
         let held = self.held.get(tenant).copied().unwrap_or_default();
-        let slots = if held.slots < self.share.slots {
-            self.free.slots
-        } else {
-            self.free.slots.saturating_sub(self.missing.slots.min(self.most_kept.slots))
-        };
-        let room = if held.memory.saturating_add(memory) <= self.share.memory {
+        let beyond = self.beyond();
+        let slots = if held.slots < self.share.slots { self.free.slots } else { beyond.slots };
+        let is_first = held.slots == 0;
+        let room = if is_first || held.memory.saturating_add(memory) <= self.share.memory {
             self.free.memory
         } else {
-            self.free.memory.saturating_sub(self.missing.memory.min(self.most_kept.memory))
+            beyond.memory
         };
         0 < slots && memory <= room
+    }
+
+    /// Whether it may be for want of room that nothing more begins here.
+    pub fn is_short(&self) -> bool {
+        let beyond = self.beyond();
+        beyond.slots == 0 || beyond.memory < self.most_memory
+    }
+
+    /// What is free for tenants that have their share.
+    fn beyond(&self) -> Amount {
+        let Self { free, missing, most_kept, .. } = self;
+        Amount {
+            slots: free.slots.saturating_sub(missing.slots.min(most_kept.slots)),
+            memory: free.memory.saturating_sub(missing.memory.min(most_kept.memory)),
+        }
     }
 
     /// A run of `tenant` begins.
@@ -165,6 +181,15 @@ mod tests {
         assert_eq!(filled(&mut room, "b", 50), 2);
         assert_eq!(filled(&mut room, "b", 50), 0);
         assert_eq!(filled(&mut room, "c", 100), 1);
+    }
+
+    #[test]
+    fn a_run_larger_than_what_is_never_kept_begins_where_its_tenant_has_nothing() {
+        let mut room = Room::new(total(100, 800), 800, 4, BTreeMap::new());
+        assert_eq!(filled(&mut room, "a", 700), 1);
+        assert_eq!(filled(&mut room, "b", 700), 0);
+        assert_eq!(filled(&mut room, "b", 100), 1);
+        assert!(room.is_short());
     }
 
     #[test]

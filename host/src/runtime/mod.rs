@@ -156,7 +156,8 @@ impl Host {
         let queues = Arc::new(info.queues.clone());
         let (catalog_sender, catalog) = watch::channel(Arc::new(Catalog::default()));
         let (status, live) = (Arc::new(Status::default()), Arc::new(Live::default()));
-        let slots = roles::slots(&config);
+        let (config_sender, live_config) = watch::channel(Arc::new(config.clone()));
+        let slots = roles::slots(&live_config, &catalog);
         let (claims_sender, claims) = mpsc::channel(config.executor.max_running);
         let session = session::open(store.as_ref(), &config.store, info.clone(), &clock).await?;
         // At once: loading plugins may take longer than a host may be silent.
@@ -174,7 +175,6 @@ impl Host {
         let beating = Some(beater.start().context("the beat's thread can't start")?);
 
         let wake = Arc::new(Wake::default());
-        let (config_sender, live_config) = watch::channel(Arc::new(config.clone()));
         let shelf = Shelf::new(Arc::clone(&store), config.versions_dir());
         let (engine_, clock_) = (Arc::clone(&engine), Arc::clone(&clock));
         let intake = Intake::new(engine_, shelf, clock_, live_config.clone(), Arc::clone(&metrics));

@@ -11,6 +11,7 @@ use tracing::warn;
 use super::failure::FailureGuard;
 use crate::api;
 use crate::api::doors::Tls;
+use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::executor::slots::Slots;
 use crate::record::{HostInfo, Role};
@@ -23,11 +24,16 @@ pub(super) fn info(config: &Config, name: &str) -> HostInfo {
 
 /// The slots for runs. A host that is no executor has none: it takes nothing, neither from a queue
 /// nor in the step that makes a run, and holds its session all the same.
-pub(super) fn slots(config: &Config) -> Slots {
-    match config.roles.contains(&Role::Executor) {
-        true => Slots::new(config.executor.max_running, config.executor.memory),
-        false => Slots::new(0, config.executor.memory),
-    }
+pub(super) fn slots(
+    config: &watch::Receiver<Arc<Config>>,
+    catalog: &watch::Receiver<Arc<Catalog>>,
+) -> Slots {
+    let (total, memory) = {
+        let config = config.borrow();
+        let runs = config.roles.contains(&Role::Executor);
+        (if runs { config.executor.max_running } else { 0 }, config.executor.memory)
+    };
+    Slots::new(total, memory).shared_by(config.clone(), catalog.clone())
 }
 
 /// Starts the scheduler on a thread of its own, its housekeeping beside it.

@@ -79,7 +79,8 @@ impl Scheduler {
                 let here = self.queues.contains(&job.queue)
                     && served.holds(&job.plugin_key())
                     && held.lease.holds();
-                let free = self.slots.take(if here { claimable(&intent) } else { 0 });
+                let most = if here { claimable(&intent) } else { 0 };
+                let free = self.slots.admit(&job.key.tenant, job.limits.memory, most);
                 intent.claim = free.len();
                 planned.push((schedule, free, gave_up));
                 intents.push(intent);

@@ -20,8 +20,7 @@ use crate::executor::slots::Slots;
 use crate::lease::cell::SessionCell;
 use crate::record::HostInfo;
 use crate::record::query::{MAX_PAGE, Page, RunFilter};
-use crate::record::room::Room;
-use crate::record::step::{Acquire, Change, MAX_ACQUIRE, Pulse};
+use crate::record::step::{Acquire, Change, Pulse};
 use crate::run::{Run, RunKey, RunState};
 use crate::scheduler::Scheduler;
 use crate::scheduler::wake::Wake;
@@ -73,7 +72,7 @@ impl<'a> World<'a> {
             clock: shared,
             jobs: Arc::clone(&jobs),
             fleet: Fleet::alone(catalog.clone()),
-            slots: Slots::new(scenario.max_running, 0),
+            slots: Slots::new(scenario.max_running, u64::MAX),
             // Whichever host takes them: what is judged is the job.
             queues: Arc::new(scenario.jobs.iter().map(|it| it.job.queue.clone()).collect()),
             claims: claims_sender,
@@ -167,20 +166,17 @@ impl<'a> World<'a> {
     /// Takes queued runs for the free slots, as the executor does.
     async fn take_queued(&mut self, now: Timestamp) -> Result<()> {
         loop {
-            let mut slots = self.life.scheduler.slots.take(MAX_ACQUIRE);
-            if slots.is_empty() {
-                return Ok(());
-            }
+            let Some(offer) = self.life.scheduler.slots.offer() else { return Ok(()) };
             let classes = self.catalog.borrow().classes();
             let queues = Arc::clone(&self.life.scheduler.queues);
-            let want = Acquire { room: Room::of_slots(slots.len()), queues, classes };
+            let want = Acquire { room: offer.room().clone(), queues, classes };
             let held = self.life.scheduler.session.current();
             let claims = self.store.acquire(&held.session, want, now).await?;
             if claims.is_empty() {
                 return Ok(());
             }
             for claim in claims {
-                let Some(slot) = slots.pop() else { break };
+                let slot = offer.slot(&claim.run.tenant, claim.run.memory);
                 self.begin_run(Claimed { claim, slot, held: Arc::clone(&held) }, now);
             }
         }

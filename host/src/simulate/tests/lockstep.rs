@@ -19,7 +19,6 @@ use crate::job::names::QueueName;
 use crate::lease::cell::{Held, SessionCell};
 use crate::record::HostInfo;
 use crate::record::query::{Page, RunFilter};
-use crate::record::room::Room;
 use crate::record::step::{Acquire, AttemptEnd, Change, Claim};
 use crate::run::RunState;
 use crate::run::outcome::Outcome;
@@ -181,7 +180,7 @@ impl Tower<'_> {
         let clock: SharedClock = Arc::<ManualClock>::clone(&self.clock);
         let (sender, claims) = mpsc::channel(self.scenario.max_running);
         let (status, wake) = (Arc::new(Status::default()), Arc::new(Wake::default()));
-        let (slots, stop) = (Slots::new(self.scenario.max_running, 0), Arc::default());
+        let (slots, stop) = (Slots::new(self.scenario.max_running, u64::MAX), Arc::default());
         let scheduler = Scheduler {
             store: Arc::<EmbeddedStore>::clone(&self.store),
             session,
@@ -272,21 +271,18 @@ impl Tower<'_> {
     async fn take_queued(&mut self, now: Timestamp) {
         loop {
             let life = self.life.as_mut().unwrap();
-            let mut slots = life.slots.take(256);
+            let Some(offer) = life.slots.offer() else { return };
             let classes = self.catalog.borrow().classes();
             let queues = Arc::new([QueueName::default()].into());
-            let want = Acquire { room: Room::of_slots(slots.len()), queues, classes };
-            let claims = match slots.len() {
-                0 => Vec::new(),
-                _ => self.store.acquire(&life.held.session, want, now).await.unwrap(),
-            };
+            let want = Acquire { room: offer.room().clone(), queues, classes };
+            let claims = self.store.acquire(&life.held.session, want, now).await.unwrap();
             if claims.is_empty() {
                 return;
             }
             let held = Arc::clone(&life.held);
             for claim in claims {
-                let (slot, held) = (slots.pop().unwrap(), Arc::clone(&held));
-                self.begin(Claimed { claim, slot, held }, now);
+                let slot = offer.slot(&claim.run.tenant, claim.run.memory);
+                self.begin(Claimed { claim, slot, held: Arc::clone(&held) }, now);
             }
         }
     }
