@@ -79,9 +79,8 @@ impl Slots {
         catalog: watch::Receiver<Arc<Catalog>>,
     ) -> Self {
         let mut rules = Rules { config, catalog };
-        rules.config.mark_changed();
-        rules.catalog.mark_changed();
         let mut state = self.0.lock();
+        state.take_over(&mut rules);
         state.rules = Some(rules);
         drop(state);
         self
@@ -212,15 +211,20 @@ impl Shared {
 impl State {
     /// Sees what the rules say now.
     fn look(&mut self) {
-        let Some(rules) = &mut self.rules else { return };
-        // What has gone away says nothing new.
-        if rules.catalog.has_changed().unwrap_or(false) {
-            self.tenants = rules.catalog.borrow_and_update().tenants() as u64;
-            self.is_stale = true;
+        let Some(mut rules) = self.rules.take() else { return };
+        // Of what has gone away there is nothing new.
+        let is_new = rules.catalog.has_changed().unwrap_or(false)
+            || rules.config.has_changed().unwrap_or(false);
+        if is_new {
+            self.take_over(&mut rules);
         }
-        if rules.config.has_changed().unwrap_or(false) {
-            self.room.most_memory = rules.config.borrow_and_update().executor.most_memory();
-        }
+        self.rules = Some(rules);
+    }
+
+    fn take_over(&mut self, rules: &mut Rules) {
+        self.tenants = rules.catalog.borrow_and_update().tenants() as u64;
+        self.room.most_memory = rules.config.borrow_and_update().executor.most_memory();
+        self.is_stale = true;
     }
 
     /// The room as it is now.
