@@ -148,6 +148,7 @@ impl Reloader {
             self.config = Arc::new(changes.config.clone());
             self.shared.send_replace(Arc::clone(&self.config));
             self.behind = true;
+            self.allotted = None;
             info!(file = %shown, changed = %changes.live.join(", "), "was read again and counts now");
         }
         if !changes.needs_restart.is_empty() && self.waiting != changes.needs_restart {

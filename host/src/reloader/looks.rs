@@ -122,6 +122,7 @@ impl Reloader {
             Some(Ok(changes)) => Reloaded::of(changes),
             Some(Err(_)) | None => Reloaded::default(),
         };
+        self.allot().await;
         if let Some(Ok(changes)) = &read {
             self.note(changes, None).await;
         }
@@ -161,6 +162,7 @@ impl Reloader {
             self.metrics.reloaded(Reload::Refused);
             NotReloaded::Refused(error)
         })?;
+        self.allot().await;
         self.note(&changes, by).await;
         let (_, followed) = self.look_at_folders(Pace::AtOnce).await;
         let reconciled = match followed {

@@ -12,6 +12,7 @@
 //! it as for any that is not there (rule A21). A sidecar that changes is read again; one that is wrong
 //! leaves its jobs as they are. So does a `host.toml` that is wrong.
 
+pub mod allot;
 pub mod apply;
 pub mod asked;
 mod company;
@@ -47,6 +48,7 @@ use crate::job::PluginKey;
 use crate::lease::cell::SessionCell;
 use crate::metrics::Metrics;
 use crate::plugin::versions::{Taken, Way};
+use crate::run::id::SessionId;
 use crate::schedule::preview::Preview;
 use crate::scheduler::wake::Wake;
 use crate::status::Status;
@@ -97,6 +99,9 @@ pub struct Reloader {
     /// What the host was built on.
     started: Arc<Config>,
     host_file: HostFile,
+    session: Arc<SessionCell>,
+    /// The session whose store was told what tenants may have.
+    allotted: Option<SessionId>,
     /// Keys whose new values wait for a start, as they were told last.
     waiting: Vec<&'static str>,
     /// What was changed since somebody who asked was told, and when last.
@@ -161,6 +166,8 @@ impl Reloader {
             config,
             shared,
             host_file,
+            session,
+            allotted: None,
             waiting: Vec::new(),
             untold: None,
             status,
@@ -196,6 +203,7 @@ impl Reloader {
     ///
     /// The folder can't be read, or the store can't be written. A plugin that is none is a warning.
     pub async fn load_all(&mut self) -> anyhow::Result<Vec<Unscheduled>> {
+        self.allot().await;
         let folder = self.config.plugins.clone();
         let shown = folder.display();
         std::fs::create_dir_all(&folder)

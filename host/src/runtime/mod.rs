@@ -159,7 +159,7 @@ impl Host {
         let (config_sender, live_config) = watch::channel(Arc::new(config.clone()));
         let slots = roles::slots(&live_config, &catalog);
         let (claims_sender, claims) = mpsc::channel(config.executor.max_running);
-        let session = session::open(store.as_ref(), &config.store, info.clone(), &clock).await?;
+        let session = session::open(store.as_ref(), &config, info.clone(), &clock).await?;
         // At once: loading plugins may take longer than a host may be silent.
         let beater = Beater {
             store: Arc::clone(&store),

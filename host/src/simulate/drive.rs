@@ -201,10 +201,11 @@ impl<'a> World<'a> {
             let beat = self.store.beat(&held.session, Pulse::default(), now).await?;
             cancels = beat.cancels.into_iter().map(|(run, _)| run).collect();
         }
-        if is_queued || is_missed {
+        if is_queued || is_missed || self.scenario.puts_off() {
             for run in runs {
                 if let Some(run) = self.store.run(&run).await? {
                     self.note_deadline(&run);
+                    self.looks.extend(run.not_before.filter(|not_before| now < *not_before));
                 }
             }
         }

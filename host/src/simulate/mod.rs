@@ -27,6 +27,7 @@ use chrono_tz::Tz;
 
 use crate::config::resolve::Resolved;
 use crate::job::{JobKey, PluginKey};
+use crate::record::account::Allotments;
 use crate::record::step::Conflict;
 use crate::run::id::Id128;
 use crate::schedule::reconcile::{Step, Warning, reconcile};
@@ -56,6 +57,9 @@ pub struct Scenario {
     pub run_times: BTreeMap<JobKey, Duration>,
     /// Runs at once.
     pub max_running: usize,
+    /// What tenants and queues may have. Of what runs use nothing is known: only what is counted by
+    /// runs shows.
+    pub allotments: Allotments,
     /// Plugins that are missing: runs wait for them in vain.
     pub absent: BTreeSet<PluginKey>,
     /// Whose hours of the day the load is counted in.
@@ -83,6 +87,12 @@ pub struct Simulated {
 }
 
 impl Scenario {
+    /// Whether a run that could begin may be put off to a later time.
+    fn puts_off(&self) -> bool {
+        let has_rate = |resolved: &Resolved| resolved.job.policy.rate_limit.is_some();
+        !self.allotments.tenants.is_empty() || self.jobs.iter().any(has_rate)
+    }
+
     /// How many fire times come due in it, were the host up all the time.
     pub fn fires(&self) -> u64 {
         let triggers = self.jobs.iter().filter_map(|resolved| resolved.job.trigger.as_ref());
@@ -98,6 +108,7 @@ impl Scenario {
 pub async fn simulate(scenario: &Scenario) -> Result<Simulated> {
     let store = store();
     let mut world = drive::World::begin(scenario, Arc::clone(&store)).await?;
+    store.allot(scenario.allotments.clone()).await?;
     let warnings = register(scenario, store.as_ref()).await?;
     world.run().await?;
     let tally = world.into_tally();

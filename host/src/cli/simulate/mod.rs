@@ -91,6 +91,7 @@ async fn simulate_and_show(args: &Simulate, config: &Config, json: bool) -> Resu
         down: downs(&args.down, (from, to), zone)?,
         run_times: run_times(&args.run_time, &declared)?,
         max_running: config.executor.max_running,
+        allotments: config.allotments(),
         absent: absent(&args.without, &declared)?,
         zone,
         jobs: declared.jobs,

@@ -28,6 +28,7 @@ fn scenario(text: &str, from: Timestamp, to: Timestamp) -> Scenario {
         down: Vec::new(),
         run_times: Default::default(),
         max_running: config.executor.max_running,
+        allotments: config.allotments(),
         absent: Default::default(),
         zone: config.timezone,
     }
@@ -83,6 +84,31 @@ fn the_summary_of_all_is_the_sum_of_its_jobs() {
     assert_eq!((b.ran, b.waiting, b.longest_lateness_ms), (8, 1, Some(300_000)));
     assert_eq!((all.ran, all.most_at_once), (17, 1));
     assert_eq!(all.job, None);
+}
+
+#[test]
+fn quotas_by_runs_and_rate_limits_show() {
+    let text = "[tenants.default]\nquota = { runs_per_minute = 1 }\n[jobs.j]\nplugin = \"p\"\n\
+                trigger = \"every 20s\"\nmisfire_grace_time = \"5s\"\n";
+    let (from, to) = (at("2026-01-01T12:00:00Z"), at("2026-01-01T12:01:30Z"));
+    let shown_of = |text| -> Vec<_> {
+        simulated(&scenario(text, from, to)).decisions.iter().map(shown).collect()
+    };
+    assert_eq!(
+        shown_of(text),
+        [
+            "j ran +20 on_time @+20",
+            "j quota +40 runs_per_minute",
+            "j ran +60 on_time @+60",
+            "j quota +80 runs_per_minute",
+        ]
+    );
+    let text = "[jobs.j]\nplugin = \"p\"\ntrigger = \"every 25s\"\nrate_limit = \"1/m\"\n\
+                max_instances = 9\n";
+    assert_eq!(
+        shown_of(text),
+        ["j ran +25 on_time @+25", "j ran +50 late @+60", "j waiting +75 rate_limit",]
+    );
 }
 
 /// A decision in few words: `j ran +10 on_time @+10.9`, with seconds after noon of the first of
