@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
 use super::log::Log;
+use super::tab::Tab;
 use crate::lease::Lease;
 use crate::plugin::wants::Want;
 use crate::run::{LogLevel, Progress};
@@ -23,6 +24,8 @@ pub struct Control {
     /// Whether it gets no time to end by itself.
     forced: watch::Sender<bool>,
     lease: Arc<Lease>,
+    /// Where it draws of its tenant's quotas; `None`: there is nothing to draw.
+    tab: Option<Arc<Tab>>,
 }
 
 impl Control {
@@ -41,7 +44,19 @@ impl Control {
             asked: AtomicBool::new(false),
             forced: watch::Sender::new(false),
             lease,
+            tab: None,
         }
+    }
+
+    /// The same for an attempt that draws of its tenant's quotas.
+    #[must_use]
+    pub fn drawing(self, tab: Option<Arc<Tab>>) -> Self {
+        Self { tab, ..self }
+    }
+
+    /// Where it draws of its tenant's quotas.
+    pub(super) fn tab(&self) -> Option<&Arc<Tab>> {
+        self.tab.as_ref()
     }
 
     /// What lets the attempt go on.

@@ -9,6 +9,7 @@ use wasmtime_wasi::I32Exit;
 use wasmtime_wasi_http::FieldMapError;
 
 use super::bindings::exports::campanile::job::guest::Failure;
+use super::budget::OutOfQuota;
 use super::guest::Guest;
 use crate::job::bound::{Bound, Exceeded};
 use crate::job::limits::Limits;
@@ -128,6 +129,9 @@ fn broke(error: &wasmtime::Error, guest: &Guest, limits: &Limits) -> (Outcome, S
         let fuel = limits.fuel.unwrap_or(u64::MAX);
         let message = format!("it used up its fuel of {fuel}; `limits.fuel` raises it");
         return (Outcome::OutOfFuel, message);
+    }
+    if let Some(OutOfQuota(used_up)) = error.downcast_ref::<OutOfQuota>() {
+        return (Outcome::LimitExceeded, used_up.to_string());
     }
     if let Some(exceeded) = exceeded(error, limits) {
         return (Outcome::LimitExceeded, exceeded.to_string());

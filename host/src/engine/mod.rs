@@ -6,6 +6,7 @@
 
 mod baseline;
 mod bindings;
+mod budget;
 mod cache;
 mod call;
 mod compile;
@@ -31,6 +32,7 @@ pub mod plugin;
 pub mod run;
 pub mod services;
 mod sockets;
+pub mod tab;
 mod ticker;
 
 use std::path::PathBuf;

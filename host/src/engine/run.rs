@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use wasmtime::{Store, UpdateDeadline};
 
 use super::bindings::JobPre;
 use super::bindings::exports::campanile::job::guest::{Cause, Failure, Handler, Invocation};
+use super::budget::{Burnt, Frugal};
 use super::control::Control;
 use super::cpu::{CpuMeter, Polled};
 use super::ending::{End, HANDED_ON, Report, broken, judge};
@@ -120,9 +122,11 @@ impl Engine {
                 services: services.clone(),
                 ..Guest::new(surroundings, Arc::clone(control))
             };
-            let mut store = self.store(metering, guest, &limits)?;
+            let burnt = Burnt::default();
+            let mut store = self.store(metering, guest, &limits, &burnt)?;
             let polled = Arc::new(Polled::default());
             let call = CpuMeter::new(entry.call(&mut store, &invocation), Arc::clone(&polled));
+            let call = Frugal::new(call, control.tab(), &polled, &burnt);
             let call = Hold::new(call, control.lease());
             let end = until_the_end(call, &limits, control).await.without(secrets.redactor());
             if matches!(&end, End::Broke(error) if no_room(error)) {
@@ -177,7 +181,7 @@ impl Engine {
                 deadline: None,
             };
             let guest = Guest::new(surroundings, Arc::clone(&control));
-            let store = self.store(Metering::Off, guest, limits);
+            let store = self.store(Metering::Off, guest, limits, &Burnt::default());
             let mut store = store.map_err(|error| format!("could not be called: {error:#}"))?;
             let call = async {
                 let instance = pre.instantiate_async(&mut store).await?;
@@ -235,6 +239,7 @@ impl Engine {
         metering: Metering,
         guest: Guest,
         limits: &Limits,
+        burnt: &Burnt,
     ) -> anyhow::Result<Store<Guest>> {
         let lease = Arc::clone(guest.control.lease());
         let mut store = Store::new(&self.variant(metering)?.engine, guest);
@@ -246,9 +251,16 @@ impl Engine {
         let handles = limits.bounds[Bound::Handles];
         store.set_max_component_handles(usize::try_from(handles).unwrap_or(usize::MAX));
         store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
         if metering == Metering::On {
-            store.set_fuel(limits.fuel.unwrap_or(u64::MAX))?;
+            let (fuel, burnt) = (limits.fuel.unwrap_or(u64::MAX), Arc::clone(burnt));
+            store.set_fuel(fuel)?;
+            store.epoch_deadline_callback(move |guest| {
+                let used = fuel.saturating_sub(guest.get_fuel()?);
+                burnt.store(used, Ordering::Relaxed);
+                Ok(UpdateDeadline::Yield(1))
+            });
+        } else {
+            store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
         }
         Ok(store)
     }

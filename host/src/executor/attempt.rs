@@ -18,7 +18,9 @@ use crate::engine::log::{Log, put_back, take_piece};
 use crate::engine::plugin::Plugin;
 use crate::engine::run::Request;
 use crate::engine::services::Services;
+use crate::engine::tab::{Attempt, Tab};
 use crate::job::limits::Limits;
+use crate::job::quota::{Allotment, QuotaKey};
 use crate::job::{Delivery, Job, Source};
 use crate::lease::cell::Held;
 use crate::record::account::memory_within;
@@ -38,6 +40,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// The longest of these pauses.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
+/// How long a run rests for which there was no memory after all.
+const NO_ROOM_PAUSE: Duration = Duration::from_secs(1);
+
 /// Why an attempt could not be made.
 struct Obstacle {
     outcome: Outcome,
@@ -54,9 +59,9 @@ impl Executor {
             attempt = run.attempt);
         async {
             let mut seen = None;
-            let Some(end) = self.call(claim, slot, held, stop, &mut seen).await else {
-                self.hand_back(claim, held).await;
-                return;
+            let end = match self.call(claim, slot, held, stop, &mut seen).await {
+                Ok(end) => end,
+                Err(pause) => return self.hand_back(claim, held, pause).await,
             };
             info!(
                 outcome = end.outcome.as_str(),
@@ -73,7 +78,8 @@ impl Executor {
         .await;
     }
 
-    /// Answers how it ended; `None`: it did not begin, because its host leaves or lost the plugin.
+    /// Answers how it ended. An error: it did not begin, because its host leaves, lost the plugin or has
+    /// no room after all; it may begin again after so long.
     async fn call(
         &self,
         claim: &Claim,
@@ -81,10 +87,10 @@ impl Executor {
         held: &Held,
         stop: watch::Receiver<Stop>,
         seen: &mut Option<Seen>,
-    ) -> Option<AttemptEnd> {
+    ) -> Result<AttemptEnd, Duration> {
         let job = match self.job(claim) {
             Ok(job) => job,
-            Err(obstacle) => return Some(obstacle.into_end(None)),
+            Err(obstacle) => return Ok(obstacle.into_end(None)),
         };
         let run = &claim.run;
         let config = Arc::clone(&self.config.borrow());
@@ -92,10 +98,15 @@ impl Executor {
         let held_to = |limits: Limits, caps| limits.held_to(caps);
         let mut limits = config.caps(&run.tenant).into_iter().fold(job.limits.clone(), held_to);
         let allotment = config.allotment(&run.tenant);
-        limits.memory = slot.grow(memory_within(&allotment, limits.memory));
+        let tab = self.tab(claim, held, allotment);
+        limits.meter |= tab.as_ref().is_some_and(|tab| tab.has(QuotaKey::FuelPerHour));
+        let wanted = memory_within(&allotment, limits.memory);
+        // A run whose job has more memory by now does with what it was made with.
+        let least = if run.memory == 0 { wanted } else { wanted.min(run.memory) };
+        limits.memory = slot.grow(wanted, least).ok_or(NO_ROOM_PAUSE)?;
         let plugin = self.catalog.borrow().of_run(&run.plugin_key(), run.id).cloned();
         // It went away after the run was taken: the run waits for it like those that were not.
-        let plugin = plugin?;
+        let plugin = plugin.ok_or(Duration::ZERO)?;
         let digest = Some(plugin.about.digest.clone());
         if !plugin.about.handlers.iter().any(|handler| handler.name == run.handler) {
             let known: Vec<_> =
@@ -107,24 +118,24 @@ impl Executor {
                 known.join(", ")
             );
             let outcome = Outcome::Failed;
-            return Some(Obstacle { outcome, message, retryable: false }.into_end(digest));
+            return Ok(Obstacle { outcome, message, retryable: false }.into_end(digest));
         }
         if let Err(obstacle) = self.may_run(&job, &plugin) {
-            return Some(obstacle.into_end(digest));
+            return Ok(obstacle.into_end(digest));
         }
         if let Err(obstacle) = self.may_have(claim, &job) {
-            return Some(obstacle.into_end(digest));
+            return Ok(obstacle.into_end(digest));
         }
         let secrets = Secrets::read(&config.secrets, &run.tenant, &job.capabilities.secrets).await;
         let secrets = match secrets {
             Ok(secrets) => Arc::new(secrets),
-            Err(message) => return Some(self.without_secrets(run, &job, message, digest)),
+            Err(message) => return Ok(self.without_secrets(run, &job, message, digest)),
         };
         let log = Log::new(limits.log, Arc::clone(&self.clock)).without(&secrets);
-        let control = Arc::new(Control::under(Arc::clone(&held.lease), log));
+        let control = Arc::new(Control::under(Arc::clone(&held.lease), log).drawing(tab));
         self.live.runs(&run.key(), &control);
         if *stop.borrow() != Stop::No || held.lease.is_over() {
-            return None;
+            return Err(Duration::ZERO);
         }
         let report =
             self.engine.run(&plugin, self.request(claim, &job, limits, secrets), &control).await;
@@ -153,7 +164,7 @@ impl Executor {
             Outcome::Abandoned => rescue(run, job.policy.retry.max_attempts).then_some(now),
             _ => next_attempt(&job.policy.retry, ended, now),
         };
-        Some(AttemptEnd {
+        Ok(AttemptEnd {
             outcome: report.outcome,
             result: report.result,
             error: report.error,
@@ -163,6 +174,17 @@ impl Executor {
             log: control.log().take_rest(),
             retry_at,
         })
+    }
+
+    /// Where the attempt draws of its tenant's quotas.
+    fn tab(&self, claim: &Claim, held: &Held, allotment: Allotment) -> Option<Arc<Tab>> {
+        let attempt = Attempt {
+            session: held.session.clone(),
+            run: claim.run.key(),
+            fence: claim.fence,
+            admitted: claim.run.admitted.unwrap_or_default(),
+        };
+        Tab::open(attempt, allotment, &self.store, &self.clock)
     }
 
     fn job(&self, claim: &Claim) -> Result<Job, Obstacle> {
@@ -284,9 +306,9 @@ impl Executor {
         }
     }
 
-    /// Gives a run that has not begun to whoever is next: the host leaves. What the store does not
+    /// Gives a run that has not begun to whoever is next after a pause. What the store does not
     /// hear now it learns when the session ends.
-    pub(super) async fn hand_back(&self, claim: &Claim, held: &Held) {
+    pub(super) async fn hand_back(&self, claim: &Claim, held: &Held, pause: Duration) {
         if held.lease.is_over() {
             return;
         }
@@ -299,7 +321,7 @@ impl Executor {
             digest: None,
             progress: None,
             log: Vec::new(),
-            retry_at: Some(now),
+            retry_at: Some(now.after(pause)),
         };
         match self.store.finish(&held.session, &run, claim.fence, end, now).await {
             Ok(_) => debug!(%run, "has not begun and is handed back"),

@@ -237,7 +237,7 @@ impl Executor {
     async fn leave_unstarted(&self, claims: &mut mpsc::Receiver<Claimed>) {
         claims.close();
         while let Ok(claimed) = claims.try_recv() {
-            self.hand_back(&claimed.claim, &claimed.held).await;
+            self.hand_back(&claimed.claim, &claimed.held, Duration::ZERO).await;
         }
     }
 

@@ -144,11 +144,10 @@ impl Offer {
         &self.room
     }
 
-    /// Takes room for a run that was claimed with what is offered.
+    /// Takes room for a run that was claimed with what is offered: as much memory as there is.
     pub fn slot(&self, tenant: &TenantId, memory: u64) -> Slot {
         let mut state = self.shared.lock();
         let memory = state.memory_of(tenant, memory);
-        // One that was made before runs had a limit of their own grows when it begins.
         let memory = memory.min(state.room(self.shared.total).free.memory);
         self.shared.hold(&mut state, tenant, memory)
     }
@@ -161,23 +160,24 @@ impl Drop for Offer {
 }
 
 impl Slot {
-    /// Gets the run as much of this memory limit as there is, if it has less: its job may have
-    /// changed since the run was made. Answers the limit that it may have.
-    pub fn grow(&mut self, memory: u64) -> u64 {
-        let missing = memory.saturating_sub(self.memory);
-        if 0 < missing {
-            let mut state = self.shared.lock();
-            let more = match state.is_offered {
-                true => 0,
-                false => missing.min(state.room(self.shared.total).free.memory),
-            };
-            if let Some(held) = state.room.held.get_mut(&self.tenant) {
-                held.memory = held.memory.saturating_add(more);
-                self.memory = self.memory.saturating_add(more);
-            }
-            state.is_stale = true;
+    /// Gets the run as much of the memory `wanted` as there is, if it has less: its job may have changed
+    /// since the run was made. Answers the limit that it may have; `None`: that is less than `least`.
+    pub fn grow(&mut self, wanted: u64, least: u64) -> Option<u64> {
+        let missing = wanted.saturating_sub(self.memory);
+        if missing == 0 {
+            return Some(wanted);
         }
-        memory.min(self.memory)
+        let mut state = self.shared.lock();
+        let room = state.room(self.shared.total);
+        let most = room.most_memory;
+        // What is offered meanwhile is cut down if it comes to that.
+        let more = missing.min(room.free.memory).min(most.saturating_sub(self.memory));
+        if let Some(held) = room.held.get_mut(&self.tenant) {
+            held.memory = held.memory.saturating_add(more);
+            self.memory = self.memory.saturating_add(more);
+        }
+        state.is_stale = true;
+        (least.min(most) <= self.memory).then(|| wanted.min(self.memory))
     }
 }
 
@@ -350,10 +350,11 @@ mod tests {
     fn a_run_whose_job_has_changed_gets_what_there_is_of_its_new_limit() {
         let slots = Slots::new(8, 100);
         let [mut slot] = slots.admit(&tenant("a"), 40, 1).try_into().ok().unwrap();
-        assert_eq!((slot.grow(30), slots.taken().memory), (30, 40));
-        assert_eq!((slot.grow(60), slots.taken().memory), (60, 60));
+        assert_eq!((slot.grow(30, 30), slots.taken().memory), (Some(30), 40));
+        assert_eq!((slot.grow(60, 40), slots.taken().memory), (Some(60), 60));
         let other = slots.admit(&tenant("a"), 30, 1);
-        assert_eq!((slot.grow(90), slots.taken().memory), (70, 100));
+        assert_eq!((slot.grow(90, 60), slots.taken().memory), (Some(70), 100));
+        assert_eq!((slot.grow(90, 71), slots.taken().memory), (None, 100));
         drop((slot, other));
         assert_eq!(slots.taken(), amount(0, 0));
     }

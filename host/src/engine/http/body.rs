@@ -1,9 +1,8 @@
-//! Bodies on their way: counted, held to their limit and time, never kept.
+//! Bodies on their way: counted, held to their limit, quota and time, never kept.
 
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
@@ -14,14 +13,55 @@ use wasmtime_wasi_http::{Error, WasiBody};
 use super::Times;
 use super::exchange::Permit;
 use super::reason::{Part, Witness};
+use super::toll::Toll;
+
+/// Why the host cut a request's body off; told when it happened.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Cut {
+    /// It was too large: it had come to so many bytes.
+    TooLarge(u64),
+    /// There was no quota left for it.
+    NoQuota,
+}
+
+impl Cut {
+    /// What the guest is told.
+    pub(super) fn error(self) -> Error {
+        match self {
+            Self::TooLarge(size) => Error::HttpRequestBodySize(Some(size)),
+            Self::NoQuota => Error::HttpRequestDenied,
+        }
+    }
+}
 
 /// The body of a request, as the guest writes it.
 pub(super) struct Outgoing {
     pub(super) body: WasiBody,
     pub(super) sent: u64,
-    /// The size at which it was too large.
-    pub(super) over: Arc<AtomicU64>,
+    /// Set when the host cut it off.
+    pub(super) cut: Arc<OnceLock<Cut>>,
+    pub(super) toll: Toll,
+    /// A part that is not paid for yet.
+    pub(super) held: Option<Frame<Bytes>>,
     pub(super) witness: Witness,
+}
+
+impl Outgoing {
+    /// Nothing of it was sent.
+    pub(super) fn new(body: WasiBody, cut: &Arc<OnceLock<Cut>>, witness: &Witness) -> Self {
+        let toll = Toll::new(witness, body.size_hint().exact());
+        Self { body, sent: 0, cut: Arc::clone(cut), toll, held: None, witness: witness.clone() }
+    }
+
+    fn data(&mut self, bytes: usize) -> Result<(), Error> {
+        let sent = self.sent.saturating_add(bytes as u64);
+        if let Err(error) = self.witness.body(sent, Error::HttpRequestBodySize) {
+            let _ = self.cut.set(Cut::TooLarge(sent));
+            return Err(error);
+        }
+        self.sent = sent;
+        Ok(())
+    }
 }
 
 impl Body for Outgoing {
@@ -32,23 +72,32 @@ impl Body for Outgoing {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(context);
-        if let Poll::Ready(Some(Ok(frame))) = &polled
-            && let Some(data) = frame.data_ref()
-        {
-            let sent = self.sent.saturating_add(data.len() as u64);
-            if let Err(error) = self.witness.body(sent, Error::HttpRequestBodySize) {
-                self.over.store(sent, Ordering::Release);
+        let this = &mut *self;
+        if this.held.is_none() {
+            let frame = match ready!(Pin::new(&mut this.body).poll_frame(context)) {
+                Some(Ok(frame)) => frame,
+                ended => return Poll::Ready(ended),
+            };
+            if let Some(data) = frame.data_ref()
+                && let Err(error) = this.data(data.len())
+            {
                 return Poll::Ready(Some(Err(error)));
             }
-            self.sent = sent;
-            self.witness.gave(data.len());
+            this.held = Some(frame);
         }
-        polled
+        let data = this.held.as_ref().and_then(|frame| frame.data_ref());
+        if let Some(bytes) = data.map(Bytes::len) {
+            if let Err(error) = ready!(this.toll.poll_pay(bytes as u64, &this.witness, context)) {
+                let _ = this.cut.set(Cut::NoQuota);
+                return Poll::Ready(Some(Err(error)));
+            }
+            this.witness.gave(bytes);
+        }
+        Poll::Ready(this.held.take().map(Ok))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.held.is_none() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -69,7 +118,9 @@ pub(super) struct Answer {
     pub(super) pause: Pin<Box<Sleep>>,
     pub(super) open: Option<Open>,
     /// As of the request's body.
-    pub(super) over: Arc<AtomicU64>,
+    pub(super) cut: Arc<OnceLock<Cut>>,
+    pub(super) toll: Toll,
+    pub(super) held: Option<Frame<Bytes>>,
     pub(super) witness: Witness,
 }
 
@@ -79,24 +130,50 @@ impl Answer {
         body: Incoming,
         times: Times,
         open: Open,
-        over: Arc<AtomicU64>,
+        cut: Arc<OnceLock<Cut>>,
         witness: Witness,
     ) -> Self {
         // One without a body is over as it begins.
         let open = (!body.is_end_stream()).then_some(open);
         let pause = Box::pin(sleep_until(times.by(times.between_bytes)));
-        Self { body, got: 0, times, pause, open, over, witness }
+        let toll = Toll::new(&witness, body.size_hint().exact());
+        Self { body, got: 0, times, pause, open, cut, toll, held: None, witness }
     }
 
     fn data(&mut self, frame: &Frame<Bytes>) -> Result<(), Error> {
         if let Some(data) = frame.data_ref() {
             self.got = self.got.saturating_add(data.len() as u64);
             self.witness.body(self.got, Error::HttpResponseBodySize)?;
-            self.witness.got(data.len());
         }
         let pause = self.times.by(self.times.between_bytes);
         self.pause.as_mut().reset(pause);
         Ok(())
+    }
+
+    /// The next part that is paid for.
+    fn poll_paid(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        if self.held.is_none() {
+            let frame = match ready!(Pin::new(&mut self.body).poll_frame(context)) {
+                None => return Poll::Ready(None),
+                Some(Err(error)) => return Poll::Ready(Some(Err(self.broke(&error)))),
+                Some(Ok(frame)) => frame,
+            };
+            if let Err(error) = self.data(&frame) {
+                return Poll::Ready(Some(Err(error)));
+            }
+            self.held = Some(frame);
+        }
+        let data = self.held.as_ref().and_then(|frame| frame.data_ref());
+        if let Some(bytes) = data.map(Bytes::len) {
+            if let Err(error) = ready!(self.toll.poll_pay(bytes as u64, &self.witness, context)) {
+                return Poll::Ready(Some(Err(error)));
+            }
+            self.witness.got(bytes);
+        }
+        Poll::Ready(self.held.take().map(Ok))
     }
 
     fn late(&self) -> Error {
@@ -109,11 +186,10 @@ impl Answer {
     }
 
     fn broke(&self, error: &hyper::Error) -> Error {
-        match self.over.load(Ordering::Acquire) {
-            0 if Instant::now() >= self.times.deadline => self.late(),
-            0 => self.witness.hyper(error),
-            // It was told when it happened.
-            over => Error::HttpRequestBodySize(Some(over)),
+        match self.cut.get() {
+            None if Instant::now() >= self.times.deadline => self.late(),
+            None => self.witness.hyper(error),
+            Some(cut) => cut.error(),
         }
     }
 }
@@ -126,17 +202,15 @@ impl Body for Answer {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let ended = match Pin::new(&mut self.body).poll_frame(context) {
-            Poll::Ready(Some(Ok(frame))) => match self.data(&frame) {
-                Ok(()) if !self.body.is_end_stream() => return Poll::Ready(Some(Ok(frame))),
-                Ok(()) => Some(Ok(frame)),
-                Err(error) => Some(Err(error)),
-            },
-            Poll::Ready(Some(Err(error))) => Some(Err(self.broke(&error))),
-            Poll::Ready(None) => None,
-            Poll::Pending => match self.pause.as_mut().poll(context) {
+        let this = &mut *self;
+        let ended = match this.poll_paid(context) {
+            Poll::Ready(Some(Ok(frame))) if !this.body.is_end_stream() => {
+                return Poll::Ready(Some(Ok(frame)));
+            }
+            Poll::Ready(ended) => ended,
+            Poll::Pending => match this.pause.as_mut().poll(context) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(()) => Some(Err(self.late())),
+                Poll::Ready(()) => Some(Err(this.late())),
             },
         };
         self.open = None;
@@ -144,7 +218,7 @@ impl Body for Answer {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.held.is_none() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

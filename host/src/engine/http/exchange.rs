@@ -3,8 +3,7 @@
 //! Runs as a task that ends with the guest's hold on it, and so with the run. Nothing of it outlives
 //! the run, and nothing of it waits on the guest's thread.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use http::{HeaderMap, Request, Response};
 use http_body_util::combinators::UnsyncBoxBody;
@@ -18,6 +17,7 @@ use super::Times;
 use super::body::{Answer, Outgoing};
 use super::connect::Way;
 use super::reason::{Part, Witness};
+use super::toll;
 use crate::engine::meter::Meter;
 use crate::job::bound::{Bound, Exceeded};
 
@@ -70,6 +70,9 @@ impl Exchange {
     ) -> Result<Answered<impl Future<Output = Result<(), Error>> + Send + use<>>, Error> {
         let Self { way, request, times, permit } = self;
         let witness = way.witness.clone();
+        timeout_at(times.deadline, toll::request(&witness))
+            .await
+            .unwrap_or_else(|_| Err(witness.late(Part::Connection, None, times.limit)))?;
         let connect_by = times.by(times.connect);
         let connected = async {
             let wire = way.connect(connect_by).await?;
@@ -89,13 +92,8 @@ impl Exchange {
             .handshake(TokioIo::new(wire))
             .await;
         let (mut sender, connection) = handshake.map_err(|error| witness.hyper(&error))?;
-        let over = Arc::new(AtomicU64::new(0));
-        let request = request.map(|body| Outgoing {
-            body,
-            sent: 0,
-            over: Arc::clone(&over),
-            witness: witness.clone(),
-        });
+        let cut = Arc::new(OnceLock::new());
+        let request = request.map(|body| Outgoing::new(body, &cut, &witness));
 
         let mut connection = Box::pin(connection);
         let mut closed = false;
@@ -108,11 +106,7 @@ impl Exchange {
         let response = match timeout_at(times.by(times.first_byte), answer).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => {
-                return Err(match over.load(Ordering::Acquire) {
-                    0 => witness.hyper(&error),
-                    // It was told when it happened.
-                    over => Error::HttpRequestBodySize(Some(over)),
-                });
+                return Err(cut.get().map_or_else(|| witness.hyper(&error), |cut| cut.error()));
             }
             Err(_) => return Err(witness.late(Part::FirstByte, times.first_byte, times.limit)),
         };
@@ -122,7 +116,7 @@ impl Exchange {
         let (ended, end) = oneshot::channel();
         let open = (permit, ended);
         let response =
-            response.map(|body| UnsyncBoxBody::new(Answer::new(body, times, open, over, witness)));
+            response.map(|body| UnsyncBoxBody::new(Answer::new(body, times, open, cut, witness)));
         let rest = async move {
             let moved = async {
                 if !closed {

@@ -13,6 +13,7 @@ mod names;
 mod origin;
 mod reason;
 mod tls;
+mod toll;
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -1,0 +1,241 @@
+//! Keeps a run within the processor time and the fuel that are set aside for it.
+//!
+//! Before each step of the guest it is seen how much it has used. When half of the last piece is
+//! gone the next one is asked for, so that a run normally never waits; when so little is left that
+//! the next step could go over it, the guest rests until there is more, or is over when there is
+//! none.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use super::cpu::Polled;
+use super::tab::{Refused, Tab};
+use crate::job::quota::QuotaKey;
+use crate::lease::Lapsed;
+use crate::record::account::{Draw, UsedUp};
+use crate::run::admitted::Admitted;
+
+/// What is left of the processor time at least when the guest is let go on for a step: it lasts for
+/// an epoch's tick of one millisecond, and for longer where threads wait for a processor.
+const CPU_MARGIN: Duration = Duration::from_millis(4);
+/// The same of fuel.
+const FUEL_MARGIN: u64 = 10_000_000;
+
+/// A tenant's quota was used up while a run needed more of it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct OutOfQuota(pub(super) UsedUp);
+
+/// What one thing of which pieces are set aside has come to.
+#[derive(Debug)]
+struct Budget {
+    /// Set aside altogether.
+    aside: u64,
+    /// The last piece of that.
+    piece: u64,
+    /// What is left at least when a step begins.
+    margin: u64,
+    /// Used when the last step began.
+    before: u64,
+    /// What the longest step used.
+    longest: u64,
+    /// There was no more when it was asked for.
+    refused: Option<UsedUp>,
+}
+
+/// What the next step may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    Go,
+    /// And another piece is to be asked for.
+    GoAndAsk,
+    /// It waits until another piece was asked for.
+    Ask,
+}
+
+impl Budget {
+    fn new(aside: u64, margin: u64) -> Self {
+        Self { aside, piece: aside, margin, before: 0, longest: 0, refused: None }
+    }
+
+    /// Judges the next step of a run that has used so much.
+    fn next(&mut self, used: u64) -> Next {
+        self.longest = self.longest.max(used.saturating_sub(self.before));
+        self.before = used;
+        let left = self.aside.saturating_sub(used);
+        if left < self.margin.max(self.longest) {
+            return Next::Ask;
+        }
+        match self.refused {
+            None if left < self.piece / 2 => Next::GoAndAsk,
+            None | Some(_) => Next::Go,
+        }
+    }
+
+    /// There is so much altogether now. Where that is no more than before nothing is set aside: the
+    /// store knows of no quota.
+    fn given(&mut self, aside: u64) {
+        self.piece = aside.saturating_sub(self.aside);
+        self.aside = if self.piece == 0 { u64::MAX } else { aside };
+        self.refused = None;
+    }
+}
+
+/// One thing of which pieces are set aside.
+struct Kind {
+    budget: Budget,
+    draw: Draw,
+    /// How much of it is set aside.
+    aside: fn(&Admitted) -> u64,
+    asked: Option<Pin<Box<dyn Future<Output = Result<Admitted, Refused>> + Send>>>,
+    /// Whether it was asked for because the run can't go on without.
+    in_need: bool,
+}
+
+/// How much fuel a guest had used when it last let others run.
+pub(super) type Burnt = Arc<AtomicU64>;
+
+/// A call that is polled only within what is set aside for it.
+pub(super) struct Frugal<F> {
+    call: Pin<Box<F>>,
+    tab: Option<Arc<Tab>>,
+    polled: Arc<Polled>,
+    burnt: Burnt,
+    cpu: Option<Kind>,
+    fuel: Option<Kind>,
+}
+
+impl<F> Frugal<F> {
+    /// Holds `call` to what its tab has for it. Without one it is free.
+    pub(super) fn new(
+        call: F,
+        tab: Option<&Arc<Tab>>,
+        polled: &Arc<Polled>,
+        burnt: &Burnt,
+    ) -> Self {
+        let kind = |key, draw, aside: fn(&Admitted) -> u64, margin| {
+            let tab = tab.filter(|tab| tab.has(key))?;
+            let budget = Budget::new(aside(&tab.admitted()), margin);
+            Some(Kind { budget, draw, aside, asked: None, in_need: false })
+        };
+        let (cpu, fuel) =
+            (Draw { cpu: true, ..Draw::default() }, Draw { fuel: true, ..Draw::default() });
+        let cpu_nanos = |admitted: &Admitted| admitted.cpu_ms.saturating_mul(1_000_000);
+        Self {
+            call: Box::pin(call),
+            tab: tab.cloned(),
+            polled: Arc::clone(polled),
+            burnt: Arc::clone(burnt),
+            cpu: kind(QuotaKey::CpuPerHour, cpu, cpu_nanos, nanos(CPU_MARGIN)),
+            fuel: kind(QuotaKey::FuelPerHour, fuel, |admitted| admitted.fuel, FUEL_MARGIN),
+        }
+    }
+}
+
+impl Kind {
+    /// Ready when the next step may be taken.
+    fn poll_next(
+        &mut self,
+        used: u64,
+        tab: &Arc<Tab>,
+        context: &mut Context<'_>,
+    ) -> Poll<wasmtime::Result<()>> {
+        loop {
+            if let Some(asked) = &mut self.asked
+                && let Poll::Ready(answer) = asked.as_mut().poll(context)
+            {
+                self.asked = None;
+                match answer {
+                    Ok(admitted) => self.budget.given((self.aside)(&admitted)),
+                    Err(Refused::UsedUp(used_up)) if self.in_need => {
+                        return Poll::Ready(Err(OutOfQuota(used_up).into()));
+                    }
+                    // What it has it may use; then it is asked once more.
+                    Err(Refused::UsedUp(used_up)) => self.budget.refused = Some(used_up),
+                    Err(Refused::Fenced) => return Poll::Ready(Err(Lapsed.into())),
+                }
+            }
+            let next = self.budget.next(used);
+            match (next, &self.asked) {
+                (Next::Go, _) | (Next::GoAndAsk, Some(_)) => return Poll::Ready(Ok(())),
+                (Next::Ask, Some(_)) => return Poll::Pending,
+                (Next::GoAndAsk | Next::Ask, None) => {
+                    self.in_need = next == Next::Ask;
+                    let (tab, draw) = (Arc::clone(tab), self.draw);
+                    self.asked = Some(Box::pin(async move { tab.draw(draw).await }));
+                }
+            }
+        }
+    }
+}
+
+impl<T, F: Future<Output = wasmtime::Result<T>>> Future for Frugal<F> {
+    type Output = wasmtime::Result<T>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { call, tab, polled, burnt, cpu, fuel } = &mut *self;
+        if let Some(tab) = tab {
+            let used = [(cpu, nanos(polled.cpu())), (fuel, burnt.load(Ordering::Relaxed))];
+            for (kind, used) in used {
+                let Some(kind) = kind else { continue };
+                match kind.poll_next(used, tab, context) {
+                    Poll::Ready(Ok(())) => (),
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+        }
+        call.as_mut().poll(context)
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Timestamp;
+
+    #[test]
+    fn another_piece_is_asked_for_ahead_and_no_step_begins_that_could_go_over() {
+        let mut budget = Budget::new(20, 4);
+        assert_eq!((budget.next(0), budget.next(3)), (Next::Go, Next::Go));
+        let far = [6, 9, 10, 11, 14, 16].map(|used| budget.next(used));
+        assert_eq!(far[..3], [Next::Go; 3]);
+        assert_eq!(far[3..], [Next::GoAndAsk; 3]);
+        assert_eq!(budget.next(17), Next::Ask, "three are left, and a step may take four");
+        budget.given(40);
+        assert_eq!((budget.next(20), budget.next(24)), (Next::Go, Next::Go));
+        assert_eq!((budget.next(29), budget.next(34)), (Next::Go, Next::GoAndAsk));
+        assert_eq!(budget.next(36), Next::Ask, "a step took five");
+    }
+
+    #[test]
+    fn what_is_there_is_used_when_there_is_no_more() {
+        let used_up = UsedUp {
+            key: QuotaKey::CpuPerHour,
+            limit: 20,
+            frees_at: Timestamp::from_micros(3_600_000_000),
+        };
+        let mut budget = Budget::new(20, 4);
+        assert_eq!((budget.next(4), budget.next(8)), (Next::Go, Next::Go));
+        assert_eq!(budget.next(12), Next::GoAndAsk);
+        budget.refused = Some(used_up);
+        assert_eq!((budget.next(15), budget.next(17)), (Next::Go, Next::Ask));
+        budget.given(25);
+        assert_eq!((budget.next(17), budget.refused), (Next::Go, None));
+    }
+
+    #[test]
+    fn a_piece_smaller_than_the_margin_lets_nothing_begin() {
+        let mut budget = Budget::new(3, 4);
+        assert_eq!(budget.next(0), Next::Ask);
+        budget.given(3);
+        assert_eq!(budget.next(1_000), Next::Go, "the store knows of no quota");
+    }
+}
