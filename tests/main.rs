@@ -47,6 +47,8 @@ mod metrics;
 #[cfg(test)]
 mod plan;
 #[cfg(test)]
+mod quotas;
+#[cfg(test)]
 mod redis;
 #[cfg(test)]
 mod reload;

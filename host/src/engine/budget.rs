@@ -22,7 +22,12 @@ use crate::run::admitted::Admitted;
 /// an epoch's tick of one millisecond, and for longer where threads wait for a processor.
 const CPU_MARGIN: Duration = Duration::from_millis(4);
 /// The same of fuel.
-const FUEL_MARGIN: u64 = 10_000_000;
+const FUEL_MARGIN: u64 = 4 * FUEL_STEP;
+/// A guest whose fuel is counted lets others run after so much of it. What it has burnt is known to
+/// this, and no step burns more.
+pub(super) const FUEL_STEP: u64 = 1_000_000;
+/// What is burnt at most in a nanosecond on a processor.
+const MOST_FUEL_A_NANO: u64 = 20;
 
 /// A tenant's quota was used up while a run needed more of it.
 #[derive(Debug, thiserror::Error)]
@@ -95,15 +100,53 @@ struct Kind {
     in_need: bool,
 }
 
-/// How much fuel a guest had used when it last let others run.
-pub(super) type Burnt = Arc<AtomicU64>;
+/// What is known of the fuel that a guest burns.
+#[derive(Debug, Default)]
+pub(super) struct Burnt {
+    /// So much of it was seen to be gone.
+    seen: AtomicU64,
+    /// How often that was looked at.
+    looks: AtomicU64,
+}
+
+impl Burnt {
+    /// So much is gone, but for less than a step.
+    pub(super) fn see(&self, fuel: u64) {
+        self.seen.store(fuel, Ordering::Relaxed);
+        self.looks.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Where a guest stood when its fuel was last looked at.
+#[derive(Debug, Default)]
+struct Look {
+    looks: u64,
+    /// Steps since then.
+    steps: u64,
+    /// On a processor then, in nanoseconds.
+    nanos: u64,
+}
+
+impl Look {
+    /// What may be burnt at most when another step begins.
+    fn most(&mut self, burnt: &Burnt, nanos: u64) -> u64 {
+        let looks = burnt.looks.load(Ordering::Relaxed);
+        if self.looks != looks {
+            *self = Self { looks, steps: 0, nanos };
+        }
+        let since = nanos.saturating_sub(self.nanos).saturating_mul(MOST_FUEL_A_NANO);
+        let since = since.min(self.steps.saturating_mul(FUEL_STEP));
+        burnt.seen.load(Ordering::Relaxed).saturating_add(since).saturating_add(FUEL_STEP)
+    }
+}
 
 /// A call that is polled only within what is set aside for it.
 pub(super) struct Frugal<F> {
     call: Pin<Box<F>>,
     tab: Option<Arc<Tab>>,
     polled: Arc<Polled>,
-    burnt: Burnt,
+    burnt: Arc<Burnt>,
+    look: Look,
     cpu: Option<Kind>,
     fuel: Option<Kind>,
 }
@@ -114,7 +157,7 @@ impl<F> Frugal<F> {
         call: F,
         tab: Option<&Arc<Tab>>,
         polled: &Arc<Polled>,
-        burnt: &Burnt,
+        burnt: &Arc<Burnt>,
     ) -> Self {
         let kind = |key, draw, aside: fn(&Admitted) -> u64, margin| {
             let tab = tab.filter(|tab| tab.has(key))?;
@@ -129,6 +172,7 @@ impl<F> Frugal<F> {
             tab: tab.cloned(),
             polled: Arc::clone(polled),
             burnt: Arc::clone(burnt),
+            look: Look::default(),
             cpu: kind(QuotaKey::CpuPerHour, cpu, cpu_nanos, nanos(CPU_MARGIN)),
             fuel: kind(QuotaKey::FuelPerHour, fuel, |admitted| admitted.fuel, FUEL_MARGIN),
         }
@@ -176,9 +220,10 @@ impl<T, F: Future<Output = wasmtime::Result<T>>> Future for Frugal<F> {
     type Output = wasmtime::Result<T>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { call, tab, polled, burnt, cpu, fuel } = &mut *self;
+        let Self { call, tab, polled, burnt, look, cpu, fuel } = &mut *self;
         if let Some(tab) = tab {
-            let used = [(cpu, nanos(polled.cpu())), (fuel, burnt.load(Ordering::Relaxed))];
+            let cpu_used = nanos(polled.cpu());
+            let used = [(cpu, cpu_used), (fuel, look.most(burnt, cpu_used))];
             for (kind, used) in used {
                 let Some(kind) = kind else { continue };
                 match kind.poll_next(used, tab, context) {
@@ -187,6 +232,7 @@ impl<T, F: Future<Output = wasmtime::Result<T>>> Future for Frugal<F> {
                     Poll::Pending => return Poll::Pending,
                 }
             }
+            look.steps += 1;
         }
         call.as_mut().poll(context)
     }
@@ -229,6 +275,17 @@ mod tests {
         assert_eq!((budget.next(15), budget.next(17)), (Next::Go, Next::Ask));
         budget.given(25);
         assert_eq!((budget.next(17), budget.refused), (Next::Go, None));
+    }
+
+    #[test]
+    fn of_fuel_the_most_is_taken_that_may_be_burnt_since_it_was_looked_at() {
+        let (burnt, mut look) = (Burnt::default(), Look::default());
+        assert_eq!(look.most(&burnt, 0), FUEL_STEP);
+        look.steps = 3;
+        assert_eq!(look.most(&burnt, 1_000_000), 4 * FUEL_STEP, "no more than a step in each");
+        assert_eq!(look.most(&burnt, 1_000), FUEL_STEP + 20_000, "nor than a processor can");
+        burnt.see(5 * FUEL_STEP);
+        assert_eq!(look.most(&burnt, 1_000_000), 6 * FUEL_STEP);
     }
 
     #[test]

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use wasmtime::{Store, UpdateDeadline};
 
 use super::bindings::JobPre;
 use super::bindings::exports::campanile::job::guest::{Cause, Failure, Handler, Invocation};
-use super::budget::{Burnt, Frugal};
+use super::budget::{Burnt, FUEL_STEP, Frugal};
 use super::control::Control;
 use super::cpu::{CpuMeter, Polled};
 use super::ending::{End, HANDED_ON, Report, broken, judge};
@@ -122,7 +121,7 @@ impl Engine {
                 services: services.clone(),
                 ..Guest::new(surroundings, Arc::clone(control))
             };
-            let burnt = Burnt::default();
+            let burnt = Arc::new(Burnt::default());
             let mut store = self.store(metering, guest, &limits, &burnt)?;
             let polled = Arc::new(Polled::default());
             let call = CpuMeter::new(entry.call(&mut store, &invocation), Arc::clone(&polled));
@@ -181,7 +180,7 @@ impl Engine {
                 deadline: None,
             };
             let guest = Guest::new(surroundings, Arc::clone(&control));
-            let store = self.store(Metering::Off, guest, limits, &Burnt::default());
+            let store = self.store(Metering::Off, guest, limits, &Arc::default());
             let mut store = store.map_err(|error| format!("could not be called: {error:#}"))?;
             let call = async {
                 let instance = pre.instantiate_async(&mut store).await?;
@@ -239,7 +238,7 @@ impl Engine {
         metering: Metering,
         guest: Guest,
         limits: &Limits,
-        burnt: &Burnt,
+        burnt: &Arc<Burnt>,
     ) -> anyhow::Result<Store<Guest>> {
         let lease = Arc::clone(guest.control.lease());
         let mut store = Store::new(&self.variant(metering)?.engine, guest);
@@ -254,9 +253,11 @@ impl Engine {
         if metering == Metering::On {
             let (fuel, burnt) = (limits.fuel.unwrap_or(u64::MAX), Arc::clone(burnt));
             store.set_fuel(fuel)?;
+            // Else what a loop burns is not seen until it ends.
+            store.fuel_async_yield_interval(Some(FUEL_STEP))?;
             store.epoch_deadline_callback(move |guest| {
                 let used = fuel.saturating_sub(guest.get_fuel()?);
-                burnt.store(used, Ordering::Relaxed);
+                burnt.see(used);
                 Ok(UpdateDeadline::Yield(1))
             });
         } else {

@@ -13,23 +13,24 @@ use wasmtime_wasi_http::{Error, WasiBody};
 use super::Times;
 use super::exchange::Permit;
 use super::reason::{Part, Witness};
-use super::toll::Toll;
+use super::toll::{self, Toll};
+use crate::engine::tab::Refused;
 
-/// Why the host cut a request's body off; told when it happened.
-#[derive(Clone, Copy, Debug)]
+/// Why the host cut a request's body off.
+#[derive(Debug)]
 pub(super) enum Cut {
-    /// It was too large: it had come to so many bytes.
+    /// It was too large: it had come to so many bytes. Told when it happened.
     TooLarge(u64),
-    /// There was no quota left for it.
-    NoQuota,
+    /// Its tenant's quota has no room for it.
+    Refused(Refused),
 }
 
 impl Cut {
     /// What the guest is told.
-    pub(super) fn error(self) -> Error {
+    pub(super) fn error(&self, witness: &Witness) -> Error {
         match self {
-            Self::TooLarge(size) => Error::HttpRequestBodySize(Some(size)),
-            Self::NoQuota => Error::HttpRequestDenied,
+            Self::TooLarge(size) => Error::HttpRequestBodySize(Some(*size)),
+            Self::Refused(refused) => toll::told(refused, witness),
         }
     }
 }
@@ -87,8 +88,9 @@ impl Body for Outgoing {
         }
         let data = this.held.as_ref().and_then(|frame| frame.data_ref());
         if let Some(bytes) = data.map(Bytes::len) {
-            if let Err(error) = ready!(this.toll.poll_pay(bytes as u64, &this.witness, context)) {
-                let _ = this.cut.set(Cut::NoQuota);
+            if let Err(refused) = ready!(this.toll.poll_pay(bytes as u64, context)) {
+                let error = toll::told(&refused, &this.witness);
+                let _ = this.cut.set(Cut::Refused(refused));
                 return Poll::Ready(Some(Err(error)));
             }
             this.witness.gave(bytes);
@@ -168,8 +170,8 @@ impl Answer {
         }
         let data = self.held.as_ref().and_then(|frame| frame.data_ref());
         if let Some(bytes) = data.map(Bytes::len) {
-            if let Err(error) = ready!(self.toll.poll_pay(bytes as u64, &self.witness, context)) {
-                return Poll::Ready(Some(Err(error)));
+            if let Err(refused) = ready!(self.toll.poll_pay(bytes as u64, context)) {
+                return Poll::Ready(Some(Err(toll::told(&refused, &self.witness))));
             }
             self.witness.got(bytes);
         }
@@ -189,7 +191,7 @@ impl Answer {
         match self.cut.get() {
             None if Instant::now() >= self.times.deadline => self.late(),
             None => self.witness.hyper(error),
-            Some(cut) => cut.error(),
+            Some(cut) => cut.error(&self.witness),
         }
     }
 }

@@ -106,7 +106,9 @@ impl Exchange {
         let response = match timeout_at(times.by(times.first_byte), answer).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => {
-                return Err(cut.get().map_or_else(|| witness.hyper(&error), |cut| cut.error()));
+                return Err(cut
+                    .get()
+                    .map_or_else(|| witness.hyper(&error), |cut| cut.error(&witness)));
             }
             Err(_) => return Err(witness.late(Part::FirstByte, times.first_byte, times.limit)),
         };

@@ -42,13 +42,12 @@ impl Toll {
     ///
     /// # Errors
     ///
-    /// The quota is used up, which the log was told; or the run is another host's.
+    /// The quota is used up; or the run is another host's.
     pub(super) fn poll_pay(
         &mut self,
         bytes: u64,
-        witness: &Witness,
         context: &mut Context<'_>,
-    ) -> Poll<Result<(), Error>> {
+    ) -> Poll<Result<(), Refused>> {
         let Some(tab) = &self.tab else { return Poll::Ready(Ok(())) };
         loop {
             if let Some(drawing) = &mut self.drawing {
@@ -59,7 +58,7 @@ impl Toll {
                 self.drawing = None;
                 match drawn {
                     Ok(drawn) => self.paid += drawn,
-                    Err(refused) => return Poll::Ready(Err(told(&refused, tab, witness))),
+                    Err(refused) => return Poll::Ready(Err(refused)),
                 }
             }
             if self.paid < bytes {
@@ -110,17 +109,19 @@ pub(super) async fn request(witness: &Witness) -> Result<(), Error> {
         None => Ok(()),
         Some(tab) => {
             let drawn = tab.draw(Draw { http: 1, ..Draw::default() }).await;
-            drawn.map(drop).map_err(|refused| told(&refused, tab, witness))
+            drawn.map(drop).map_err(|refused| told(&refused, witness))
         }
     }
 }
 
-/// The error for the guest.
-fn told(refused: &Refused, tab: &Tab, witness: &Witness) -> Error {
+/// The error for the guest; the log is told too.
+pub(super) fn told(refused: &Refused, witness: &Witness) -> Error {
     match refused {
         Refused::UsedUp(used_up) => {
-            tab.tell(used_up, witness.control.log());
-            Error::HttpRequestDenied
+            if let Some(tab) = witness.control.tab() {
+                tab.tell(used_up, witness.control.log());
+            }
+            Error::InternalError(Some(used_up.to_string()))
         }
         // The run is about to end.
         Refused::Fenced => Error::ConnectionTerminated,
