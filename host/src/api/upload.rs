@@ -83,6 +83,7 @@ pub async fn put(
         Refused::Plugin(why) => {
             ApiError::new(Kind::PluginRefused, format!("plugin `{name}`: {why}"))
         }
+        refused @ Refused::Quota { .. } => ApiError::new(Kind::Quota, refused.to_string()),
         Refused::Store(error) => error.into(),
     })?;
     let sides = [was, json!({"digest": answer.digest})];

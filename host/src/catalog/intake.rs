@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Notify, watch};
 
+use super::quota;
 use super::records::{self, Change, MAX_NAMES};
 use super::shelf::{MAX_SHARED_BYTES, Shelf};
 use super::smoke::smoke;
@@ -18,6 +19,7 @@ use crate::config::Config;
 use crate::engine::Engine;
 use crate::engine::plugin::{Digest, Plugin};
 use crate::job::names::TenantId;
+use crate::job::quota::QuotaKey;
 use crate::job::{Job, PluginKey, Smoke};
 use crate::metrics::{Metrics, PluginChange};
 use crate::plugin::signature;
@@ -47,6 +49,17 @@ pub enum Refused {
     /// Something is wrong with it: the rest of a sentence about it.
     #[error("{0}")]
     Plugin(String),
+    /// The tenant has as many plugins, or bytes of them, as its quota lets it.
+    #[error(
+        "the tenant has as much as its quota lets it: `quota.{key}` is {}; remove plugins that \
+         nobody needs, or raise it", key.show(*limit)
+    )]
+    Quota {
+        /// Of what.
+        key: QuotaKey,
+        /// The quota.
+        limit: u64,
+    },
     /// The store failed; the same offer may be made again.
     #[error("{0}")]
     Store(#[from] StoreError),
@@ -187,6 +200,7 @@ impl Intake {
         if before.is_some() {
             self.smoke(plugin, &loaded, offer.unnamed).await?;
         }
+        self.make_room(plugin, before.as_ref(), &digest, loaded.about.size).await?;
         if !self.shelf.keep(&plugin.tenant, &digest, &offer.bytes).await? {
             tracing::warn!(plugin = %plugin.shown(),
                 "is larger than {} MiB and not in the store; each host needs the file",
@@ -225,6 +239,29 @@ impl Intake {
         })
         .await?;
         Ok(Answer { plugin: Some(loaded), digest, taken })
+    }
+
+    /// Holds the tenant to its quota of plugins. What is kept for going back counts, but for what goes
+    /// when this version comes.
+    async fn make_room(
+        &self,
+        plugin: &PluginKey,
+        before: Option<&Versions>,
+        digest: &str,
+        size: u64,
+    ) -> Result<(), Refused> {
+        let (quota, keep) = {
+            let config = self.config.borrow();
+            (config.allotment(&plugin.tenant).quota, config.reload(&plugin.tenant).keep_versions)
+        };
+        let others = before.iter().flat_map(|before| &before.kept);
+        let others = others.filter(|version| version.digest != digest).map(|version| version.size);
+        let kept = usize::try_from(keep.saturating_sub(1)).unwrap_or(usize::MAX);
+        let bytes = others.take(kept).fold(size, u64::saturating_add);
+        match quota::reserve(self.shelf.store(), plugin, bytes, quota).await {
+            Err(StoreError::Quota { key, limit }) => Err(Refused::Quota { key, limit }),
+            made => Ok(made?),
+        }
     }
 
     fn check_signature(&self, plugin: &PluginKey, offer: &Offer) -> Result<(), Refused> {

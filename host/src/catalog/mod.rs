@@ -6,6 +6,7 @@ pub mod changes;
 pub mod fleet;
 pub mod intake;
 pub mod jobs;
+pub mod quota;
 pub mod records;
 pub mod shelf;
 mod smoke;

@@ -7,7 +7,7 @@ use super::exit::{Exit, Failure};
 use super::reach;
 use super::screen::{Tone, print, print_json};
 use super::table::{Cell, pairs, table};
-use crate::api::view::tenant::{AllowView, JobCounts, ReloadRules, TenantView};
+use crate::api::view::tenant::{AllowView, JobCounts, QuotaView, ReloadRules, TenantView};
 use crate::job::names::TenantId;
 
 /// What to do with tenants.
@@ -22,7 +22,7 @@ Examples:
 Tenants are the `[tenants.X]` tables of the configuration; `default` is always there. Jobs and runs
 are counted up to 1000 of each; `+` marks that there are more.")]
     Ls(List),
-    /// Show one tenant: what its jobs may be given and get at most
+    /// Show one tenant: what its jobs may be given and get at most, and what of its quota it has
     #[command(after_help = "\
 Examples:
   host tenants show acme
@@ -108,18 +108,41 @@ fn show(args: &Show, common: &Common) -> Result<Exit, Failure> {
     }
     let secrets = tenant.secrets.iter().map(ToString::to_string).collect();
     let caps = tenant.caps.iter().map(|(key, most)| format!("{key} {}", plain(most))).collect();
-    let rows = [
+    let mut rows = vec![
         ("tenant", Cell::new(&tenant.name, Tone::Good)),
         ("plugins", format!("{} in {}", tenant.plugins, tenant.plugins_dir).into()),
         ("jobs", jobs(tenant.jobs).into()),
         ("runs", runs(&tenant).into()),
         ("allow", listed(allow(&tenant.allow))),
         ("caps", listed(caps)),
+        ("weight", tenant.weight.to_string().into()),
         ("reload", reload(&tenant.reload).into()),
         ("secrets", listed(secrets)),
     ];
+    let quotas = quotas(&tenant.quota);
+    if quotas.is_empty() {
+        rows.push(("quota", Cell::or_dash(None::<String>)));
+    }
+    let names = std::iter::once("quota").chain(std::iter::repeat(""));
+    rows.extend(names.zip(quotas));
     print(pairs(&rows))?;
     Ok(Exit::Done)
+}
+
+/// A line for each quota: how much of it is used, and when more is free.
+fn quotas(quotas: &[QuotaView]) -> Vec<Cell> {
+    let widest = quotas.iter().map(|quota| quota.key.as_str().len()).max().unwrap_or(0);
+    let line = |quota: &QuotaView| {
+        let QuotaView { key, limit, used, frees_at, .. } = quota;
+        let is_full = used.is_some_and(|used| *limit <= used);
+        let used = used.map_or_else(|| "?".to_owned(), |used| key.show(used));
+        let mut text = format!("{:widest$}  {used} of {}", key.as_str(), key.show(*limit));
+        if let Some(frees_at) = frees_at.filter(|_| is_full) {
+            text.push_str(&format!(", more from {frees_at} on"));
+        }
+        Cell::new(&text, if is_full { Tone::Bad } else { Tone::Plain })
+    };
+    quotas.iter().map(line).collect()
 }
 
 fn listed(items: Vec<String>) -> Cell {

@@ -51,6 +51,7 @@ fn mentioned(entries: &Entries, path: &str, found: &mut BTreeSet<String>) {
             ("jobs", _) => "job".to_owned(),
             // What a tenant has of a kind that the top has too is the same kind of table.
             ("tenants", _) => "tenant".to_owned(),
+            ("queues", _) => "queue".to_owned(),
             (path, key) => format!("{path}.{key}"),
         };
         // What is inside these is the user's, or the trigger's; caps have the keys of `limits`.
@@ -66,7 +67,6 @@ fn mentioned(entries: &Entries, path: &str, found: &mut BTreeSet<String>) {
             "tenant.jobs",
             "tenant.reload",
             "tenant.secrets",
-            "queues",
             "job.smoke",
         ];
         let into = !own.contains(&path.as_str());
@@ -94,7 +94,7 @@ fn keys_of<'a>(files: impl IntoIterator<Item = &'a String>) -> BTreeSet<String> 
 }
 
 /// The tables of keys that the code knows, by where they stand.
-const TABLES: [(&str, Keys); 14] = [
+const TABLES: [(&str, Keys); 16] = [
     ("", keys::TOP),
     ("store.", keys::STORE),
     ("store.password.", keys::SECRET),
@@ -103,6 +103,8 @@ const TABLES: [(&str, Keys); 14] = [
     ("api.tls.", keys::TLS),
     ("reload.", keys::RELOAD),
     ("tenant.", keys::TENANT),
+    ("tenant.quota.", keys::QUOTA),
+    ("queue.", keys::QUEUE),
     ("job.", job_keys::JOB),
     ("job.history.", job_keys::HISTORY),
     ("job.limits.", job_keys::LIMITS),
@@ -145,7 +147,7 @@ fn every_key_that_is_read_stands_in_the_shipped_file_and_no_other() {
     };
     let mut known: BTreeSet<String> = TABLES.iter().flat_map(built).collect();
     shown.insert("job.retry".to_owned());
-    known.extend(["job", "tenant"].map(str::to_owned));
+    known.extend(["job", "tenant", "queue"].map(str::to_owned));
     known.remove("job_defaults");
     assert_eq!(shown, known);
 }

@@ -128,8 +128,26 @@ fn each_wrong_key_is_named_with_what_would_be_right() {
              starting with a letter or digit, at most 128 of them",
         ),
         (
-            "[tenants.default]\nquota = { jobs = 1 }",
-            "tenants.default.quota: `quota` is not built yet; leave it out",
+            "[tenants.default]\nquota = { job = 1 }",
+            "tenants.default.quota.job: unknown key `job`; did you mean `jobs`?",
+        ),
+        (
+            "[tenants.acme]\nquota = { cpu_per_hour = 5 }",
+            "tenants.acme.quota.cpu_per_hour: must be a duration like `250ms`, `30s`, `5m`, `2h` or \
+             `1d`, not `5`",
+        ),
+        (
+            "[tenants.acme]\nweight = 0",
+            "tenants.acme.weight: must be a whole number from 1 to 1000, not `0`",
+        ),
+        (
+            "[tenants.acme]\nquota = { jobs = 1 }\njobs = { a = { plugin = 'p' }, b = { plugin = 'p' } }",
+            "tenants.acme.jobs: are 2, more than `quota.jobs` = 1; raise it or drop some",
+        ),
+        (
+            "[jobs.x]\nplugin = 'p'\nrate_limit = '10/d'",
+            "jobs.x.rate_limit: must be runs in a second, minute or hour like `10/s`, `10/m` or \
+             `10/h`, at most 1000000, not `10/d`; or `none`",
         ),
         (
             "[tenants.default.allow]\nhttp = ['x']",
@@ -158,7 +176,11 @@ fn each_wrong_key_is_named_with_what_would_be_right() {
             "reload.signature_keys: `x` is no public key of minisign: write the second line of \
              `minisign.pub`",
         ),
-        ("[queues.gpu]", "queues: `queues` is not built yet; leave it out"),
+        ("queues = 3", "queues: must be tables `[queues.X]`, not `3`"),
+        (
+            "[queues.gpu]\nmax_runing = 2",
+            "queues.gpu.max_runing: unknown key `max_runing`; did you mean `max_running`?",
+        ),
         (
             "[executor]\nmax_running = 0",
             "executor.max_running: must be a whole number from 1 to 100000, not `0`",

@@ -35,6 +35,8 @@ mod sockets;
 pub mod tab;
 mod ticker;
 
+pub use kv::storage::kv_bytes;
+
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 

@@ -2,16 +2,19 @@
 //!
 //! A run without services, as of `host run`, is told so when it asks.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::hash::{BuildHasher, Hash, RandomState};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Mutex, MutexGuard, Semaphore, SemaphorePermit, mpsc, oneshot};
+use tokio::sync::{Mutex, MutexGuard, Semaphore, SemaphorePermit, mpsc, oneshot, watch};
 
 use crate::clock::SharedClock;
+use crate::config::Config;
 use crate::job::JobKey;
 use crate::job::names::TenantId;
+use crate::job::quota::Quota;
 use crate::store::Store;
 
 /// Calls of the store at once that all guests of a host make for their buckets: however many they
@@ -34,6 +37,10 @@ pub struct Desk {
     turns: Semaphore,
     locks: Vec<Mutex<()>>,
     hasher: RandomState,
+    /// What tenants may have; `None`: nothing is limited.
+    config: Option<watch::Receiver<Arc<Config>>>,
+    /// Tenants whose bytes were counted since the host began.
+    counted: std::sync::Mutex<BTreeSet<TenantId>>,
 }
 
 /// The host around one run.
@@ -90,7 +97,30 @@ impl Desk {
             turns: Semaphore::new(MAX_STORE_CALLS),
             locks: (0..LOCKS).map(|_| Mutex::new(())).collect(),
             hasher: RandomState::new(),
+            config: None,
+            counted: std::sync::Mutex::default(),
         }
+    }
+
+    /// The same desk, which holds tenants to the quotas of a configuration.
+    #[must_use]
+    pub fn with_quotas(self, config: watch::Receiver<Arc<Config>>) -> Self {
+        Self { config: Some(config), ..self }
+    }
+
+    /// How much a tenant may have.
+    pub(super) fn quota(&self, tenant: &TenantId) -> Quota {
+        self.config.as_ref().map(|it| it.borrow().allotment(tenant).quota).unwrap_or_default()
+    }
+
+    /// Whether a tenant's bytes were counted since the host began.
+    pub(super) fn is_counted(&self, tenant: &TenantId) -> bool {
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner).contains(tenant)
+    }
+
+    /// They were.
+    pub(super) fn set_counted(&self, tenant: &TenantId) {
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant.clone());
     }
 
     /// Waits for a turn to ask the store; given back when it is dropped.

@@ -49,15 +49,19 @@ pub enum QuotaKey {
 }
 
 /// What a number of a quota counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Measure {
     /// Things.
+    #[serde(rename = "count")]
     Count,
     /// Bytes.
+    #[serde(rename = "bytes")]
     Bytes,
     /// Milliseconds.
+    #[serde(rename = "ms")]
     Millis,
     /// Units of fuel.
+    #[serde(rename = "fuel")]
     Fuel,
 }
 

@@ -88,6 +88,8 @@ pub(super) async fn reconcile(
             match take(store, step, now).await {
                 Ok(()) => (),
                 Err(StoreError::Conflict { .. }) => moved_on = true,
+                // It was told which job; the others go on.
+                Err(StoreError::Quota { .. }) => (),
                 Err(error) => return Err(error.into()),
             }
         }
@@ -122,8 +124,16 @@ async fn take(store: &dyn Store, step: Step, now: Timestamp) -> Result<()> {
     match step {
         Step::Leave { .. } => Ok(()),
         Step::Create(schedule) => {
-            info!(job = %schedule.key.job, origin = %schedule.def.origin, "job added");
-            store.put(schedule, Conflict::Fail, now).await.map(drop)
+            let (job, origin) = (schedule.key.shown(), schedule.def.origin.clone());
+            let added = store.put(schedule, Conflict::Fail, now).await.map(drop);
+            match &added {
+                Err(StoreError::Quota { key, limit }) => {
+                    warn!(%job, %origin, "not added: its tenant has as many jobs as \
+                        `quota.{key}` = {limit} lets it; raise that, or remove others");
+                }
+                _ => info!(%job, %origin, "job added"),
+            }
+            added
         }
         Step::Replace(replacement) => {
             let schedule = replacement.schedule;

@@ -219,7 +219,10 @@ impl Host {
             live,
             queues: Arc::clone(&queues),
             config: live_config.clone(),
-            desk: Arc::new(Desk::new(Arc::clone(&store), Arc::clone(&clock), orders_sender)),
+            desk: Arc::new(
+                Desk::new(Arc::clone(&store), Arc::clone(&clock), orders_sender)
+                    .with_quotas(live_config.clone()),
+            ),
         };
         let (failed_sender, failed) = watch::channel(None);
         let executor = runtimes

@@ -9,9 +9,12 @@ use crate::config::Config;
 use crate::config::reload::Reload;
 use crate::job::capabilities::Allow;
 use crate::job::names::{SecretName, TenantId};
+use crate::job::quota::{Measure, QuotaKey};
 use crate::record::Schedule;
+use crate::record::account::Windows;
 use crate::run::{Run, RunState};
 use crate::schedule::reconcile::{JobState, state};
+use crate::time::Timestamp;
 
 /// A tenant that the configuration names.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,10 +33,39 @@ pub struct TenantView {
     pub allow: AllowView,
     /// The most that any of its jobs gets, as written.
     pub caps: BTreeMap<String, Value>,
+    /// Its share where processors are short, against those of the others.
+    pub weight: u32,
+    /// What is limited of it in the whole fleet, and how much of that it has, in the order of the
+    /// documentation.
+    pub quota: Vec<QuotaView>,
     /// What happens to the versions of its plugins.
     pub reload: ReloadRules,
     /// The names of its secrets that are written down.
     pub secrets: Vec<SecretName>,
+}
+
+/// One quota.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuotaView {
+    /// The key.
+    pub key: QuotaKey,
+    /// What its numbers count.
+    pub unit: Measure,
+    /// How much there may be.
+    pub limit: u64,
+    /// How much there is; `None`: no host runs that could be asked.
+    pub used: Option<u64>,
+    /// Of one that is counted by windows of the clock: when the next begins.
+    pub frees_at: Option<Timestamp>,
+}
+
+impl QuotaView {
+    /// A quota of which so much is used at `now`.
+    pub fn new(key: QuotaKey, limit: u64, used: Option<u64>, now: Timestamp) -> Self {
+        let windows = Windows::default().at(now);
+        let frees_at = key.window().map(|_| windows.frees_at(key));
+        Self { key, unit: key.measure(), limit, used, frees_at }
+    }
 }
 
 /// Jobs by state.
@@ -97,8 +129,10 @@ pub struct ReloadRules {
 }
 
 /// How much a tenant has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
+    /// What of its quota is used.
+    pub quota: Vec<QuotaView>,
     /// Its plugins.
     pub plugins: u64,
     /// Its jobs.
@@ -121,6 +155,8 @@ impl TenantView {
             runs: counts.runs,
             allow: AllowView::of(config.allow(name)),
             caps: own.map(|(key, written, _)| (key.to_owned(), written.clone())).collect(),
+            weight: config.allotment(name).weight,
+            quota: counts.quota,
             reload: ReloadRules::of(&config.reload(name)),
             secrets: config.secrets.names(name),
         }

@@ -7,6 +7,7 @@ use super::ledger::LedgerView;
 use super::run::RunView;
 use crate::job::Job;
 use crate::job::names::{JobId, TenantId};
+use crate::job::quota::QuotaKey;
 use crate::run::outcome::Outcome;
 use crate::run::{Reason, Run, RunState, Verdict, reason};
 use crate::schedule::why::{Facts, Nearest, Standing};
@@ -219,7 +220,17 @@ fn of_the_queue(known: &Known<'_>) -> String {
             )
         }
         (None, _) if is_without => format!("its run waits: no plugin `{plugin}` is here"),
-        (_, _) => "its run waits for a slot".to_owned(),
+        (_, Some(run)) if run.reason.as_deref() == Some(reason::RATE_LIMIT) => {
+            let rate = known.job.policy.rate_limit;
+            let rate = rate.map_or_else(|| "none".to_owned(), |rate| rate.to_string());
+            let until = run.not_before.map(|at| format!(" until {at}")).unwrap_or_default();
+            format!("its run waits{until}: as many began as `rate_limit` allows (now {rate})")
+        }
+        (_, _) => {
+            "its run waits for a slot: of its host, or of its tenant's or queue's `max_running` or \
+             `memory`"
+                .to_owned()
+        }
     }
 }
 
@@ -284,6 +295,15 @@ fn policy(job: &Job, verdict: Verdict, why: &str) -> Option<String> {
         ),
         (Verdict::Skipped, reason::QUEUE_LIMIT) => {
             format!("as many fires waited as `queue_limit` allows (now {})", policy.queue_limit)
+        }
+        (Verdict::Quota, why) => {
+            let window = why.parse::<QuotaKey>().ok().and_then(QuotaKey::window);
+            let frees = match window {
+                Some(window) if window.as_secs() == 60 => "; more is free with each minute of the clock",
+                Some(_) => "; more is free with each hour of the clock",
+                None => "",
+            };
+            format!("its tenant had used up `quota.{why}`{frees} (see `host tenants show`)")
         }
         (Verdict::Expired, reason::EXPIRES) => "it had not started when it expired".to_owned(),
         (Verdict::Paused, reason::PAUSED) => "the job was paused then".to_owned(),

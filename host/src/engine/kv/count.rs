@@ -44,6 +44,11 @@ struct Counted {
     nonce: String,
 }
 
+/// The bytes that a document of a bucket counts.
+pub(super) fn bytes_of(value: &[u8]) -> u64 {
+    serde_json::from_slice::<Counted>(value).map_or(0, |counted| counted.bytes)
+}
+
 impl Count {
     /// That of a job's bucket, or of one with a name.
     pub(super) fn of(word: &str, name: &str) -> Self {

@@ -11,6 +11,7 @@
 
 mod count;
 mod entry;
+pub(super) mod storage;
 
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,7 @@ use crate::job::JobKey;
 use crate::job::names::{JobId, TenantId};
 use crate::record::query::Page;
 use crate::store::error::StoreError;
+use crate::table::unit::show_size;
 use count::Count;
 use entry::Entry;
 
@@ -59,6 +61,8 @@ pub(super) enum Change<T> {
 pub(super) enum KvError {
     /// It would hold so many bytes, more than it may.
     Full(u64),
+    /// The buckets of the tenant would hold more than this, its quota.
+    TenantFull(u64),
     /// There are as many buckets as a tenant may have.
     TooMany,
     /// Others wrote the same key too often meanwhile.
@@ -136,22 +140,32 @@ impl Bucket {
                 new => (0, weight - new),
             };
             let counted = self.reserve(desk, more, limit, recount).await?;
-            if ROUND_TIME <= read.elapsed() {
+            if let Err(error) = storage::take(desk, &self.tenant, more).await {
                 self.give_back(desk, more, counted).await?;
+                return Err(error);
+            }
+            if ROUND_TIME <= read.elapsed() {
+                self.return_all(desk, more, counted).await?;
                 continue;
             }
             match put(desk, &self.tenant, &self.kind, &name, version, Some(entry.bytes())).await {
                 Ok(_) => {
                     self.confirm(desk, more, counted).await?;
-                    self.give_back(desk, less, counted).await?;
+                    self.return_all(desk, less, counted).await?;
                     return Ok(done);
                 }
-                Err(StoreError::Conflict { .. }) => self.give_back(desk, more, counted).await?,
+                Err(StoreError::Conflict { .. }) => self.return_all(desk, more, counted).await?,
                 // It may have been done, so what was reserved for it stays.
                 Err(error) => return Err(error.into()),
             }
         }
         Err(KvError::Busy)
+    }
+
+    /// Gives back bytes of the tenant and then of the bucket.
+    async fn return_all(&self, desk: &Desk, less: u64, recounts: u64) -> Result<(), KvError> {
+        storage::give_back(desk, &self.tenant, less).await?;
+        self.give_back(desk, less, recounts).await
     }
 
     /// Keys of the bucket, from the beginning or from where a part before ended.
@@ -198,6 +212,11 @@ impl std::fmt::Display for KvError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Full(wanted) => write!(f, "the bucket would hold {wanted} bytes"),
+            Self::TenantFull(limit) => write!(
+                f,
+                "the tenant's buckets hold as much as its quota lets them: `quota.storage` is {}",
+                show_size(*limit)
+            ),
             Self::TooMany => write!(
                 f,
                 "the tenant has {} buckets already; use one of them, or the job's own, which has \

@@ -244,3 +244,36 @@ async fn a_tenant_has_so_many_buckets_with_names_and_each_job_its_own() {
     set(&desk, &bucket("a", "b7"), "l", b"", PLENTY).await.unwrap();
     set(&desk, &bucket("z", ""), "k", b"", PLENTY).await.unwrap();
 }
+
+#[tokio::test]
+async fn all_buckets_of_a_tenant_hold_no_more_than_its_quota() {
+    let world = World::new();
+    let text = "[tenants.default]\nquota = { storage = 1000 }";
+    let base = std::path::Path::new("/srv");
+    let config = crate::config::Config::parse(text, "host.toml".as_ref(), base, 1).unwrap();
+    let (_changed, config) = tokio::sync::watch::channel(Arc::new(config));
+    // What was kept before there was a quota counts too.
+    let free = world.host();
+    set(&free, &bucket("a", ""), "k", &[0; 400], PLENTY).await.unwrap();
+    let used = kv_bytes(&world).await;
+    assert!((400..500).contains(&used), "{used}");
+    let desk = world.host().with_quotas(config.clone());
+    let other = bucket("b", "shared");
+    let refused = set(&desk, &other, "k", &[0; 600], PLENTY).await;
+    assert_eq!(refused, Err(KvError::TenantFull(1_000)));
+    assert_eq!(kv_bytes(&world).await, used, "nothing is left of what was refused");
+    set(&desk, &other, "k", &[0; 400], PLENTY).await.unwrap();
+    // A host that begins counts what is there.
+    let next = world.host().with_quotas(config);
+    assert!(set(&next, &bucket("c", ""), "k", &[0; 40], PLENTY).await.is_err());
+    delete(&next, &other, "k").await;
+    set(&next, &bucket("c", ""), "k", &[0; 300], PLENTY).await.unwrap();
+    let of_another = JobKey { tenant: "acme".parse().unwrap(), job: "a".parse().unwrap() };
+    let of_another = Bucket::named(&of_another, "").unwrap();
+    set(&next, &of_another, "k", &[0; 2_000], PLENTY).await.unwrap();
+}
+
+async fn kv_bytes(world: &World) -> u64 {
+    let tenant = TenantId::default_tenant();
+    storage::kv_bytes(world.store.as_ref(), &tenant).await.unwrap()
+}
