@@ -14,8 +14,11 @@ Usage: cargo xtask <COMMAND>
 Commands:
   plugins [--guests]    build the example plugins into plugins/; with --guests
                         the test guests too, which stay in target/guests
-  demo [--seconds N]    build everything, serve host.toml and show the latest
-                        runs every few seconds, until Ctrl-C or for N seconds
+  demo [--tenants] [--seconds N]
+                        build everything, serve host.toml and show the latest
+                        runs every few seconds, until Ctrl-C or for N seconds;
+                        with --tenants serve demo/tenants.toml: a good, a greedy
+                        and a hostile tenant, and what each used at the end
   test [ARGS...]        build plugins and test guests, then run every test; ARGS
                         go to `cargo test --workspace`, and only that runs then
   ci                    format, lints, then all that `test` does
@@ -32,6 +35,7 @@ Elsewhere the command to run is printed. What the benchmark compares with is put
 Examples:
   cargo xtask demo
   cargo xtask demo --seconds 20
+  cargo xtask demo --tenants --seconds 30
   cargo xtask test scheduler
   cargo xtask test --test it -- --nocapture
   cargo xtask bench --check
@@ -47,13 +51,17 @@ pub enum Task {
     Help,
     /// Build plugins.
     Plugins(Wanted),
-    /// Serve the example configuration.
+    /// Serve an example configuration.
     Demo {
+        /// Which.
+        show: Show,
         /// End by itself after so long.
         ends_after: Option<Duration>,
     },
     /// Show the runs of a demo. Started by `demo` alone.
     Watch {
+        /// What it serves.
+        show: Show,
         /// The process that serves.
         host: u32,
         /// End it after so long.
@@ -74,6 +82,28 @@ pub enum Task {
     /// Run hosts under faults.
     Chaos(chaos::Settings),
 }
+
+/// What a demo shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Show {
+    /// Jobs of one owner.
+    Jobs,
+    /// Three tenants.
+    Tenants,
+}
+
+impl Show {
+    /// The word for it on a command line; none for the one that needs no word.
+    pub fn word(self) -> Option<&'static str> {
+        match self {
+            Self::Jobs => None,
+            Self::Tenants => Some(TENANTS),
+        }
+    }
+}
+
+/// The word of [`Show::Tenants`].
+const TENANTS: &str = "--tenants";
 
 /// The word that starts [`Task::Watch`].
 pub const WATCH: &str = "demo-watch";
@@ -97,29 +127,53 @@ pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Task, String> {
         ("plugins", []) => Ok(Task::Plugins(Wanted::Examples)),
         ("plugins", ["--guests"]) => Ok(Task::Plugins(Wanted::ExamplesAndGuests)),
         ("plugins", _) => Err("`plugins` takes `--guests` and nothing else".to_owned()),
-        ("demo", []) => Ok(Task::Demo { ends_after: None }),
-        ("demo", ["--seconds", text]) => Ok(Task::Demo { ends_after: Some(seconds(text)?) }),
-        ("demo", [word]) => match word.strip_prefix("--seconds=") {
-            Some(text) => Ok(Task::Demo { ends_after: Some(seconds(text)?) }),
-            None => Err(DEMO_TAKES.to_owned()),
-        },
-        ("demo", _) => Err(DEMO_TAKES.to_owned()),
+        ("demo", words) => demo(words),
         ("test", _) => Ok(Task::Test { args: rest.to_vec() }),
         ("ci", []) => Ok(Task::Ci),
         ("ci", _) => Err("`ci` takes no arguments; `test` does".to_owned()),
         ("bench", _) => Ok(Task::Bench { args: for_the_benchmark(rest) }),
         ("chaos", words) => Ok(Task::Chaos(chaos(words)?)),
-        (WATCH, [host]) => Ok(Task::Watch { host: process(host)?, ends_after: None }),
-        (WATCH, [host, text]) => {
-            Ok(Task::Watch { host: process(host)?, ends_after: Some(seconds(text)?) })
-        }
+        (WATCH, words) => watch(words),
         _ => Err(format!(
             "there is no command `{command}`; `cargo xtask --help` lists what there is"
         )),
     }
 }
 
-const DEMO_TAKES: &str = "`demo` takes `--seconds N` and nothing else";
+const DEMO_TAKES: &str = "`demo` takes `--tenants` and `--seconds N` and nothing else";
+
+/// What may stand after `demo`, in any order.
+fn demo(mut words: &[&str]) -> Result<Task, String> {
+    let (mut show, mut ends_after) = (Show::Jobs, None);
+    while let [word, rest @ ..] = words {
+        words = rest;
+        match (*word, rest, word.strip_prefix("--seconds=")) {
+            (TENANTS, ..) if show == Show::Jobs => show = Show::Tenants,
+            ("--seconds", [text, rest @ ..], _) if ends_after.is_none() => {
+                ends_after = Some(seconds(text)?);
+                words = rest;
+            }
+            (_, _, Some(text)) if ends_after.is_none() => ends_after = Some(seconds(text)?),
+            _ => return Err(DEMO_TAKES.to_owned()),
+        }
+    }
+    Ok(Task::Demo { show, ends_after })
+}
+
+/// What a demo starts its watch with.
+fn watch(words: &[&str]) -> Result<Task, String> {
+    let (show, words) = match words {
+        [TENANTS, rest @ ..] => (Show::Tenants, rest),
+        all => (Show::Jobs, all),
+    };
+    match words {
+        [host] => Ok(Task::Watch { show, host: process(host)?, ends_after: None }),
+        [host, text] => {
+            Ok(Task::Watch { show, host: process(host)?, ends_after: Some(seconds(text)?) })
+        }
+        _ => Err("a demo starts this by itself".to_owned()),
+    }
+}
 
 fn is_help(word: &str) -> bool {
     word == "--help" || word == "-h"
@@ -193,6 +247,7 @@ mod tests {
     #[test]
     fn each_command_has_its_words() {
         let ends_after = Some(Duration::from_secs(20));
+        let show = Show::Jobs;
         let all = chaos::Settings {
             minutes: 5,
             seed: None,
@@ -206,10 +261,16 @@ mod tests {
             ("demo -h", Task::Help),
             ("plugins", Task::Plugins(Wanted::Examples)),
             ("plugins --guests", Task::Plugins(Wanted::ExamplesAndGuests)),
-            ("demo", Task::Demo { ends_after: None }),
-            ("demo --seconds 20", Task::Demo { ends_after }),
-            ("demo --seconds=20", Task::Demo { ends_after }),
-            ("demo-watch 7 20", Task::Watch { host: 7, ends_after }),
+            ("demo", Task::Demo { show, ends_after: None }),
+            ("demo --tenants", Task::Demo { show: Show::Tenants, ends_after: None }),
+            ("demo --seconds 20 --tenants", Task::Demo { show: Show::Tenants, ends_after }),
+            (
+                "demo-watch --tenants 7",
+                Task::Watch { show: Show::Tenants, host: 7, ends_after: None },
+            ),
+            ("demo --seconds 20", Task::Demo { show, ends_after }),
+            ("demo --seconds=20", Task::Demo { show, ends_after }),
+            ("demo-watch 7 20", Task::Watch { show, host: 7, ends_after }),
             ("test", Task::Test { args: words("") }),
             ("test it:: -- --nocapture", Task::Test { args: words("it:: -- --nocapture") }),
             ("test -- --help", Task::Test { args: words("-- --help") }),

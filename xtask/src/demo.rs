@@ -1,7 +1,7 @@
-//! The demo: everything built, `host.toml` served, the latest runs on show.
+//! The demos: everything built, a configuration served, what happens on show.
 //!
 //! ```text
-//! demo ── starts ──> watch: the latest runs every few seconds, as the store has them
+//! demo ── starts ──> watch: a table every few seconds, as the store has it; at the end what was used
 //!   └── becomes ──> host: in the foreground, as if it had been typed
 //! ```
 //!
@@ -17,15 +17,17 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use crate::cargo;
-use crate::command_line::WATCH;
+use crate::command_line::{Show, WATCH};
 use crate::house::House;
 use crate::plugins::{self, Wanted};
 use crate::progress::Progress;
 use crate::tools::{self, Need};
 
-/// What is served.
-const CONFIG: &str = "host.toml";
-/// From one table of runs to the next.
+/// Where the tenants' plugins are put, as their configuration says.
+const TENANTS_PLUGINS: &str = "target/demo/tenants/plugins";
+/// The tenants of that configuration, and the order in which their use is shown.
+const TENANTS: [&str; 3] = ["good", "greedy", "hostile"];
+/// From one table to the next.
 const EVERY: Duration = Duration::from_secs(5);
 /// How often the watch looks whether the host is still there.
 const GLANCE: Duration = Duration::from_millis(200);
@@ -34,6 +36,14 @@ const ROWS: &str = "8";
 /// Tables that fail, one after the other, before the watch says why. A host that is starting up
 /// has no store yet.
 const PATIENCE: u32 = 3;
+
+const TRY_TENANTS: &str = "\
+Ctrl-C ends the demo, and shows what each tenant used. Meanwhile, from another terminal in this folder:
+      alias host='target/debug/host --config demo/tenants.toml'
+      host tenants show greedy                      what it may have, and has
+      host jobs show pulse --tenant good            which loses no fire
+      host runs ls --tenant hostile                 how its runs end
+      host usage --tenant greedy                    what a bill is made from";
 
 const TRY_NEXT: &str = "\
 Ctrl-C ends the demo. Meanwhile, from another terminal in this folder:
@@ -51,7 +61,12 @@ Ctrl-C ends the demo. Meanwhile, from another terminal in this folder:
 /// # Errors
 ///
 /// A tool is missing, something does not build, the host can't be started.
-pub fn run(house: &House, progress: &Progress, ends_after: Option<Duration>) -> Result<()> {
+pub fn run(
+    house: &House,
+    progress: &Progress,
+    show: Show,
+    ends_after: Option<Duration>,
+) -> Result<()> {
     tools::ensure(progress, &[Need::Guests, Need::Host])?;
     plugins::build(house, progress, Wanted::Examples)?;
     progress.note("compiling the host; the first time takes a few minutes");
@@ -59,9 +74,15 @@ pub fn run(house: &House, progress: &Progress, ends_after: Option<Duration>) -> 
         cargo::run(&mut cargo::cargo(house.root(), ["build", "--workspace", "--locked"]))
     })?;
     let host = house.host()?;
-    progress.note(TRY_NEXT);
-    start_watch(house, ends_after)?;
-    let error = command(house, &host).exec();
+    if show == Show::Tenants {
+        plugins::tenants(house, &house.root().join(TENANTS_PLUGINS))?;
+    }
+    progress.note(match show {
+        Show::Jobs => TRY_NEXT,
+        Show::Tenants => TRY_TENANTS,
+    });
+    start_watch(house, show, ends_after)?;
+    let error = command(house, &host, show).exec();
     Err(error).with_context(|| format!("cannot start `{}`", host.display()))
 }
 
@@ -74,7 +95,7 @@ pub fn run(house: &House, progress: &Progress, ends_after: Option<Duration>) -> 
 pub fn watch(
     house: &House,
     progress: &Progress,
-    host: u32,
+    (show, host): (Show, u32),
     ends_after: Option<Duration>,
 ) -> Result<()> {
     let started = Instant::now();
@@ -92,22 +113,38 @@ pub fn watch(
         }
         if !asked_to_stop && now >= next_table {
             next_table = now + EVERY;
-            let mut list = command(house, &program);
-            let listed = cargo::output(list.args(["runs", "ls", "--limit", ROWS]));
-            match table.update(listed) {
+            let mut list = command(house, &program, show);
+            let listed = cargo::output(match show {
+                Show::Jobs => list.args(["runs", "ls", "--limit", ROWS]),
+                Show::Tenants => list.args(["tenants", "ls"]),
+            });
+            match table.update(listed, show) {
                 Some(News::Runs(runs)) => progress.show(&runs)?,
                 Some(News::Trouble(reason)) => progress.note(reason),
                 None => (),
             }
         }
     }
+    if show == Show::Tenants {
+        bill(house, progress, &program)?;
+    }
     Ok(())
 }
 
-fn start_watch(house: &House, ends_after: Option<Duration>) -> Result<()> {
+/// Shows what each tenant used, as the store has it now that the host is gone.
+fn bill(house: &House, progress: &Progress, program: &Path) -> Result<()> {
+    for tenant in TENANTS {
+        let mut usage = command(house, program, Show::Tenants);
+        let used = cargo::output(usage.args(["usage", "--tenant", tenant]))?;
+        progress.show(&format!("\n{used}\n"))?;
+    }
+    Ok(())
+}
+
+fn start_watch(house: &House, show: Show, ends_after: Option<Duration>) -> Result<()> {
     let own = std::env::current_exe().context("cannot tell where this program is")?;
     let mut watch = Command::new(own);
-    watch.arg(WATCH).arg(std::process::id().to_string());
+    watch.arg(WATCH).args(show.word()).arg(std::process::id().to_string());
     if let Some(limit) = ends_after {
         watch.arg(limit.as_secs().to_string());
     }
@@ -116,9 +153,13 @@ fn start_watch(house: &House, ends_after: Option<Duration>) -> Result<()> {
     Ok(())
 }
 
-fn command(house: &House, host: &Path) -> Command {
+fn command(house: &House, host: &Path, show: Show) -> Command {
+    let config = match show {
+        Show::Jobs => "host.toml",
+        Show::Tenants => "demo/tenants.toml",
+    };
     let mut command = Command::new(host);
-    command.current_dir(house.root()).args(["--config", CONFIG]);
+    command.current_dir(house.root()).args(["--config", config]);
     command
 }
 
@@ -145,7 +186,11 @@ enum News {
 }
 
 impl Table {
-    fn update(&mut self, listed: Result<String>) -> Option<News> {
+    fn update(&mut self, listed: Result<String>, show: Show) -> Option<News> {
+        let what = match show {
+            Show::Jobs => "latest runs",
+            Show::Tenants => "tenants",
+        };
         match listed {
             Ok(runs) => {
                 self.failures = 0;
@@ -153,11 +198,11 @@ impl Table {
                     return None;
                 }
                 self.shown.clone_from(&runs);
-                Some(News::Runs(format!("\nlatest runs\n{runs}\n")))
+                Some(News::Runs(format!("\n{what}\n{runs}\n")))
             }
             Err(error) => {
                 self.failures += 1;
-                let reason = format!("cannot list runs: {error:#}");
+                let reason = format!("cannot list {what}: {error:#}");
                 (self.failures == PATIENCE).then_some(News::Trouble(reason))
             }
         }
@@ -171,21 +216,25 @@ mod tests {
     #[test]
     fn runs_are_shown_when_they_are_new() {
         let mut table = Table::default();
-        assert_eq!(table.update(Ok(String::new())), None);
-        let News::Runs(shown) = table.update(Ok("hello  succeeded\n".into())).unwrap() else {
+        assert_eq!(table.update(Ok(String::new()), Show::Jobs), None);
+        let News::Runs(shown) = table.update(Ok("hello  succeeded\n".into()), Show::Jobs).unwrap()
+        else {
             panic!("these are runs");
         };
         assert!(shown.contains("latest runs\nhello  succeeded\n"), "{shown}");
-        assert_eq!(table.update(Ok("hello  succeeded\n".into())), None);
-        assert!(table.update(Ok("report  succeeded\nhello  succeeded\n".into())).is_some());
+        assert_eq!(table.update(Ok("hello  succeeded\n".into()), Show::Jobs), None);
+        assert!(
+            table.update(Ok("report  succeeded\nhello  succeeded\n".into()), Show::Jobs).is_some()
+        );
     }
 
     #[test]
     fn trouble_is_told_once_and_not_while_the_host_starts() {
         let mut table = Table::default();
-        let told: Vec<bool> =
-            (0..6).map(|_| table.update(Err(anyhow::anyhow!("no store"))).is_some()).collect();
+        let told: Vec<bool> = (0..6)
+            .map(|_| table.update(Err(anyhow::anyhow!("no store")), Show::Jobs).is_some())
+            .collect();
         assert_eq!(told, [false, false, true, false, false, false]);
-        assert!(table.update(Ok("hello\n".into())).is_some());
+        assert!(table.update(Ok("hello\n".into()), Show::Jobs).is_some());
     }
 }

@@ -50,8 +50,10 @@ fn perform(task: Task, house: &House, progress: &Progress) -> Result<()> {
     match task {
         Task::Help => progress.show(command_line::HELP),
         Task::Plugins(wanted) => plugins::build(house, progress, wanted),
-        Task::Demo { ends_after } => demo::run(house, progress, ends_after),
-        Task::Watch { host, ends_after } => demo::watch(house, progress, host, ends_after),
+        Task::Demo { show, ends_after } => demo::run(house, progress, show, ends_after),
+        Task::Watch { show, host, ends_after } => {
+            demo::watch(house, progress, (show, host), ends_after)
+        }
         Task::Test { args } => checks::test(house, progress, &args),
         Task::Ci => checks::ci(house, progress),
         Task::Bench { args } => checks::bench(house, progress, &args),

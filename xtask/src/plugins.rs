@@ -13,6 +13,9 @@ use crate::tools::{self, Need};
 /// The test guests that are built as core modules too.
 const CORE_GUESTS: [&str; 2] = ["--package", "noop"];
 
+/// The example that only [`tenants`] have: nothing in `host.toml` runs it.
+const OF_TENANTS: &str = "mill";
+
 /// Which workspaces of guests to build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
@@ -37,7 +40,8 @@ pub fn build(house: &House, progress: &Progress, wanted: Wanted) -> Result<()> {
     progress.step("plugins", || {
         let folder = house.plugins();
         compile(house, &folder, GUEST_TARGET, &[])?;
-        for package in house::packages(&folder)? {
+        let packages = house::packages(&folder)?.into_iter();
+        for package in packages.filter(|package| package != OF_TENANTS) {
             let installed = folder.join(house::wasm_file(&package));
             let change = install(&house.built_guest(&package), &installed)?;
             progress.note(format_args!("{} {}", house.short(&installed), change.word()));
@@ -54,6 +58,21 @@ pub fn build(house: &House, progress: &Progress, wanted: Wanted) -> Result<()> {
             })
         }
     }
+}
+
+/// Gives the tenants of a demo their plugins, which are built, in folders of `plugins`.
+///
+/// # Errors
+///
+/// A file can't be written.
+pub fn tenants(house: &House, plugins: &Path) -> Result<()> {
+    for (tenant, package) in [("good", "hello"), ("greedy", OF_TENANTS), ("hostile", OF_TENANTS)] {
+        let folder = plugins.join(tenant);
+        fs::create_dir_all(&folder)
+            .with_context(|| format!("cannot make `{}`", folder.display()))?;
+        install(&house.built_guest(package), &folder.join(house::wasm_file(package)))?;
+    }
+    Ok(())
 }
 
 /// Builds the packages of a workspace, or those of them that `choice` names to cargo.
