@@ -92,16 +92,6 @@ pub enum Show {
     Tenants,
 }
 
-impl Show {
-    /// The word for it on a command line; none for the one that needs no word.
-    pub fn word(self) -> Option<&'static str> {
-        match self {
-            Self::Jobs => None,
-            Self::Tenants => Some(TENANTS),
-        }
-    }
-}
-
 /// The word of [`Show::Tenants`].
 const TENANTS: &str = "--tenants";
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! demo ── starts ──> watch: a table every few seconds, as the store has it; at the end what was used
-//!   └── becomes ──> host: in the foreground, as if it had been typed
+//!   └── becomes ──> host: in the foreground, as if it had been typed; or a shell that runs it
 //! ```
 //!
 //! The demo's process becomes the host, so Ctrl-C, a second Ctrl-C and the exit code are the host's
@@ -23,6 +23,8 @@ use crate::plugins::{self, Wanted};
 use crate::progress::Progress;
 use crate::tools::{self, Need};
 
+/// What is served to three tenants.
+const TENANTS_CONFIG: &str = "demo/tenants.toml";
 /// Where the tenants' plugins are put, as their configuration says.
 const TENANTS_PLUGINS: &str = "target/demo/tenants/plugins";
 /// The tenants of that configuration, and the order in which their use is shown.
@@ -81,8 +83,13 @@ pub fn run(
         Show::Jobs => TRY_NEXT,
         Show::Tenants => TRY_TENANTS,
     });
-    start_watch(house, show, ends_after)?;
-    let error = command(house, &host, show).exec();
+    let error = match show {
+        Show::Jobs => {
+            start_watch(house, ends_after)?;
+            command(house, &host, show).exec()
+        }
+        Show::Tenants => with_bill(house, &host, ends_after)?.exec(),
+    };
     Err(error).with_context(|| format!("cannot start `{}`", host.display()))
 }
 
@@ -103,7 +110,9 @@ pub fn watch(
     let mut next_table = started + EVERY;
     let mut table = Table::default();
     let mut asked_to_stop = false;
-    while parent_id() == host {
+    // The host, or the shell that waits for it.
+    let parent = parent_id();
+    while parent_id() == parent {
         sleep(GLANCE);
         let now = Instant::now();
         if !asked_to_stop && ends_after.is_some_and(|limit| now - started >= limit) {
@@ -125,26 +134,45 @@ pub fn watch(
             }
         }
     }
-    if show == Show::Tenants {
-        bill(house, progress, &program)?;
-    }
     Ok(())
 }
 
-/// Shows what each tenant used, as the store has it now that the host is gone.
-fn bill(house: &House, progress: &Progress, program: &Path) -> Result<()> {
-    for tenant in TENANTS {
-        let mut usage = command(house, program, Show::Tenants);
-        let used = cargo::output(usage.args(["usage", "--tenant", tenant]))?;
-        progress.show(&format!("\n{used}\n"))?;
+/// Serves, with the watch beside, and shows what each tenant used once the host has ended. Ctrl-C
+/// reaches the host by itself; whoever asks the shell to end asks the host.
+const SERVE_AND_SHOW: &str = r#"
+program=$1 config=$2 watch=$3; shift 3
+"$program" --config "$config" & host=$!
+"$watch" "$WORD" --tenants $host $SECONDS_LEFT & watch=$!
+trap : INT
+trap 'kill -TERM $host' TERM
+code=0
+while kill -0 $host 2>/dev/null; do wait $host; code=$?; done
+kill $watch 2>/dev/null
+for tenant in "$@"; do
+    echo
+    echo "used by $tenant"
+    "$program" --config "$config" usage --tenant "$tenant" 2>/dev/null
+done
+exit $code
+"#;
+
+/// The shell that does it. The host's own log would hide what the tables show: only errors of it.
+fn with_bill(house: &House, host: &Path, ends_after: Option<Duration>) -> Result<Command> {
+    let own = std::env::current_exe().context("cannot tell where this program is")?;
+    let seconds = ends_after.map(|limit| limit.as_secs().to_string()).unwrap_or_default();
+    let mut shell = Command::new("sh");
+    shell.current_dir(house.root()).env("WORD", WATCH).env("SECONDS_LEFT", seconds);
+    if std::env::var_os("RUST_LOG").is_none() {
+        shell.env("RUST_LOG", "error");
     }
-    Ok(())
+    shell.args(["-c", SERVE_AND_SHOW, "sh"]).arg(host).arg(TENANTS_CONFIG).arg(own).args(TENANTS);
+    Ok(shell)
 }
 
-fn start_watch(house: &House, show: Show, ends_after: Option<Duration>) -> Result<()> {
+fn start_watch(house: &House, ends_after: Option<Duration>) -> Result<()> {
     let own = std::env::current_exe().context("cannot tell where this program is")?;
     let mut watch = Command::new(own);
-    watch.arg(WATCH).args(show.word()).arg(std::process::id().to_string());
+    watch.arg(WATCH).arg(std::process::id().to_string());
     if let Some(limit) = ends_after {
         watch.arg(limit.as_secs().to_string());
     }
@@ -156,7 +184,7 @@ fn start_watch(house: &House, show: Show, ends_after: Option<Duration>) -> Resul
 fn command(house: &House, host: &Path, show: Show) -> Command {
     let config = match show {
         Show::Jobs => "host.toml",
-        Show::Tenants => "demo/tenants.toml",
+        Show::Tenants => TENANTS_CONFIG,
     };
     let mut command = Command::new(host);
     command.current_dir(house.root()).args(["--config", config]);
