@@ -71,6 +71,7 @@ mod support;
 #[cfg(test)]
 mod swaps;
 #[cfg(test)]
+mod tenant_quotas;
 mod tenants;
 #[cfg(test)]
 mod upload;
