@@ -195,7 +195,8 @@ fn wait(
     }
     let Some(outcome) = run.outcome else {
         let why = run.reason.as_deref().unwrap_or_default();
-        return Err(Failure::failed(format!("run {id} did not run: {why}")));
+        let words = run.error.map(|error| format!(" ({})", error.message)).unwrap_or_default();
+        return Err(Failure::failed(format!("run {id} did not run: {why}{words}")));
     };
     if !common.json && outcome == crate::run::outcome::Outcome::Succeeded {
         print(run.result.as_ref().unwrap_or(&Value::Null))?;

@@ -25,6 +25,10 @@ pub const PIECES: u64 = 64;
 pub const CPU_PIECE_MS: (u64, u64) = (20, 10_000);
 /// The same of fuel.
 pub const FUEL_PIECE: (u64, u64) = (50_000_000, 50_000_000_000);
+/// An hour with less of it left is used up: nothing that begins would come far.
+pub const WORTH_MS: u64 = 10;
+/// The same of fuel.
+pub const WORTH_FUEL: u64 = 20_000_000;
 /// What an attempt counts for at least in fair queueing, microseconds.
 pub const LEAST_COST_US: u64 = 100;
 /// Tags count tenths of a microsecond of a tenant with weight 1.
@@ -204,7 +208,7 @@ impl Account {
         WINDOW_KEYS.into_iter().filter(|key| is_first || *key != QuotaKey::RunsPerMinute).find_map(
             |key| {
                 let limit = allotment.quota.get(key)?;
-                (limit <= windows.used(key)).then(|| UsedUp {
+                (limit < windows.used(key) + worth(key, limit)).then(|| UsedUp {
                     key,
                     limit,
                     frees_at: windows.frees_at(key),
@@ -225,12 +229,14 @@ impl Account {
             return Admission::UsedUp(used_up);
         }
         let windows = self.windows.at(now);
+        let worth = |key| worth(key, allotment.quota.get(key).unwrap_or(u64::MAX));
+        use QuotaKey as Key;
         let would_be = [
-            (QuotaKey::MaxRunning, self.running + 1),
-            (QuotaKey::Memory, self.memory + memory_within(allotment, memory)),
+            (Key::MaxRunning, self.running + 1),
+            (Key::Memory, self.memory + memory_within(allotment, memory)),
             // What is set aside for others may come back.
-            (QuotaKey::CpuPerHour, windows.cpu_ms + self.cpu_aside_ms + 1),
-            (QuotaKey::FuelPerHour, windows.fuel + self.fuel_aside + 1),
+            (Key::CpuPerHour, windows.cpu_ms + self.cpu_aside_ms + worth(Key::CpuPerHour)),
+            (Key::FuelPerHour, windows.fuel + self.fuel_aside + worth(Key::FuelPerHour)),
         ];
         let over = |(key, sum): &(QuotaKey, u64)| {
             allotment.quota.get(*key).is_some_and(|limit| limit < *sum)
@@ -339,6 +345,16 @@ impl Account {
         let left = limit.saturating_sub(self.windows.used(key)).saturating_sub(aside);
         (limit / PIECES).clamp(least, most).min(left)
     }
+}
+
+/// How much of a window must be left that something may begin.
+fn worth(key: QuotaKey, limit: u64) -> u64 {
+    let least = match key {
+        QuotaKey::CpuPerHour => WORTH_MS,
+        QuotaKey::FuelPerHour => WORTH_FUEL,
+        _ => 1,
+    };
+    least.min(limit).max(1)
 }
 
 /// How far a tag grows.
