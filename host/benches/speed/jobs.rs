@@ -37,8 +37,18 @@ pub fn pattern(keys: &str, now: Timestamp) -> NewSchedule {
 
 /// A copy under the name of its number, all of whose times are `later`.
 pub fn copy(pattern: &NewSchedule, number: usize, later: Duration) -> NewSchedule {
+    copy_of(pattern, TenantId::default_tenant(), number, later)
+}
+
+/// The same of another tenant.
+pub fn copy_of(
+    pattern: &NewSchedule,
+    tenant: TenantId,
+    number: usize,
+    later: Duration,
+) -> NewSchedule {
     let mut copy = pattern.clone();
-    copy.key = key(number);
+    copy.key = key_of(tenant, number);
     copy.cursor = copy.cursor.map(|cursor| cursor.after(later));
     copy.due_at = copy.cursor;
     copy.trigger_state.anchor = copy.trigger_state.anchor.after(later);
@@ -46,9 +56,17 @@ pub fn copy(pattern: &NewSchedule, number: usize, later: Duration) -> NewSchedul
 }
 
 /// The name of the copy of this number.
-fn key(number: usize) -> JobKey {
+pub fn key_of(tenant: TenantId, number: usize) -> JobKey {
     let job = format!("job-{number}").parse().expect("a name");
-    JobKey { tenant: TenantId::default_tenant(), job }
+    JobKey { tenant, job }
+}
+
+/// The tenant of this number; the first is the one that needs no naming.
+pub fn tenant(number: usize) -> TenantId {
+    match number {
+        0 => TenantId::default_tenant(),
+        number => format!("tenant-{number}").parse().expect("a name"),
+    }
 }
 
 /// Registers jobs.

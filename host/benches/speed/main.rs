@@ -42,7 +42,7 @@ struct Section {
     measure: fn(&Rig, &mut Findings),
 }
 
-const SECTIONS: [Section; 15] = [
+const SECTIONS: [Section; 16] = [
     Section { name: "run", measure: one_run::measure },
     Section { name: "sandbox", measure: sandbox::measure },
     Section { name: "throughput", measure: throughput::measure },
@@ -58,6 +58,7 @@ const SECTIONS: [Section; 15] = [
     Section { name: "idle", measure: fleet::idle::measure },
     Section { name: "fleet", measure: fleet::bells::measure },
     Section { name: "restart", measure: fleet::restart::measure },
+    Section { name: "tenants", measure: fleet::tenants::measure },
 ];
 
 fn main() -> ExitCode {

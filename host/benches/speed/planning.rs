@@ -16,6 +16,7 @@ use campanile::clock::{ManualClock, SharedClock};
 use campanile::executor::Claimed;
 use campanile::executor::slots::Slots;
 use campanile::job::names::QueueName;
+use campanile::job::{JobKey, PluginKey};
 use campanile::lease::cell::SessionCell;
 use campanile::record::Schedule;
 use campanile::record::packed::{Effective, Packed};
@@ -46,7 +47,7 @@ const DUE: usize = 1_000;
 const PASSES: usize = 100;
 const SECOND: Duration = Duration::from_secs(1);
 /// The start of 2026.
-const START: Timestamp = Timestamp::from_secs(1_767_225_600);
+pub const START: Timestamp = Timestamp::from_secs(1_767_225_600);
 /// The slowest size may take so many times what the fastest takes.
 const FLAT: Aim = Aim::AtMost(1.5);
 const IDLE_BYTES: Aim = Aim::AtMost(500.0);
@@ -63,7 +64,7 @@ pub fn measure(findings: &mut Findings) {
             findings.note(&format!("{size} jobs: not measured, they need {needed:.0} bytes"));
             continue;
         }
-        let world = World::new(&runtime, size);
+        let world = World::new(&runtime, size, 1);
         weight = world.bytes as f64 / size as f64;
         let time = world.time_for_one(&runtime);
         let bare = bare_heap(size);
@@ -82,30 +83,34 @@ pub fn measure(findings: &mut Findings) {
 }
 
 /// A memory store with jobs, and a scheduler that nobody starts.
-struct World {
+pub struct World {
     size: usize,
     clock: Arc<ManualClock>,
     scheduler: Scheduler,
     claims: mpsc::Receiver<Claimed>,
     /// What the jobs have left allocated.
-    bytes: i64,
+    pub bytes: i64,
 }
 
 impl World {
-    fn new(runtime: &Runtime, size: usize) -> Self {
+    /// So many jobs of so many tenants.
+    pub fn new(runtime: &Runtime, size: usize, tenants: usize) -> Self {
         let store = Arc::new(EmbeddedStore::memory());
-        let ((), bytes) = bytes_kept(|| runtime.block_on(fill(store.as_ref(), size)));
+        let ((), bytes) = bytes_kept(|| runtime.block_on(fill(store.as_ref(), size, tenants)));
         let clock = Arc::new(ManualClock::at(START));
         let hello = campanile::record::HostInfo::named("bench");
         let attached = runtime.block_on(store.attach(hello, START)).expect("a session");
         let (claims_sender, claims) = mpsc::channel(2 * DUE);
         let shared: SharedClock = Arc::<ManualClock>::clone(&clock);
+        let classes = (0..tenants)
+            .map(|number| PluginKey { tenant: jobs::tenant(number), ..noop_key() })
+            .collect::<Vec<_>>();
         let scheduler = Scheduler {
             store,
             session: Arc::new(SessionCell::unbounded(attached.session)),
             clock: shared,
             jobs: Arc::new(JobCache::default()),
-            fleet: Fleet::alone(watch::channel(Arc::new(Catalog::of_classes([noop_key()]))).1),
+            fleet: Fleet::alone(watch::channel(Arc::new(Catalog::of_classes(classes))).1),
             slots: Slots::new(2 * DUE, 0),
             queues: Arc::new([QueueName::default()].into()),
             claims: claims_sender,
@@ -117,7 +122,7 @@ impl World {
     }
 
     /// Processor time that a pass takes for each job that is due; the median pass.
-    fn time_for_one(mut self, runtime: &Runtime) -> Duration {
+    pub fn time_for_one(mut self, runtime: &Runtime) -> Duration {
         let period = period(self.size);
         // Until each job was due once: the first fire of a job makes a place for its past.
         let warm_up = usize::try_from(period).expect("small");
@@ -155,8 +160,14 @@ fn period(size: usize) -> u32 {
     u32::try_from(size / DUE).expect("small")
 }
 
-async fn fill(store: &dyn Store, size: usize) {
-    jobs::put(store, copies(&pattern(size), size), START).await;
+async fn fill(store: &dyn Store, size: usize, tenants: usize) {
+    let of_each = size / tenants;
+    let pattern = pattern(size);
+    let named = copies(&pattern, size).enumerate().map(|(number, job)| {
+        let key = JobKey { tenant: jobs::tenant(number / of_each), ..job.key };
+        NewSchedule { key, ..job }
+    });
+    jobs::put(store, named, START).await;
 }
 
 fn pattern(size: usize) -> NewSchedule {

@@ -7,6 +7,7 @@ pub mod hosts;
 pub mod idle;
 pub mod restart;
 pub mod rivals;
+pub mod tenants;
 
 use crate::findings::Findings;
 use crate::redis::Server;
