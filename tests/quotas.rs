@@ -260,16 +260,13 @@ fn two_floods_get_as_much_of_a_processor_however_long_their_runs_are() {
     };
     let config = format!(
         "store = \"memory:\"\n[executor]\nmax_running = 4\n[tenants.long]\n[tenants.short]\n{}{}",
-        burns("long", "120M"),
-        burns("short", "30M")
+        burns("long", "800M"),
+        burns("short", "200M")
     );
     let site = site(&config, &["long", "short"]);
     let host = site.start();
-    for _ in 0..400 {
-        begin(&host, "short", "burns");
-    }
-    for _ in 0..200 {
-        begin(&host, "long", "burns");
+    for number in 0..1_200 {
+        begin(&host, if number % 4 == 0 { "long" } else { "short" }, "burns");
     }
     let cpu = || ["long", "short"].map(|tenant| used(&host, tenant, "cpu_ms"));
     let before = cpu();

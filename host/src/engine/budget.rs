@@ -25,9 +25,9 @@ const CPU_MARGIN: Duration = Duration::from_millis(4);
 const FUEL_MARGIN: u64 = 4 * FUEL_STEP;
 /// A guest whose fuel is counted lets others run after so much of it. What it has burnt is known to
 /// this, and no step burns more.
-pub(super) const FUEL_STEP: u64 = 1_000_000;
+pub(super) const FUEL_STEP: u64 = 2_000_000;
 /// What is burnt at most in a nanosecond on a processor.
-const MOST_FUEL_A_NANO: u64 = 20;
+const MOST_FUEL_A_NANO: u64 = 64;
 
 /// A tenant's quota was used up while a run needed more of it.
 #[derive(Debug, thiserror::Error)]
@@ -283,7 +283,7 @@ mod tests {
         assert_eq!(look.most(&burnt, 0), FUEL_STEP);
         look.steps = 3;
         assert_eq!(look.most(&burnt, 1_000_000), 4 * FUEL_STEP, "no more than a step in each");
-        assert_eq!(look.most(&burnt, 1_000), FUEL_STEP + 20_000, "nor than a processor can");
+        assert_eq!(look.most(&burnt, 1_000), FUEL_STEP + 64_000, "nor than a processor can");
         burnt.see(5 * FUEL_STEP);
         assert_eq!(look.most(&burnt, 1_000_000), 6 * FUEL_STEP);
     }
