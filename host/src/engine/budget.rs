@@ -89,13 +89,16 @@ impl Budget {
     }
 }
 
+/// A draw under way.
+type Asked = Pin<Box<dyn Future<Output = Result<Admitted, Refused>> + Send>>;
+
 /// One thing of which pieces are set aside.
 struct Kind {
     budget: Budget,
     draw: Draw,
     /// How much of it is set aside.
     aside: fn(&Admitted) -> u64,
-    asked: Option<Pin<Box<dyn Future<Output = Result<Admitted, Refused>> + Send>>>,
+    asked: Option<Asked>,
     /// Whether it was asked for because the run can't go on without.
     in_need: bool,
 }
