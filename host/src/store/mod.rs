@@ -47,6 +47,10 @@ use error::StoreError;
 /// What every store answers with.
 pub type Result<T> = std::result::Result<T, StoreError>;
 
+/// The kinds of documents that hosts follow ([`Store::doc_mark`]): the records of plugins, and tenants
+/// that were made over REST.
+pub const FOLLOWED: [&str; 2] = ["plugin", "tenant"];
+
 /// Where schedules, runs and the ledger live. Each method is one atomic step: it takes effect whole
 /// at one instant between call and answer, or not at all; a batch is atomic per job.
 ///
@@ -202,6 +206,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// Documents of one kind by key.
     async fn doc_list(&self, tenant: &TenantId, kind: &str, page: Page) -> Result<Paged<Doc>>;
+
+    /// Another number after each write of a document of the kinds [`FOLLOWED`], of whichever tenant:
+    /// who saw all of them after asking has missed nothing while it stays. Says nothing of when the
+    /// store was opened anew.
+    async fn doc_mark(&self) -> Result<u64>;
 
     /// Adds to a counter unless it would pass `limit`. Answers the new value, or `None`.
     async fn counter_add(

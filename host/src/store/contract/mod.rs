@@ -93,6 +93,7 @@ macro_rules! suite {
                 papers::a_ledger_holds_runs_and_ranges_newest_first,
                 papers::a_log_is_read_by_line_and_is_complete_when_the_run_is_done,
                 papers::documents_are_compared_and_set,
+                papers::a_write_of_a_document_that_hosts_follow_is_a_new_mark,
                 papers::counters_stop_at_their_limit,
                 usage::what_ends_is_added_once_to_the_hour_of_its_end,
                 usage::what_was_used_comes_in_pages_by_tenant_hour_and_job,

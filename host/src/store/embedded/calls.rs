@@ -1,5 +1,8 @@
 //! The calls of the contract, each handed on to the rules or to what is kept.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
 use async_trait::async_trait;
 use tokio::sync::broadcast;
 
@@ -22,7 +25,7 @@ use crate::run::{LogLine, Reason, Run, RunKey, Verdict};
 use crate::store::core::Core;
 use crate::store::core::effects::{CounterKey, DocKey};
 use crate::store::core::runs::Holding;
-use crate::store::{Result, Store};
+use crate::store::{FOLLOWED, Result, Store};
 use crate::time::Timestamp;
 
 #[async_trait]
@@ -213,12 +216,25 @@ impl Store for EmbeddedStore {
         value: Option<Vec<u8>>,
     ) -> Result<u64> {
         let doc = DocKey { tenant: tenant.clone(), kind: kind.to_owned(), key: key.to_owned() };
-        self.step(move |_, past, fx| Core::doc_put(past, doc, expect, value, fx)).await
+        let mark = FOLLOWED.contains(&kind).then(|| Arc::clone(&self.doc_mark));
+        self.step(move |_, past, fx| {
+            if let Some(mark) = mark {
+                mark.fetch_add(1, Ordering::AcqRel);
+            }
+            Core::doc_put(past, doc, expect, value, fx)
+        })
+        .await
     }
 
     async fn doc_list(&self, tenant: &TenantId, kind: &str, page: Page) -> Result<Paged<Doc>> {
         let (tenant, kind) = (tenant.clone(), kind.to_owned());
         self.read(move |kept| kept.docs(&tenant, &kind, &page)).await
+    }
+
+    async fn doc_mark(&self) -> Result<u64> {
+        // As a step of its own: what was decided before it is kept when it is answered.
+        let mark = Arc::clone(&self.doc_mark);
+        self.step(move |_, _, _| Ok(mark.load(Ordering::Acquire))).await
     }
 
     async fn counter_add(

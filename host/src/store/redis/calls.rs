@@ -199,6 +199,10 @@ impl Store for RedisStore {
         self.look(move |kept| kept.docs(&tenant, &kind, &page)).await
     }
 
+    async fn doc_mark(&self) -> Result<u64> {
+        self.doc_mark().await
+    }
+
     async fn counter_add(
         &self,
         tenant: &TenantId,

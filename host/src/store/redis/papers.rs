@@ -8,7 +8,7 @@ use super::{RedisStore, used, wire};
 use crate::job::names::TenantId;
 use crate::record::step::{Retention, Trimmed};
 use crate::run::RunKey;
-use crate::store::Result;
+use crate::store::{FOLLOWED, Result};
 use crate::store::embedded::aging;
 use crate::time::Timestamp;
 
@@ -23,11 +23,19 @@ impl RedisStore {
     ) -> Result<u64> {
         let key = format!("{tenant}\0{kind}\0{key}");
         let remove = value.is_none();
-        let args = wire::DocArgs { key: &key, expect, remove };
+        let followed = FOLLOWED.contains(&kind);
+        let args = wire::DocArgs { key: &key, expect, remove, followed };
         let caller = Caller::at(Timestamp::from_secs(0));
         let value = value.unwrap_or_default();
         let answer: wire::Version = self.link.call(Script::Doc, caller, &args, &value).await?;
         Ok(answer.version)
+    }
+
+    pub(super) async fn doc_mark(&self) -> Result<u64> {
+        let mut ask = redis::cmd("HGET");
+        ask.arg(self.link.keys().of("META")).arg("docs");
+        let mark: Option<u64> = self.link.read(&ask).await?;
+        Ok(mark.unwrap_or(0))
     }
 
     pub(super) async fn counter_add(

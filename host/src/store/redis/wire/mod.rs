@@ -237,6 +237,7 @@ pub(in crate::store::redis) struct DocArgs<'a> {
     pub(in crate::store::redis) key: &'a str,
     pub(in crate::store::redis) expect: Option<u64>,
     pub(in crate::store::redis) remove: bool,
+    pub(in crate::store::redis) followed: bool,
 }
 
 #[derive(Serialize)]
