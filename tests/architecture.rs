@@ -17,7 +17,7 @@ const FLOORS: [&[&str]; 8] = [
     &["run", "record"],
     &["config", "schedule"],
     &["access", "clock", "engine", "lease", "metrics", "secrets", "status", "store"],
-    &["audit", "catalog"],
+    &["audit", "catalog", "tenants"],
     &["api", "auditor", "executor", "reloader", "scheduler"],
     &["cli", "runtime", "simulate"],
 ];

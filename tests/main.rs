@@ -71,6 +71,8 @@ mod swaps;
 #[cfg(test)]
 mod tenants;
 #[cfg(test)]
+mod tenants_rest;
+#[cfg(test)]
 mod upload;
 #[cfg(test)]
 mod usage;

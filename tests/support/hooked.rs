@@ -106,6 +106,7 @@ hooked! {
         value: Option<Vec<u8>>
     ) -> u64;
     doc_list(tenant: &TenantId, kind: &str, page: Page) -> Paged<Doc>;
+    doc_mark() -> u64;
     counter_add(tenant: &TenantId, key: &str, by: i64, limit: Option<i64>) -> Option<i64>;
     trim(keep: Retention, budget: usize, now: Timestamp) -> Trimmed;
     export(cursor: Option<String>) -> Paged<Record>;

@@ -39,6 +39,7 @@ mod runs;
 mod server;
 mod start;
 mod steer;
+mod tenant_define;
 mod tenants;
 mod trail;
 mod upload;

@@ -132,6 +132,18 @@ impl Shelf {
         }
     }
 
+    /// Removes the folder of a tenant that is no more. What can't be removed stays, and is of no use.
+    pub async fn clear(&self, tenant: &TenantId) {
+        let folder = self.dir.join(tenant.as_str());
+        let cleared = blocking(move || match std::fs::remove_dir_all(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        });
+        if let Err(error) = cleared.await {
+            tracing::warn!(%error, %tenant, "versions of plugins that nobody needs are still in their folder");
+        }
+    }
+
     fn file(&self, tenant: &TenantId, digest: &str) -> PathBuf {
         self.dir.join(tenant.as_str()).join(format!("{}.wasm", hex(digest)))
     }

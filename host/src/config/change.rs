@@ -44,6 +44,7 @@ pub fn between(started: &Config, in_force: &Config, new: Config) -> Changes {
         executor,
         api,
         tenants,
+        reload_of_all,
         secrets,
         job_defaults,
         jobs,
@@ -66,6 +67,8 @@ pub fn between(started: &Config, in_force: &Config, new: Config) -> Changes {
         config_version: keys.live("config_version", &in_force.config_version, config_version),
         executor: keys.executor(started, &in_force.executor, executor),
         api: keys.api(&started.api, api),
+        // What it changes is told of each tenant.
+        reload_of_all,
         secrets: keys.live("secrets", &in_force.secrets, secrets),
         job_defaults: keys.live("job_defaults", &in_force.job_defaults, job_defaults),
         jobs: keys.live("jobs", &in_force.jobs, jobs),
@@ -77,7 +80,7 @@ pub fn between(started: &Config, in_force: &Config, new: Config) -> Changes {
 type Tenants = BTreeMap<TenantId, Tenant>;
 
 /// What of a tenant is told under `tenants`; the rest is told under a key of its own.
-fn rights(tenant: &Tenant) -> (&Allow, &Caps) {
+fn rights(tenant: &Tenant) -> (&Allow, &Caps, bool) {
     // Where it stands is no matter: what that changes is found in what it says.
     let Tenant {
         allow,
@@ -88,8 +91,9 @@ fn rights(tenant: &Tenant) -> (&Allow, &Caps) {
         jobs: _,
         base: _,
         file: _,
+        given,
     } = tenant;
-    (allow, caps)
+    (allow, caps, given.as_ref().is_some_and(|given| given.removal.is_some()))
 }
 
 /// A key, and whether two tenants are the same under it.

@@ -15,6 +15,7 @@ pub mod crontab;
 pub mod definitions;
 pub mod error;
 mod folders;
+pub mod given;
 pub mod include;
 mod jobs;
 pub mod keys;
@@ -51,7 +52,7 @@ use crate::record::Role;
 use crate::table::{Entries, Table};
 use error::ConfigError;
 use include::{Included, Pattern};
-use reload::Reload;
+use reload::{Reload, Said};
 use secret::Secrets;
 use store::StoreAddress;
 use tenants::Tenant;
@@ -88,6 +89,8 @@ pub struct Config {
     pub api: Api,
     /// What each tenant may have; the one named `default` is always there.
     pub tenants: BTreeMap<TenantId, Tenant>,
+    /// What `[reload]` says, which the table of a tenant is laid over.
+    pub reload_of_all: Said,
     /// Where secrets stand.
     pub secrets: Secrets,
     /// What is laid over the built-in values and plugins' defaults of every job. Checked.
@@ -238,6 +241,12 @@ impl Config {
             })
         });
         top.chain(own)
+    }
+
+    /// Whether a tenant is being removed: nothing of it begins any more.
+    pub fn is_draining(&self, tenant: &TenantId) -> bool {
+        let given = self.tenants.get(tenant).and_then(|tenant| tenant.given.as_ref());
+        given.is_some_and(|given| given.removal.is_some())
     }
 
     /// What happens to the versions of a tenant's plugins.

@@ -60,6 +60,7 @@ pub fn config(
     let mut all = Tenants::new(&mut top, ground, base);
     all.take(&mut top, base, None);
     included.iter().for_each(|included| top.absorb(all.take_included(included)));
+    let reload_of_all = all.reload().clone();
     let Tenants { tenants, secrets: named, .. } = all;
     top.absorb(folders::shared(&plugins, &tenants, folders::by_text));
     let file = tenants.get(&TenantId::default_tenant()).and_then(|own| own.file.as_deref());
@@ -80,6 +81,7 @@ pub fn config(
             executor,
             api,
             tenants,
+            reload_of_all,
             secrets,
             job_defaults,
             jobs,

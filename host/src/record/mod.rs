@@ -6,6 +6,7 @@ pub mod packed;
 pub mod portable;
 pub mod query;
 pub mod step;
+pub mod tenant;
 pub mod used;
 
 use std::collections::{BTreeMap, BTreeSet};

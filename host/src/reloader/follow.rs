@@ -59,6 +59,13 @@ struct Records {
     all: BTreeMap<PluginKey, Versions>,
 }
 
+impl Loaded {
+    /// The mark of the store's documents when the records were read last.
+    pub(super) fn mark(&self) -> Option<u64> {
+        self.records.mark
+    }
+}
+
 impl Records {
     /// Reads them if they are others now. A half that was read counts as nothing.
     async fn look(&mut self, store: &dyn Store, config: &Config) -> Result<()> {
@@ -106,6 +113,8 @@ impl Reloader {
         let mut keys: BTreeSet<PluginKey> = self.files.keys().cloned().collect();
         keys.extend(self.catalog.borrow().entries().map(|entry| entry.key.clone()));
         keys.extend(all.keys().cloned());
+        // What of a tenant that is being removed still runs needs what is loaded.
+        keys.retain(|key| !self.config.is_draining(&key.tenant));
         let mut changed = false;
         for key in keys {
             let versions = all.remove(&key);

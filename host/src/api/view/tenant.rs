@@ -10,14 +10,22 @@ use crate::config::reload::Reload;
 use crate::job::capabilities::Allow;
 use crate::job::names::{SecretName, TenantId};
 use crate::record::Schedule;
+use crate::record::tenant::{Removal, Step};
 use crate::run::{Run, RunState};
 use crate::schedule::reconcile::{JobState, state};
+use crate::time::Timestamp;
 
 /// A tenant that the configuration names.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TenantView {
     /// Its name.
     pub name: TenantId,
+    /// Who names it.
+    pub source: TenantSource,
+    /// Whether it is being removed.
+    pub state: TenantState,
+    /// How far that is.
+    pub removal: Option<RemovalView>,
     /// The folder of its plugins, below that of the configuration.
     pub plugins_dir: String,
     /// Plugins that this host holds, refused ones too.
@@ -34,6 +42,41 @@ pub struct TenantView {
     pub reload: ReloadRules,
     /// The names of its secrets that are written down.
     pub secrets: Vec<SecretName>,
+}
+
+/// Who names a tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TenantSource {
+    /// A file.
+    File,
+    /// It was made over REST.
+    Api,
+}
+
+/// Whether a tenant is being removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TenantState {
+    /// It is not.
+    Active,
+    /// It is: nothing of it begins any more.
+    Draining,
+}
+
+/// The removal of a tenant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemovalView {
+    /// Since when it drains.
+    pub since: Timestamp,
+    /// From then on its live runs are cancelled.
+    pub until: Timestamp,
+    /// How far it is.
+    pub step: Step,
+    /// The file that takes what is deleted, below the folder of state of `host`.
+    pub export: String,
+    /// The host that carries it out.
+    pub host: String,
 }
 
 /// Jobs by state.
@@ -113,8 +156,13 @@ impl TenantView {
         let [caps, _] = config.caps(name);
         let own = config.tenants.get(name).map(|_| caps);
         let own = own.into_iter().flat_map(|caps| caps.iter());
+        let given = config.tenants.get(name).and_then(|tenant| tenant.given.as_ref());
+        let removal = given.and_then(|given| given.removal.as_ref());
         Self {
             name: name.clone(),
+            source: given.map_or(TenantSource::File, |_| TenantSource::Api),
+            state: removal.map_or(TenantState::Active, |_| TenantState::Draining),
+            removal: removal.map(RemovalView::of),
             plugins_dir: config.short(&config.plugins_of(name)),
             plugins: counts.plugins,
             jobs: counts.jobs,
@@ -123,6 +171,19 @@ impl TenantView {
             caps: own.map(|(key, written, _)| (key.to_owned(), written.clone())).collect(),
             reload: ReloadRules::of(&config.reload(name)),
             secrets: config.secrets.names(name),
+        }
+    }
+}
+
+impl RemovalView {
+    /// What is shown of a removal.
+    pub fn of(removal: &Removal) -> Self {
+        Self {
+            since: removal.since,
+            until: removal.until,
+            step: removal.step,
+            export: removal.export.clone(),
+            host: removal.host.clone(),
         }
     }
 }

@@ -8,8 +8,8 @@ use super::{RedisStore, used, wire};
 use crate::job::names::TenantId;
 use crate::record::step::{Retention, Trimmed};
 use crate::run::RunKey;
-use crate::store::{FOLLOWED, Result};
 use crate::store::embedded::aging;
+use crate::store::{FOLLOWED, Result};
 use crate::time::Timestamp;
 
 impl RedisStore {
