@@ -109,6 +109,8 @@ hooked! {
     doc_mark() -> u64;
     counter_add(tenant: &TenantId, key: &str, by: i64, limit: Option<i64>) -> Option<i64>;
     trim(keep: Retention, budget: usize, now: Timestamp) -> Trimmed;
+    holdings(tenant: &TenantId) -> Holdings;
+    erase(tenant: &TenantId, budget: usize, now: Timestamp) -> Trimmed;
     export(cursor: Option<String>) -> Paged<Record>;
     import(step: Import) -> ();
     faults() -> Vec<String>;

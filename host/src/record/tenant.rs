@@ -1,5 +1,7 @@
 //! A tenant that was made over REST, as it is kept: its keys, and how far its removal is.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -45,6 +47,17 @@ pub struct Removal {
     pub host: String,
     /// That host's session; another host goes on when it is over.
     pub session: SessionId,
+}
+
+/// How much of a tenant a store keeps beside its jobs and what it used.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Holdings {
+    /// Runs, live ones too, and ranges of verdicts that became no run.
+    pub records: u64,
+    /// Documents by kind.
+    pub documents: BTreeMap<String, u64>,
+    /// Counters.
+    pub counters: u64,
 }
 
 /// How far the removal of a tenant is.

@@ -3,6 +3,7 @@
 //! Each promise of the [contract](super) has a test by its number. `lockstep` drives two stores with
 //! the same random steps and compares their answers; `sqlite` is about files.
 
+mod erasing;
 mod fires;
 mod forgetting;
 mod keeping;
@@ -87,6 +88,7 @@ macro_rules! suite {
                 forgetting::a_body_that_is_gone_is_an_empty_log,
                 forgetting::a_round_goes_on_where_the_step_before_it_ended,
                 forgetting::a_job_that_grew_much_is_looked_at_out_of_turn,
+                erasing::all_of_a_tenant_is_forgotten_but_what_lives_and_what_it_used,
                 keeping::i20_a_tenant_sees_only_its_own,
                 papers::lists_come_in_pages_that_neither_repeat_nor_leave_out,
                 papers::a_long_list_comes_whole,

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use tokio::sync::broadcast;
 
 use super::sqlite::writer::Turn;
-use super::{EmbeddedStore, aging, export};
+use super::{EmbeddedStore, aging, belongings, export};
 use crate::job::JobKey;
 use crate::job::names::TenantId;
 use crate::record::portable::{Import, Record};
@@ -19,6 +19,7 @@ use crate::record::step::{
     FireIntent, Fired, LiveRuns, NewRun, NewSchedule, Patch, Pulse, Put, Reaped, Retention,
     Started, Trimmed,
 };
+use crate::record::tenant::Holdings;
 use crate::record::{Caps, Doc, Health, HostInfo, HostRecord, Schedule, Session};
 use crate::run::id::Fence;
 use crate::run::{LogLine, Reason, Run, RunKey, Verdict};
@@ -252,6 +253,23 @@ impl Store for EmbeddedStore {
         let look = self.step(|core, _, _| Ok(core.look())).await?;
         let victims = self.read(move |kept| aging::victims(kept, &look, keep, budget, now)).await?;
         self.step(move |core, past, fx| core.forget(past, victims, fx)).await
+    }
+
+    async fn holdings(&self, tenant: &TenantId) -> Result<Holdings> {
+        let tenant = tenant.clone();
+        self.read(move |kept| belongings::holdings(kept, &tenant)).await
+    }
+
+    async fn erase(&self, tenant: &TenantId, budget: usize, _: Timestamp) -> Result<Trimmed> {
+        let tenant = tenant.clone();
+        let found = self.read(move |kept| belongings::victims(kept, &tenant, budget)).await;
+        let (victims, more) = found?;
+        let mark = Arc::clone(&self.doc_mark);
+        let erased = self.step(move |core, past, fx| {
+            mark.fetch_add(1, Ordering::AcqRel);
+            core.let_go(past, victims, fx)
+        });
+        Ok(Trimmed { more, ..erased.await? })
     }
 
     async fn export(&self, cursor: Option<String>) -> Result<Paged<Record>> {

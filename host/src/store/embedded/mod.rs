@@ -5,6 +5,7 @@
 //! together and only then answers (`sqlite`). One process schedules on such a store.
 
 pub(in crate::store) mod aging;
+pub(in crate::store) mod belongings;
 mod calls;
 pub(in crate::store) mod export;
 pub(in crate::store) mod kept;
