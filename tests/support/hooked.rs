@@ -14,6 +14,7 @@ use campanile::record::step::{
     FireIntent, Fired, LiveRuns, NewRun, NewSchedule, Patch, Pulse, Put, Reaped, Retention,
     Started, Trimmed,
 };
+use campanile::record::tenant::Holdings;
 use campanile::record::{Caps, Doc, Health, HostInfo, HostRecord, Schedule, Session};
 use campanile::run::id::Fence;
 use campanile::run::{LogLine, Reason, Run, RunKey, Verdict};

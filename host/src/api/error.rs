@@ -169,6 +169,11 @@ impl ApiError {
         &self.detail
     }
 
+    /// Whether it is of this kind.
+    pub fn is(&self, kind: Kind) -> bool {
+        self.kind == kind
+    }
+
     /// The HTTP status.
     pub fn status(&self) -> StatusCode {
         self.kind.words().0

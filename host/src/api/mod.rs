@@ -40,6 +40,7 @@ mod server;
 mod start;
 mod steer;
 mod tenant_define;
+mod tenant_remove;
 mod tenants;
 mod trail;
 mod upload;

@@ -12,7 +12,7 @@ use super::access::authorize;
 use super::error::{ApiError, Kind};
 use super::{
     App, define, enqueue, events, guard, health, hosts, jobs, logs, metrics, plugins, reload, runs,
-    start, steer, tenant_define, tenants, trail, upload, usage, versions, why,
+    start, steer, tenant_define, tenant_remove, tenants, trail, upload, usage, versions, why,
 };
 use crate::access::Role;
 
@@ -85,6 +85,7 @@ pub fn table() -> Vec<Route> {
         get("/v1/tenants", READ_HOST, tenants::list),
         get("/v1/tenants/{tenant}", READ, tenants::show),
         put("/v1/tenants/{tenant}", RULE_HOST, tenant_define::put),
+        delete("/v1/tenants/{tenant}", RULE_HOST, tenant_remove::remove),
         get("/v1/tenants/{tenant}/usage", READ, usage::show),
         post("/v1/reload", WORK_HOST, reload::reload),
         post("/v1/scheduler/pause", WORK_HOST, steer::pause_scheduler),

@@ -151,7 +151,7 @@ pub fn real(path: &Path) -> PathBuf {
 /// Why the folder can't be read. A broken sidecar is an item, not an error.
 pub fn sidecars(config: &Config) -> Result<Vec<Result<Sidecar, BrokenSidecar>>, ConfigError> {
     let mut found = Vec::new();
-    for tenant in config.tenants.keys() {
+    for tenant in config.tenants.keys().filter(|tenant| !config.is_draining(tenant)) {
         found.extend(sidecars_of(config, tenant)?);
     }
     Ok(found)

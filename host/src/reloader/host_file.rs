@@ -182,7 +182,7 @@ impl Reloader {
     pub(super) fn forget_other_folders(&mut self) {
         let config = &self.config;
         let is_other = |key: &PluginKey, file: &mut Present| {
-            plugin_key(config, &file.path).as_ref() != Ok(key)
+            plugin_key(config, &file.path).as_ref() != Ok(key) || config.is_draining(&key.tenant)
         };
         for (key, _) in self.files.extract_if(.., is_other) {
             info!(plugin = %key.shown(), "its folder does not count any more");

@@ -22,6 +22,7 @@ pub mod core;
 pub mod embedded;
 pub mod error;
 pub mod measured;
+pub mod portable;
 pub mod redis;
 
 use async_trait::async_trait;

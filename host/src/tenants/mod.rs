@@ -7,6 +7,10 @@
 //! They are the host's, so they stand with the tenant `default`. A change names the version that it
 //! was decided on. What they mean beside the files, `config::given` says.
 
+pub mod export;
+pub mod removal;
+pub mod remover;
+
 use crate::job::names::TenantId;
 use crate::record::query::{MAX_PAGE, Page};
 use crate::record::tenant::{KeptTenant, TenantDoc};
