@@ -514,3 +514,59 @@ fn every_host_of_a_fleet_sees_a_tenant_drain_and_go_and_one_goes_on_for_another(
     assert_eq!(names(&again), ["default"]);
     assert!(!other.path(".campanile/versions/acme").exists());
 }
+
+#[test]
+fn the_command_line_makes_exports_and_removes_a_tenant() {
+    let site = Site::new("[tenants.filed]\n");
+    let host = site.start();
+    std::fs::write(site.path("acme.toml"), "caps = { timeout = '1m' }\n").unwrap();
+    let file = site.path("acme.toml");
+    let made = host.cli(&["tenants", "put", "acme", "--file", file.to_str().unwrap(), "--json"]);
+    let made: Value = serde_json::from_slice(&made.stdout).unwrap();
+    assert_eq!((&made["source"], &made["caps"]["timeout"]), (&json!("api"), &json!("1m")));
+    std::fs::write(site.path("wrong.json"), "{\"capz\": {}}").unwrap();
+    let file = site.path("wrong.json");
+    let wrong = host.cli(&["tenants", "put", "acme", "--file", file.to_str().unwrap()]);
+    let said = String::from_utf8(wrong.stderr).unwrap();
+    assert_eq!(wrong.status.code(), Some(2), "{said}");
+    assert!(said.contains("capz") && said.contains("did you mean `caps`?"), "{said}");
+    put_plugin(&host, "acme", "noop", "bell");
+    put_job(&host, "acme", "x", &json!({"plugin": "bell"}));
+    run(&host, "acme", "x");
+
+    // Beside the host, which goes on.
+    let out = site.path("acme.jsonl");
+    let export = site.cli(&["tenants", "export", "acme", "--to", out.to_str().unwrap(), "--json"]);
+    let told: Value = serde_json::from_slice(&export.stdout).unwrap();
+    assert_eq!(
+        (&told["counts"]["jobs"], &told["counts"]["runs"]),
+        (&json!(1), &json!(1)),
+        "{told}"
+    );
+    let nobody = site.cli(&["tenants", "export", "nobody"]);
+    assert_eq!(nobody.status.code(), Some(1), "{nobody:?}");
+    assert_eq!(host.get("/v1/tenants/acme").1["state"], "active");
+    let other = Site::new("");
+    assert!(other.cli(&["store", "import", out.to_str().unwrap()]).status.success());
+    let second = other.start();
+    assert_eq!(run(&second, "acme", "x")["outcome"], "succeeded");
+
+    for (args, code, says) in [
+        (&["rm", "acme"][..], 2, "1 plugin in 1 version"),
+        (&["rm", "filed", "--yes"], 1, "is defined in `host.toml`"),
+        (&["rm", "nobody", "--yes"], 1, "there is no tenant `nobody`"),
+        (&["rm", "Acme", "--yes"], 2, "Acme"),
+    ] {
+        let output = host.cli(&[&["tenants"], args].concat());
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
+        assert!(said.contains(says), "{args:?}: {said}");
+    }
+    let removed = host.cli(&["tenants", "rm", "acme", "--yes", "--json", "--drain", "0s"]);
+    let shown: Value = serde_json::from_slice(&removed.stdout).unwrap();
+    assert_eq!(shown["state"], "draining", "{shown}");
+    gone(&host, "acme");
+    assert!(!exported(&site, shown["removal"]["export"].as_str().unwrap()).is_empty());
+    // What it used can still be asked for, and its name is free.
+    assert!(host.cli(&["usage", "--tenant", "acme"]).status.success());
+}
