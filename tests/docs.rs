@@ -319,6 +319,9 @@ fn masked_line(line: &str) -> String {
         if core.starts_with("sha256:") {
             return word.replacen(core, "sha256:DIGEST", 1);
         }
+        if let Some((tenant, _)) = core.strip_suffix(".jsonl").and_then(|it| it.rsplit_once('-')) {
+            return word.replacen(core, &format!("{tenant}-TIME.jsonl"), 1);
+        }
         let next = words.get(number + 1).copied().unwrap_or_default();
         let mask = if core.len() == 32 && core.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             if words[..number].ends_with(&["session"]) { "SESSION" } else { "RUN" }

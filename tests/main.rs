@@ -74,6 +74,8 @@ mod swaps;
 mod tenant_quotas;
 mod tenants;
 #[cfg(test)]
+mod tenants_rest;
+#[cfg(test)]
 mod upload;
 #[cfg(test)]
 mod usage;

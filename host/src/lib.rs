@@ -27,9 +27,10 @@ pub mod metrics;
 pub mod secrets;
 pub mod status;
 pub mod store;
-// Floor 5: plugins, and who changed what.
+// Floor 5: plugins, tenants, and who changed what.
 pub mod audit;
 pub mod catalog;
+pub mod tenants;
 // Floor 6: one task each.
 pub mod api;
 pub mod auditor;

@@ -5,7 +5,7 @@ mod audit;
 mod routes;
 mod tls;
 mod tokens;
-mod wire;
+pub mod wire;
 
 use std::process::Output;
 

@@ -15,6 +15,7 @@ use campanile::record::step::{
     FireIntent, Fired, LiveRuns, NewRun, NewSchedule, Patch, Pulse, Put, Reaped, Retention,
     Started, Trimmed,
 };
+use campanile::record::tenant::Holdings;
 use campanile::record::{Caps, Doc, Health, HostInfo, HostRecord, Schedule, Session};
 use campanile::run::id::Fence;
 use campanile::run::{LogLine, Reason, Run, RunKey, Verdict};
@@ -110,8 +111,11 @@ hooked! {
         value: Option<Vec<u8>>
     ) -> u64;
     doc_list(tenant: &TenantId, kind: &str, page: Page) -> Paged<Doc>;
+    doc_mark() -> u64;
     counter_add(tenant: &TenantId, key: &str, by: i64, limit: Option<i64>) -> Option<i64>;
     trim(keep: Retention, budget: usize, now: Timestamp) -> Trimmed;
+    holdings(tenant: &TenantId) -> Holdings;
+    erase(tenant: &TenantId, budget: usize, now: Timestamp) -> Trimmed;
     export(cursor: Option<String>) -> Paged<Record>;
     import(step: Import) -> ();
     faults() -> Vec<String>;

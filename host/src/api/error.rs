@@ -55,8 +55,12 @@ pub enum Kind {
     Changed,
     /// A job of this name is there.
     JobExists,
-    /// The job is defined by a file or a plugin.
+    /// The job, plugin or tenant is defined by a file or a plugin.
     ManagedByFile,
+    /// The tenant is being removed.
+    Draining,
+    /// What would be deleted is to be confirmed first.
+    Confirm,
     /// The idempotency key was used for something else.
     KeyReused,
     /// The version that was asked for is not the one that stands.
@@ -112,6 +116,8 @@ impl Kind {
             Self::Changed => (S::CONFLICT, "changed", "changed meanwhile"),
             Self::JobExists => (S::CONFLICT, "job_exists", "job exists"),
             Self::ManagedByFile => (S::CONFLICT, "managed_by_file", "managed by a file"),
+            Self::Draining => (S::CONFLICT, "draining", "tenant is being removed"),
+            Self::Confirm => (S::CONFLICT, "confirm", "confirmation needed"),
             Self::KeyReused => (S::CONFLICT, "key_reused", "idempotency key used before"),
             Self::Stale => (S::PRECONDITION_FAILED, "stale", "another version stands"),
             Self::Busy => (S::CONFLICT, "busy", "too much at once"),
@@ -164,6 +170,11 @@ impl ApiError {
     /// What is wrong and what would help, in words.
     pub fn detail(&self) -> &str {
         &self.detail
+    }
+
+    /// Whether it is of this kind.
+    pub fn is(&self, kind: Kind) -> bool {
+        self.kind == kind
     }
 
     /// The HTTP status.

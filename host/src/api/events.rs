@@ -5,6 +5,7 @@
 //! range.opened ─► range.closed        for fire times that became no run
 //! plugin.loaded | replaced | refused | held | removed
 //! config.reloaded | refused
+//! tenant.changed | draining | removed
 //! ```
 //!
 //! The store only hints that something changed; what did is seen by comparing a record with what
@@ -24,6 +25,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 
 use super::App;
+use super::access::Caller;
 use super::config_events::ConfigNews;
 use super::error::ApiError;
 use super::logs::Lines;
@@ -70,24 +72,25 @@ impl Event {
 /// `GET /v1/events`.
 pub async fn stream(
     State(app): State<App>,
+    caller: Caller,
     params: Params,
 ) -> std::result::Result<Response, ApiError> {
     let tenant = params.finish()?;
     let (sender, receiver) = mpsc::channel(AHEAD);
-    tokio::spawn(pump(app, tenant, sender));
+    let files = ConfigNews::of(&app.context, &tenant, caller.principal.tenant().is_none());
+    tokio::spawn(pump(app, tenant, files, sender));
     let headers =
         [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-cache")];
     Ok((headers, Body::new(Lines::new(receiver))).into_response())
 }
 
 /// Tells until the reader is gone or the host shuts down.
-async fn pump(app: App, tenant: TenantId, sender: mpsc::Sender<Bytes>) {
+async fn pump(app: App, tenant: TenantId, mut files: ConfigNews, sender: mpsc::Sender<Bytes>) {
     let mut changes = app.context.store.feed();
     let mut stop = app.stop.clone();
     let mut seen = Seen::since(app.context.clock.now());
     let mut catalogs = app.context.catalog.clone();
     let mut catalog = Arc::clone(&catalogs.borrow_and_update());
-    let mut files = ConfigNews::of(&app.context, &tenant);
     // A first line, so that the reader knows that it is heard from now on.
     if sender.send(Bytes::from_static(b": events from here on\n\n")).await.is_err() {
         return;

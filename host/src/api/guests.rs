@@ -20,6 +20,7 @@ use super::enqueue::{MAX_KEY, Queued, enqueue};
 use super::error::{ApiError, Kind};
 use super::jobs::{find, usable};
 use super::steer::{pause_as, resume_as};
+use super::tenant_define::draining;
 use super::{App, Context};
 use crate::engine::services::{JobCall, Order};
 use crate::job::names::{JobId, TenantId};
@@ -89,6 +90,10 @@ pub async fn serve(context: Context, mut orders: mpsc::Receiver<Order>) {
 /// Answers the id of a run, or nothing.
 async fn carry_out(app: &App, room: &Room, by: &JobKey, call: JobCall) -> Result<String, ApiError> {
     let (tenant, always) = (by.tenant.clone(), Conditions::default());
+    let is_draining = app.context.config.borrow().is_draining(&tenant);
+    if is_draining && !matches!(call, JobCall::Remove(_)) {
+        return Err(draining(&tenant));
+    }
     let as_job = By::job(&by.job);
     match call {
         JobCall::Enqueue { job, args, delay, idempotency_key } => {

@@ -39,6 +39,8 @@ mod runs;
 mod server;
 mod start;
 mod steer;
+mod tenant_define;
+mod tenant_remove;
 mod tenants;
 mod trail;
 mod upload;

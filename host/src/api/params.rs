@@ -9,13 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{FromRequestParts, Path, Query};
-use http::Uri;
 use http::request::Parts;
+use http::{Method, Uri};
 use serde_json::Value;
 
 use super::App;
 use super::access::Caller;
 use super::error::{ApiError, Kind};
+use super::tenant_define::draining;
 use crate::config::Config;
 use crate::job::names::TenantId;
 use crate::problem::{Problem, nearest};
@@ -32,6 +33,8 @@ pub struct Params {
     known: Vec<&'static str>,
     problems: Vec<Problem>,
     config: Arc<Config>,
+    /// Whether something may begin by the request.
+    begins: bool,
     /// The one tenant that whoever asks may see; `None`: all.
     own: Option<TenantId>,
 }
@@ -54,7 +57,8 @@ impl Params {
             Ok(Query(given)) => (given, Vec::new()),
             Err(error) => (Vec::new(), vec![Problem::new("", error.to_string())]),
         };
-        Self { given, known: vec!["tenant"], problems, config, own }
+        let begins = begins(&parts.method, parts.uri.path());
+        Self { given, known: vec!["tenant"], problems, config, begins, own }
     }
 
     /// The parameter `key` as `read` understands it; `None` when it is missing or wrong.
@@ -125,11 +129,20 @@ impl Params {
         let usual = || self.own.clone().unwrap_or_else(TenantId::default_tenant);
         let tenant = tenant.unwrap_or_else(usual);
         let is_seen = self.own.as_ref().is_none_or(|own| *own == tenant);
-        match is_seen && self.config.tenants.contains_key(&tenant) {
-            true => Ok(tenant),
-            false => Err(no_such_tenant(&tenant)),
+        if !is_seen || !self.config.tenants.contains_key(&tenant) {
+            return Err(no_such_tenant(&tenant));
+        }
+        match self.begins && self.config.is_draining(&tenant) {
+            true => Err(draining(&tenant)),
+            false => Ok(tenant),
         }
     }
+}
+
+/// Whether something of a tenant may begin by a request: all but reading, cancelling and removing.
+fn begins(method: &Method, path: &str) -> bool {
+    let begins = [Method::POST, Method::PUT, Method::PATCH].contains(method);
+    begins && !path.ends_with("/cancel")
 }
 
 /// The tenant that a request names and somebody who sees `own` only may not see, if it names one.

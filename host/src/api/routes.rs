@@ -12,7 +12,7 @@ use super::access::authorize;
 use super::error::{ApiError, Kind};
 use super::{
     App, define, enqueue, events, guard, health, hosts, jobs, logs, metrics, plugins, reload, runs,
-    start, steer, tenants, trail, upload, usage, versions, why,
+    start, steer, tenant_define, tenant_remove, tenants, trail, upload, usage, versions, why,
 };
 use crate::access::Role;
 
@@ -42,6 +42,7 @@ const READ: Need = Need::Tenant(Role::Viewer);
 const WORK: Need = Need::Tenant(Role::Operator);
 const RULE: Need = Need::Tenant(Role::Admin);
 const READ_HOST: Need = Need::Host(Role::Viewer);
+const RULE_HOST: Need = Need::Host(Role::Admin);
 const WORK_HOST: Need = Need::Host(Role::Operator);
 
 /// Every route.
@@ -83,6 +84,8 @@ pub fn table() -> Vec<Route> {
         get("/v1/hosts", READ_HOST, hosts::list),
         get("/v1/tenants", READ_HOST, tenants::list),
         get("/v1/tenants/{tenant}", READ, tenants::show),
+        put("/v1/tenants/{tenant}", RULE_HOST, tenant_define::put),
+        delete("/v1/tenants/{tenant}", RULE_HOST, tenant_remove::remove),
         get("/v1/tenants/{tenant}/usage", READ, usage::show),
         post("/v1/reload", WORK_HOST, reload::reload),
         post("/v1/scheduler/pause", WORK_HOST, steer::pause_scheduler),

@@ -4,6 +4,8 @@ use std::ops::Bound;
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::header;
 
 use super::access::Caller;
 use super::error::{ApiError, Kind};
@@ -54,7 +56,7 @@ pub async fn show(
     Name(name): Name,
     caller: Caller,
     params: Params,
-) -> Result<Json<TenantView>, ApiError> {
+) -> Result<Response, ApiError> {
     params.finish()?;
     let tenant: TenantId = name.parse().map_err(|error| {
         ApiError::new(Kind::NoSuchTenant, format!("there is no tenant `{name}`: {error}"))
@@ -64,8 +66,19 @@ pub async fn show(
     if !is_seen || !config.tenants.contains_key(&tenant) {
         return Err(no_such_tenant(&tenant));
     }
-    let counts = counts(&app.context, &config, &tenant).await?;
-    Ok(Json(TenantView::of(&config, &tenant, counts)))
+    let given = config.tenants.get(&tenant).and_then(|tenant| tenant.given.as_ref());
+    let tag = given.map(|given| [(header::ETAG, format!("\"{}\"", given.version))]);
+    Ok((tag, Json(viewed(&app.context, &tenant).await?)).into_response())
+}
+
+/// What is shown of one that is there.
+pub async fn viewed(context: &Context, tenant: &TenantId) -> Result<TenantView, ApiError> {
+    let config = context.config.borrow().clone();
+    if !config.tenants.contains_key(tenant) {
+        return Err(no_such_tenant(tenant));
+    }
+    let counts = counts(context, &config, tenant).await?;
+    Ok(TenantView::of(&config, tenant, counts))
 }
 
 /// How much a tenant has.

@@ -7,9 +7,11 @@ use axum::extract::State;
 use chrono::Datelike as _;
 
 use super::App;
-use super::error::ApiError;
+use super::access::Caller;
+use super::error::{ApiError, Kind};
 use super::params::{self, Name, Params};
 use super::view::usage::{By, Sums, UsageView};
+use crate::job::names::TenantId;
 use crate::record::query::{MAX_PAGE, Page, UsageFilter};
 use crate::record::used::{HOUR_US, KEPT, hour_of};
 use crate::time::Timestamp;
@@ -19,6 +21,7 @@ use crate::time::Timestamp;
 pub async fn show(
     State(app): State<App>,
     Name(name): Name,
+    caller: Caller,
     mut params: Params,
 ) -> Result<Json<UsageView>, ApiError> {
     let now = app.context.clock.now();
@@ -27,7 +30,13 @@ pub async fn show(
     let from = params.read("from", params::time);
     let (from, to) = span(from, to, now);
     params.refuse(wrong_span(from, to));
-    let tenant = params.finish_about(&name)?;
+    let tenant = match params.finish_about(&name) {
+        // The bill of one that is no more is for those who may see all tenants.
+        Err(error) if error.is(Kind::NoSuchTenant) && caller.principal.tenant().is_none() => {
+            past(&app, &name).await?.ok_or(error)?
+        }
+        found => found?,
+    };
     let filter = UsageFilter {
         tenant: Some(tenant.clone()),
         from: Some(from),
@@ -44,6 +53,14 @@ pub async fn show(
             return Ok(Json(sums.view(tenant, from, to)));
         }
     }
+}
+
+/// A tenant that is no more and has used something.
+async fn past(app: &App, name: &str) -> Result<Option<TenantId>, ApiError> {
+    let Ok(tenant) = name.parse::<TenantId>() else { return Ok(None) };
+    let filter = UsageFilter { tenant: Some(tenant.clone()), ..UsageFilter::default() };
+    let found = app.context.store.usage(filter, Page { limit: 1, cursor: None }).await?;
+    Ok((!found.items.is_empty()).then_some(tenant))
 }
 
 /// The whole hours that are asked about.

@@ -48,11 +48,17 @@ pub enum Action {
     PluginChanged,
     /// The configuration was read again.
     ConfigReloaded,
+    /// A tenant was made over REST, or given other keys.
+    TenantChanged,
+    /// A tenant is being removed.
+    TenantDraining,
+    /// A tenant is no more, and all that it had is deleted.
+    TenantRemoved,
 }
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 24] = [
         Self::JobCreated,
         Self::JobReplaced,
         Self::JobRemoved,
@@ -74,6 +80,9 @@ impl Action {
         Self::PluginTried,
         Self::PluginChanged,
         Self::ConfigReloaded,
+        Self::TenantChanged,
+        Self::TenantDraining,
+        Self::TenantRemoved,
     ];
 
     /// The action as JSON writes it.
@@ -100,6 +109,9 @@ impl Action {
             Self::PluginTried => "plugin.tried",
             Self::PluginChanged => "plugin.changed",
             Self::ConfigReloaded => "config.reloaded",
+            Self::TenantChanged => "tenant.changed",
+            Self::TenantDraining => "tenant.draining",
+            Self::TenantRemoved => "tenant.removed",
         }
     }
 }

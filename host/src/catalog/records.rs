@@ -135,7 +135,7 @@ async fn forget(
     let still: BTreeSet<String> = named(after).into_iter().map(|it| it.digest).collect();
     let mut gone = named(before);
     gone.retain(|version| !still.contains(&version.digest));
-    if gone.is_empty() || !shelf.store().caps().shared {
+    if gone.is_empty() {
         return Ok(());
     }
     let others = list(shelf.store(), &plugin.tenant).await?;

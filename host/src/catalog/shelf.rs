@@ -16,6 +16,7 @@ use std::sync::Arc;
 use crate::engine::plugin::Digest;
 use crate::job::names::TenantId;
 use crate::plugin::versions::Version;
+use crate::record::portable::DocRecord;
 use crate::store::error::StoreError;
 use crate::store::{Result, Store};
 use crate::time::Timestamp;
@@ -91,9 +92,7 @@ impl Shelf {
         if let Some(bytes) = found.filter(|bytes| Digest::of(bytes).to_string() == version.digest) {
             return Ok(Some(bytes));
         }
-        if !self.store.caps().shared {
-            return Ok(None);
-        }
+        // There it is in a store that is shared, or that an export of a tenant was brought into.
         let mut bytes = Vec::new();
         for number in 0..pieces(version.size) {
             let key = piece_key(&version.digest, number);
@@ -103,18 +102,42 @@ impl Shelf {
         Ok((Digest::of(&bytes).to_string() == version.digest).then_some(bytes))
     }
 
-    /// Removes a version from the shared store.
+    /// Removes a version from the store.
     ///
     /// # Errors
     ///
     /// The store failed.
     pub async fn remove(&self, tenant: &TenantId, version: &Version) -> Result<()> {
-        if self.store.caps().shared {
-            for number in (0..pieces(version.size)).rev() {
-                self.put(tenant, &version.digest, number, None).await?;
-            }
+        for number in (0..pieces(version.size)).rev() {
+            self.put(tenant, &version.digest, number, None).await?;
         }
         Ok(())
+    }
+
+    /// A version as the documents that a shared store has of it; none when it has them, or when the
+    /// bytes are gone.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub async fn pieces(&self, tenant: &TenantId, version: &Version) -> Result<Vec<DocRecord>> {
+        if self.store.caps().shared {
+            return Ok(Vec::new());
+        }
+        let first = piece_key(&version.digest, 0);
+        if self.store.doc_get(tenant, BYTES, &first).await?.is_some() {
+            return Ok(Vec::new());
+        }
+        let bytes = self.fetch(tenant, version).await?.unwrap_or_default();
+        let numbered = bytes.chunks(PIECE).enumerate();
+        let piece = |(number, piece): (usize, &[u8])| DocRecord {
+            tenant: tenant.clone(),
+            kind: BYTES.to_owned(),
+            key: piece_key(&version.digest, number),
+            version: 1,
+            value: piece.to_vec(),
+        };
+        Ok(numbered.map(piece).collect())
     }
 
     /// Removes from the folders of `tenants` what is not among `named`: whose it is, and the digest. What
@@ -129,6 +152,18 @@ impl Shelf {
         let tidied = blocking(move || tidy(&dir, &tenants, &named, before)).await;
         if let Err(error) = tidied {
             tracing::debug!(%error, "versions that nobody needs are still in their folder");
+        }
+    }
+
+    /// Removes the folder of a tenant that is no more. What can't be removed stays, and is of no use.
+    pub async fn clear(&self, tenant: &TenantId) {
+        let folder = self.dir.join(tenant.as_str());
+        let cleared = blocking(move || match std::fs::remove_dir_all(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        });
+        if let Err(error) = cleared.await {
+            tracing::warn!(%error, %tenant, "versions of plugins that nobody needs are still in their folder");
         }
     }
 

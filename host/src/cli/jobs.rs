@@ -257,7 +257,11 @@ fn put(args: &Put, common: &Common) -> Result<Exit, Failure> {
 }
 
 /// The table in a file: JSON when it looks like it, else TOML.
-fn read(file: &Path) -> Result<Map<String, Value>, Failure> {
+///
+/// # Errors
+///
+/// It can't be read, or is neither.
+pub fn read(file: &Path) -> Result<Map<String, Value>, Failure> {
     let shown = file.display();
     let mut text = String::new();
     let read = if file == Path::new("-") {

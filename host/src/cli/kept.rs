@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use super::exit::Failure;
 use crate::config::store::StoreAddress;
+use crate::config::{Config, given, load};
 use crate::store::embedded::EmbeddedStore;
 use crate::store::error::StoreError;
 use crate::store::redis::RedisStore;
 use crate::store::redis::settings::{Access, Settings};
 use crate::store::{Result, Store};
+use crate::tenants;
 
 /// Where it is, for people.
 pub(super) fn place(address: &StoreAddress) -> String {
@@ -37,5 +40,29 @@ pub(super) async fn open(address: &StoreAddress) -> Result<Option<Arc<dyn Store>
             let settings = Settings { access: Access::ReadOnly, ..Settings::new(server.clone()) };
             Ok(Some(Arc::new(RedisStore::open(settings).await?)))
         }
+    }
+}
+
+/// A configuration with the tenants that were made over REST.
+///
+/// # Errors
+///
+/// The store can't be read.
+pub(super) async fn all(config: Config, store: &dyn Store) -> Result<Config> {
+    let listed = tenants::list(store).await?;
+    Ok(given::overlay(config, &listed.kept, load::real).0)
+}
+
+/// The same of the configured store, when there is one.
+///
+/// # Errors
+///
+/// It can't be read.
+pub(super) async fn with_tenants(config: Config) -> std::result::Result<Config, Failure> {
+    let place = place(&config.store);
+    let unreadable = |error| Failure::failed(format!("can't read the store {place}: {error}"));
+    match open(&config.store).await.map_err(unreadable)? {
+        Some(store) => all(config, store.as_ref()).await.map_err(unreadable),
+        None => Ok(config),
     }
 }

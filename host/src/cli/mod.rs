@@ -35,6 +35,7 @@ mod simulate;
 mod store;
 mod table;
 mod tenants;
+mod tenants_change;
 mod token;
 mod trigger;
 mod usage;

@@ -45,6 +45,7 @@ pub fn plan(args: &Plan, common: &Common) -> Result<Exit, Failure> {
     logging::init(common.log_format, "warn");
     let config = common.load()?;
     let runtime = runtime()?;
+    let config = runtime.block_on(kept::with_tenants(config))?;
     let folder = runtime.block_on(carried::folder(&config))?;
     let mut warnings = folder.strange;
     for (plugin, why) in &folder.refused {

@@ -7,8 +7,12 @@ use super::exit::{Exit, Failure};
 use super::reach;
 use super::screen::{Tone, print, print_json};
 use super::table::{Cell, pairs, table};
-use crate::api::view::tenant::{AllowView, JobCounts, QuotaView, ReloadRules, TenantView};
+use super::tenants_change;
+use crate::api::view::tenant::{
+    AllowView, JobCounts, QuotaView, ReloadRules, RemovalView, TenantView,
+};
 use crate::job::names::TenantId;
+use crate::record::tenant::Step;
 
 /// What to do with tenants.
 #[derive(Debug, Subcommand)]
@@ -19,7 +23,8 @@ Examples:
   host tenants ls
   host tenants ls --json | jq -r 'select(.runs.queued > 0) | .name'
 
-Tenants are the `[tenants.X]` tables of the configuration; `default` is always there. Jobs and runs
+Tenants are the `[tenants.X]` tables of the configuration and those that were made over REST; `default`
+is always there. Jobs and runs
 are counted up to 1000 of each; `+` marks that there are more.")]
     Ls(List),
     /// Show one tenant: what its jobs may be given and get at most, and what of its quota it has
@@ -30,6 +35,35 @@ Examples:
 
 Of secrets the names are shown and nothing else.")]
     Show(Show),
+    /// Make a tenant, or give it other keys
+    #[command(after_help = "\
+Examples:
+  host tenants put acme --file acme.toml
+  echo '{\"caps\": {\"timeout\": \"1m\"}}' | host tenants put acme --file -
+
+The keys are those of a `[tenants.X]` table, but for `jobs`: make these with `host jobs put --tenant
+acme`. What is left out is as if it were never said. All hosts of the store serve the tenant two
+seconds later at most. One that a file names is changed there.")]
+    Put(tenants_change::Put),
+    /// Remove a tenant that was made over REST, or that no file names any more
+    #[command(after_help = "\
+Examples:
+  host tenants rm acme
+  host tenants rm acme --yes --drain 10s
+
+It says what is deleted and what is kept, and asks on a terminal. Nothing of the tenant begins from
+then on; its runs may go on for a while and are then cancelled; all of it is written to a file below
+`state_dir`, in the form of `host store export`; and when that is on disk it is deleted.")]
+    Rm(tenants_change::Remove),
+    /// Write what the store keeps of one tenant to a file
+    #[command(after_help = "\
+Examples:
+  host tenants export acme --to acme.jsonl
+  host tenants export acme | gzip > acme.jsonl.gz
+
+It has the form of `host store export`, so `host store import` takes it over where the store is empty:
+jobs, runs and logs, verdicts, keys and values, plugins with their versions, and what was used.")]
+    Export(tenants_change::Export),
 }
 
 /// How many tenants.
@@ -60,6 +94,9 @@ pub fn tenants(tenants: &Tenants, common: &Common) -> Result<Exit, Failure> {
     match tenants {
         Tenants::Ls(args) => list(args, common),
         Tenants::Show(args) => show(args, common),
+        Tenants::Put(args) => tenants_change::put(args, common),
+        Tenants::Rm(args) => tenants_change::remove(args, common),
+        Tenants::Export(args) => super::store::tenant::export(args, common),
     }
 }
 
@@ -109,7 +146,7 @@ fn show(args: &Show, common: &Common) -> Result<Exit, Failure> {
     let secrets = tenant.secrets.iter().map(ToString::to_string).collect();
     let caps = tenant.caps.iter().map(|(key, most)| format!("{key} {}", plain(most))).collect();
     let mut rows = vec![
-        ("tenant", Cell::new(&tenant.name, Tone::Good)),
+        ("tenant", named(&tenant)),
         ("plugins", format!("{} in {}", tenant.plugins, tenant.plugins_dir).into()),
         ("jobs", jobs(tenant.jobs).into()),
         ("runs", runs(&tenant).into()),
@@ -143,6 +180,21 @@ fn quotas(quotas: &[QuotaView]) -> Vec<Cell> {
         Cell::new(&text, if is_full { Tone::Bad } else { Tone::Plain })
     };
     quotas.iter().map(line).collect()
+}
+
+/// Its name; of one that drains until when, and how far that is.
+fn named(tenant: &TenantView) -> Cell {
+    let name = &tenant.name;
+    match &tenant.removal {
+        Some(RemovalView { until, step, export, host, .. }) => {
+            let step = match step {
+                Step::Draining => format!("drains until {until}, then goes"),
+                Step::Deleting => "is deleted, and went".to_owned(),
+            };
+            Cell::new(format!("{name} {step} to {export} of {host}"), Tone::Odd)
+        }
+        None => Cell::new(name, Tone::Good),
+    }
 }
 
 fn listed(items: Vec<String>) -> Cell {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::args::Common;
 use super::exit::{Exit, Failure};
+use super::kept;
 use super::screen::{Tone, note, print, print_json};
 use super::table::{Cell, table};
 use crate::access::token::{Secret, Token as Made, fresh_id};
@@ -107,17 +108,28 @@ fn role(text: &str) -> Result<Role, String> {
     })
 }
 
+/// Refuses a tenant that no file names and that was not made over REST either.
+fn must_be_there(tenant: &TenantId, config: &Config) -> Result<(), Failure> {
+    let runtime = crate::cli::runtime()?;
+    let all = runtime.block_on(kept::with_tenants(config.clone()))?;
+    if all.tenants.contains_key(tenant) {
+        return Ok(());
+    }
+    let names: Vec<&str> = all.tenants.keys().map(TenantId::as_str).collect();
+    Err(Failure::usage(format!(
+        "there is no tenant `{tenant}`; there are {}, and `[tenants.X]` in `{}` makes another, or \
+         `host tenants put`",
+        names.join(", "),
+        config.origin()
+    )))
+}
+
 fn create(args: &Create, common: &Common, config: &Config, path: &Path) -> Result<Exit, Failure> {
     let now = SystemClock.now();
     if let Some(tenant) = &args.tenant
         && !config.tenants.contains_key(tenant)
     {
-        let names: Vec<&str> = config.tenants.keys().map(TenantId::as_str).collect();
-        return Err(Failure::usage(format!(
-            "there is no tenant `{tenant}`; there are {}, and `[tenants.X]` in `{}` makes another",
-            names.join(", "),
-            config.origin()
-        )));
+        must_be_there(tenant, config)?;
     }
     let expires = args.expires.as_deref().map(|text| end(text, common, now)).transpose()?;
     let id = args.id.clone().map_or_else(fresh_id, Ok).map_err(Failure::failed)?;

@@ -46,6 +46,7 @@ pub fn between(started: &Config, in_force: &Config, new: Config) -> Changes {
         api,
         tenants,
         queues,
+        reload_of_all,
         secrets,
         job_defaults,
         jobs,
@@ -69,6 +70,8 @@ pub fn between(started: &Config, in_force: &Config, new: Config) -> Changes {
         executor: keys.executor(started, &in_force.executor, executor),
         api: keys.api(&started.api, api),
         queues: keys.live("queues", &in_force.queues, queues),
+        // What it changes is told of each tenant.
+        reload_of_all,
         secrets: keys.live("secrets", &in_force.secrets, secrets),
         job_defaults: keys.live("job_defaults", &in_force.job_defaults, job_defaults),
         jobs: keys.live("jobs", &in_force.jobs, jobs),
@@ -80,7 +83,7 @@ pub fn between(started: &Config, in_force: &Config, new: Config) -> Changes {
 type Tenants = BTreeMap<TenantId, Tenant>;
 
 /// What of a tenant is told under `tenants`; the rest is told under a key of its own.
-fn rights(tenant: &Tenant) -> (&Allow, &Caps, &Allotment) {
+fn rights(tenant: &Tenant) -> (&Allow, &Caps, &Allotment, bool) {
     // Where it stands is no matter: what that changes is found in what it says.
     let Tenant {
         allow,
@@ -92,8 +95,10 @@ fn rights(tenant: &Tenant) -> (&Allow, &Caps, &Allotment) {
         jobs: _,
         base: _,
         file: _,
+        given,
     } = tenant;
-    (allow, caps, allotment)
+    let is_removed = given.as_ref().is_some_and(|given| given.removal.is_some());
+    (allow, caps, allotment, is_removed)
 }
 
 /// A key, and whether two tenants are the same under it.

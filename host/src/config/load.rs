@@ -127,10 +127,19 @@ fn included(
 
 /// Refuses what `parse` can't see: two tenants whose folders are one behind links.
 fn apart(config: Config, shown: &Path) -> Result<Config, ConfigError> {
-    let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| folders::by_text(path));
     match folders::shared(&config.plugins, &config.tenants, real) {
         problems if problems.is_empty() => Ok(config),
         problems => Err(ConfigError { file: shown.display().to_string(), problems }),
+    }
+}
+
+/// The folder that a path leads to, links followed as far as there is something.
+pub fn real(path: &Path) -> PathBuf {
+    let path = folders::by_text(path);
+    match (fs::canonicalize(&path), path.parent(), path.file_name()) {
+        (Ok(real), _, _) => real,
+        (Err(_), Some(parent), Some(name)) => real(parent).join(name),
+        (Err(_), _, _) => path,
     }
 }
 
@@ -142,7 +151,7 @@ fn apart(config: Config, shown: &Path) -> Result<Config, ConfigError> {
 /// Why the folder can't be read. A broken sidecar is an item, not an error.
 pub fn sidecars(config: &Config) -> Result<Vec<Result<Sidecar, BrokenSidecar>>, ConfigError> {
     let mut found = Vec::new();
-    for tenant in config.tenants.keys() {
+    for tenant in config.tenants.keys().filter(|tenant| !config.is_draining(tenant)) {
         found.extend(sidecars_of(config, tenant)?);
     }
     Ok(found)

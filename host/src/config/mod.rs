@@ -15,6 +15,7 @@ pub mod crontab;
 pub mod definitions;
 pub mod error;
 mod folders;
+pub mod given;
 pub mod include;
 mod jobs;
 pub mod keys;
@@ -53,7 +54,7 @@ use crate::record::account::Allotments;
 use crate::table::{Entries, Table};
 use error::ConfigError;
 use include::{Included, Pattern};
-use reload::Reload;
+use reload::{Reload, Said};
 use secret::Secrets;
 use store::StoreAddress;
 use tenants::Tenant;
@@ -92,6 +93,8 @@ pub struct Config {
     pub tenants: BTreeMap<TenantId, Tenant>,
     /// Runs at once in the fleet, of each queue for which that is limited.
     pub queues: BTreeMap<QueueName, u64>,
+    /// What `[reload]` says, which the table of a tenant is laid over.
+    pub reload_of_all: Said,
     /// Where secrets stand.
     pub secrets: Secrets,
     /// What is laid over the built-in values and plugins' defaults of every job. Checked.
@@ -259,6 +262,12 @@ impl Config {
     /// How much a tenant may have.
     pub fn allotment(&self, tenant: &TenantId) -> Allotment {
         self.tenants.get(tenant).map(|tenant| tenant.allotment).unwrap_or_default()
+    }
+
+    /// Whether a tenant is being removed: nothing of it begins any more.
+    pub fn is_draining(&self, tenant: &TenantId) -> bool {
+        let given = self.tenants.get(tenant).and_then(|tenant| tenant.given.as_ref());
+        given.is_some_and(|given| given.removal.is_some())
     }
 
     /// What happens to the versions of a tenant's plugins.

@@ -62,6 +62,7 @@ pub fn config(
     let mut all = Tenants::new(&mut top, ground, base);
     all.take(&mut top, base, None);
     included.iter().for_each(|included| top.absorb(all.take_included(included)));
+    let reload_of_all = all.reload().clone();
     let Tenants { tenants, secrets: named, .. } = all;
     let queues = fleet_queues(&mut top);
     top.absorb(folders::shared(&plugins, &tenants, folders::by_text));
@@ -84,6 +85,7 @@ pub fn config(
             api,
             tenants,
             queues,
+            reload_of_all,
             secrets,
             job_defaults,
             jobs,

@@ -44,7 +44,7 @@ impl Reload {
 }
 
 /// What one table says; what it leaves out is told by the table above it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Said {
     keep_versions: Option<usize>,
     auto_rollback: Option<u32>,

@@ -130,6 +130,7 @@ fn the_shipped_file_works_and_its_commented_keys_are_the_defaults() {
     };
     assert_eq!(jobs(&plain), jobs(&full));
     let without_texts = |config: Config| Config {
+        reload_of_all: Default::default(),
         job_defaults: Entries::new(),
         jobs: Default::default(),
         ..config

@@ -21,6 +21,7 @@ use crate::job::names::{JobId, TenantId};
 use crate::job::parse::{self, Place};
 use crate::job::quota::{Allotment, MAX_WEIGHT, Quota, QuotaKey};
 use crate::problem::{Problem, join};
+use crate::record::tenant::Removal;
 use crate::table::value::{shown, whole};
 use crate::table::{Entries, Table};
 
@@ -48,6 +49,17 @@ pub struct Tenant {
     pub base: PathBuf,
     /// The file that it stands in, for people; `None`: in the one that is not included.
     pub file: Option<String>,
+    /// That no file names it: it was made over REST.
+    pub given: Option<Given>,
+}
+
+/// What is known of a tenant that was made over REST beside its keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Given {
+    /// The version of its document.
+    pub version: u64,
+    /// That it is being removed: nothing of it begins any more.
+    pub removal: Option<Removal>,
 }
 
 impl Tenant {
@@ -63,6 +75,7 @@ impl Tenant {
             jobs: BTreeMap::new(),
             base: base.to_owned(),
             file: None,
+            given: None,
         }
     }
 }
@@ -100,6 +113,17 @@ impl<'a> Tenants<'a> {
         let tenants = BTreeMap::from([(default, unnamed)]);
         let (found, secrets) = (BTreeMap::new(), BTreeMap::new());
         Self { ground, reload, found, tenants, secrets }
+    }
+
+    /// Begins with none, to read one more; `reload` is what stands at the top.
+    pub fn over(ground: Ground<'a>, reload: Said) -> Self {
+        let (tenants, found, secrets) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { ground, reload, found, tenants, secrets }
+    }
+
+    /// What stands under `reload` at the top.
+    pub fn reload(&self) -> &Said {
+        &self.reload
     }
 
     /// Reads a file that is included. Answers all that is wrong with it.
@@ -157,7 +181,7 @@ impl<'a> Tenants<'a> {
     }
 
     /// Reads one tenant.
-    fn read(&mut self, tenant: &TenantId, table: &mut Table<'_>, base: &Path) -> Tenant {
+    pub fn read(&mut self, tenant: &TenantId, table: &mut Table<'_>, base: &Path) -> Tenant {
         let Ground { zone, caps: host_caps, job_defaults: all } = self.ground;
         let unnamed = Tenant::unnamed(tenant, &self.reload, base);
         let allow = parse::allow(table, base);

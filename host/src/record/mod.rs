@@ -8,6 +8,7 @@ pub mod portable;
 pub mod query;
 pub mod room;
 pub mod step;
+pub mod tenant;
 pub mod used;
 
 use std::collections::{BTreeMap, BTreeSet};

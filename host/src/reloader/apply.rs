@@ -50,7 +50,9 @@ pub(super) async fn reconcile(
     mut fleet: Option<&mut Fleet>,
 ) -> anyhow::Result<Reconciled> {
     let sidecars = load::sidecars(config)?;
-    let plugins: Vec<_> = catalog.entries().map(Entry::carried).collect();
+    // Of a tenant that is being removed nothing is declared, and nothing is changed.
+    let entries = catalog.entries().filter(|entry| !config.is_draining(&entry.key.tenant));
+    let plugins: Vec<_> = entries.map(Entry::carried).collect();
     let declared = definitions(config, &sidecars, &plugins);
     for (origin, problems) in &declared.problems {
         for problem in problems {
@@ -64,7 +66,8 @@ pub(super) async fn reconcile(
     let mut preview = Preview::default();
     for round in 1..=MAX_ROUNDS {
         let now = clock.now();
-        let stored = all_schedules(store).await?;
+        let mut stored = all_schedules(store).await?;
+        stored.retain(|schedule| !config.is_draining(&schedule.key.tenant));
         // Afterwards: whoever has put something by now has declared it.
         let peers = match &mut fleet {
             Some(fleet) => Some(fleet.look().await?),

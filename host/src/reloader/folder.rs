@@ -43,7 +43,7 @@ pub struct Stamp {
 /// A folder can't be read.
 pub fn scan(config: &Config, ending: &str) -> std::io::Result<BTreeMap<PathBuf, Stamp>> {
     let mut all = BTreeMap::new();
-    for tenant in config.tenants.keys() {
+    for tenant in config.tenants.keys().filter(|tenant| !config.is_draining(tenant)) {
         all.append(&mut scan_folder(&config.plugins_of(tenant), ending)?);
     }
     Ok(all)

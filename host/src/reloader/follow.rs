@@ -14,12 +14,14 @@ use tracing::{info, warn};
 use super::Reloader;
 use crate::catalog::changes::changes;
 use crate::catalog::{Catalog, Entry, FoundIn, State, records};
+use crate::config::Config;
 use crate::engine::plugin::Plugin;
 use crate::job::PluginKey;
+use crate::job::names::TenantId;
 use crate::metrics::PluginChange;
 use crate::plugin::versions::{Versions, Way, short};
 use crate::plugin::wants::list;
-use crate::store::Result;
+use crate::store::{Result, Store};
 
 /// The pause before what a file is counts again.
 const AT_ONCE: Duration = Duration::from_millis(500);
@@ -40,7 +42,47 @@ pub(super) struct Loaded {
     /// When what no record names was removed last.
     tidied: Option<Instant>,
     /// The versions that stood in records at the last look.
-    named: BTreeSet<(crate::job::names::TenantId, String)>,
+    named: BTreeSet<(TenantId, String)>,
+    /// The records as they were read last.
+    records: Records,
+}
+
+/// The records of all tenants, and what they were read at: they are read again when that is
+/// another, so that a look at which nothing has changed is one question, however many tenants there
+/// are.
+#[derive(Default)]
+struct Records {
+    /// The store's mark of its documents just before.
+    mark: Option<u64>,
+    /// Whose were read.
+    tenants: BTreeSet<TenantId>,
+    all: BTreeMap<PluginKey, Versions>,
+}
+
+impl Loaded {
+    /// The mark of the store's documents when the records were read last.
+    pub(super) fn mark(&self) -> Option<u64> {
+        self.records.mark
+    }
+}
+
+impl Records {
+    /// Reads them if they are others now. A half that was read counts as nothing.
+    async fn look(&mut self, store: &dyn Store, config: &Config) -> Result<()> {
+        // Before the records: what is written meanwhile makes it another.
+        let mark = store.doc_mark().await?;
+        if self.mark == Some(mark) && self.tenants.iter().eq(config.tenants.keys()) {
+            return Ok(());
+        }
+        self.mark = None;
+        self.all.clear();
+        self.tenants = config.tenants.keys().cloned().collect();
+        for tenant in &self.tenants {
+            self.all.append(&mut records::list(store, tenant).await?);
+        }
+        self.mark = Some(mark);
+        Ok(())
+    }
 }
 
 impl Reloader {
@@ -50,10 +92,8 @@ impl Reloader {
     ///
     /// The store failed.
     pub(super) async fn follow(&mut self) -> Result<bool> {
-        let mut all = BTreeMap::new();
-        for tenant in self.config.tenants.keys() {
-            all.append(&mut records::list(self.store.as_ref(), tenant).await?);
-        }
+        self.loaded.records.look(self.store.as_ref(), &self.config).await?;
+        let mut all = self.loaded.records.all.clone();
         let mut counts = BTreeMap::<_, usize>::new();
         for key in all.keys() {
             *counts.entry(key.tenant.clone()).or_default() += 1;
@@ -73,6 +113,8 @@ impl Reloader {
         let mut keys: BTreeSet<PluginKey> = self.files.keys().cloned().collect();
         keys.extend(self.catalog.borrow().entries().map(|entry| entry.key.clone()));
         keys.extend(all.keys().cloned());
+        // What of a tenant that is being removed still runs needs what is loaded.
+        keys.retain(|key| !self.config.is_draining(&key.tenant));
         let mut changed = false;
         for key in keys {
             let versions = all.remove(&key);

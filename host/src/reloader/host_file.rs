@@ -118,7 +118,7 @@ impl Reloader {
     /// All that is wrong; nothing is changed then.
     pub(super) fn take_file(&mut self) -> Result<Changes, ConfigError> {
         let now = self.clock.now();
-        let read = self.host_file.read(&self.config, now).and_then(|new| {
+        let read = self.host_file.read(&self.written, now).and_then(|new| {
             let folder = &new.plugins;
             let made = std::fs::create_dir_all(folder);
             made.map_err(|error| {
@@ -142,13 +142,12 @@ impl Reloader {
             info!(file = %shown, "is understood again");
         }
         self.status.set_config_refused(None);
-        let changes = between(&self.started, &self.config, new);
-        let is_new = *self.config != changes.config;
-        if is_new {
-            self.config = Arc::new(changes.config.clone());
-            self.shared.send_replace(Arc::clone(&self.config));
-            self.behind = true;
-            self.allotted = None;
+        let all = self.lay_over(new.clone());
+        let changes = between(&self.started, &self.config, all);
+        // The rest is the same in both.
+        let Config { tenants, secrets, .. } = new;
+        self.written = Arc::new(Config { tenants, secrets, ..changes.config.clone() });
+        if self.put_in_force(changes.config.clone()) {
             info!(file = %shown, changed = %changes.live.join(", "), "was read again and counts now");
         }
         if !changes.needs_restart.is_empty() && self.waiting != changes.needs_restart {
@@ -183,7 +182,7 @@ impl Reloader {
     pub(super) fn forget_other_folders(&mut self) {
         let config = &self.config;
         let is_other = |key: &PluginKey, file: &mut Present| {
-            plugin_key(config, &file.path).as_ref() != Ok(key)
+            plugin_key(config, &file.path).as_ref() != Ok(key) || config.is_draining(&key.tenant)
         };
         for (key, _) in self.files.extract_if(.., is_other) {
             info!(plugin = %key.shown(), "its folder does not count any more");

@@ -126,9 +126,13 @@ impl Reloader {
         if let Some(Ok(changes)) = &read {
             self.note(changes, None).await;
         }
-        let (found, followed) = self.look_at_folders(pace(&taken.live)).await;
+        let (mut found, followed) = self.look_at_folders(pace(&taken.live)).await;
+        let followed = match followed {
+            Ok(()) => self.take_given(&mut found).await,
+            failed => failed,
+        };
         if let Err(error) = followed {
-            failed(&error, "the versions of plugins can't be read; trying again soon");
+            failed(&error, "plugins and tenants can't be read from the store; trying again soon");
         }
         let mut is_failed = false;
         if self.behind {
@@ -164,7 +168,11 @@ impl Reloader {
         })?;
         self.allot().await;
         self.note(&changes, by).await;
-        let (_, followed) = self.look_at_folders(Pace::AtOnce).await;
+        let (mut found, followed) = self.look_at_folders(Pace::AtOnce).await;
+        let followed = match followed {
+            Ok(()) => self.take_given(&mut found).await,
+            failed => failed,
+        };
         let reconciled = match followed {
             Ok(()) => self.reconcile().await,
             Err(error) => Err(error.into()),
@@ -181,6 +189,16 @@ impl Reloader {
         self.metrics.reloaded(Reload::of(&changes.live));
         preview.warnings.splice(0..0, self.strange());
         Ok(self.after_untold(Reloaded { preview, ..Reloaded::of(&changes) }))
+    }
+
+    /// Takes over tenants that were made over REST, and what lies in their folders.
+    async fn take_given(&mut self, found: &mut Found) -> Result<()> {
+        if !self.look_at_given().await? {
+            return Ok(());
+        }
+        let (more, followed) = self.look_at_folders(Pace::AtOnce).await;
+        found.settled.extend(more.settled);
+        followed
     }
 
     /// Keeps in the audit which keys count now, and who asked for it; nobody: the file did.

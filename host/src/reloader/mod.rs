@@ -21,6 +21,7 @@ pub mod file;
 pub mod fleet;
 pub mod folder;
 mod follow;
+mod given;
 pub mod host_file;
 pub mod looks;
 mod watch;
@@ -58,6 +59,7 @@ use company::Exchange;
 use fleet::Fleet;
 use folder::{PLUGIN, SIDECAR, SIGNATURE, Settling, scan};
 use follow::Loaded;
+use given::GivenTenants;
 use host_file::HostFile;
 use writers::Writers;
 
@@ -96,6 +98,10 @@ pub struct Parts {
 pub struct Reloader {
     config: Arc<Config>,
     shared: value::Sender<Arc<Config>>,
+    /// What the files say, as they were read last and found right.
+    written: Arc<Config>,
+    /// Tenants that are laid over it.
+    given: GivenTenants,
     /// What the host was built on.
     started: Arc<Config>,
     host_file: HostFile,
@@ -163,6 +169,8 @@ impl Reloader {
         let (handle, orders) = asked::channel();
         Self {
             started: Arc::clone(&config),
+            written: Arc::clone(&config),
+            given: GivenTenants::default(),
             config,
             shared,
             host_file,
@@ -203,6 +211,7 @@ impl Reloader {
     ///
     /// The folder can't be read, or the store can't be written. A plugin that is none is a warning.
     pub async fn load_all(&mut self) -> anyhow::Result<Vec<Unscheduled>> {
+        self.look_at_given().await.context("the tenants that were made over REST")?;
         self.allot().await;
         let folder = self.config.plugins.clone();
         let shown = folder.display();

@@ -56,6 +56,7 @@ use crate::scheduler::wake::Wake;
 use crate::status::{SchedulerPause, Status};
 use crate::store::Store;
 use crate::store::measured::Measured;
+use crate::tenants::remover::Remover;
 use runtimes::Runtimes;
 
 /// How long cancelled runs may take to end.
@@ -282,6 +283,16 @@ impl Host {
         if let (Some(runtime), Some(sight)) = (&runtimes.api, sight) {
             runtime.spawn(sight.keep());
         }
+        if let Some(runtime) = &runtimes.api {
+            let remover = Remover {
+                store: Arc::clone(&store),
+                clock: Arc::clone(&clock),
+                config: live_config.clone(),
+                session: Arc::clone(&session),
+                shelf: Shelf::new(Arc::clone(&store), config.versions_dir()),
+            };
+            runtime.spawn(remover.run(stop_api.subscribe()));
+        }
         if let (Some(runtime), true) = (&runtimes.api, schedules) {
             let auditor = Auditor {
                 store: Arc::clone(&store),
@@ -298,10 +309,16 @@ impl Host {
             ));
         }
 
-        let summary =
-            summary::text(&config, store.as_ref(), &jobs, &catalog.borrow(), &unscheduled, listen)
-                .await
-                .context("reading the jobs back")?;
+        let summary = summary::text(
+            &live_config.borrow().clone(),
+            store.as_ref(),
+            &jobs,
+            &catalog.borrow(),
+            &unscheduled,
+            listen,
+        )
+        .await
+        .context("reading the jobs back")?;
         let reloader = Some(reloader.watch()?);
         Ok(Self {
             store,

@@ -26,6 +26,7 @@ use crate::record::step::{
     FireIntent, Fired, LiveRuns, NewRun, NewSchedule, Patch, Pulse, Put, Reaped, Retention,
     Started, Trimmed,
 };
+use crate::record::tenant::Holdings;
 use crate::record::{Caps, Doc, Health, HostInfo, HostRecord, Schedule, Session};
 use crate::run::id::Fence;
 use crate::run::outcome::Outcome;
@@ -201,8 +202,11 @@ store! {
         value: Option<Vec<u8>>
     ) -> u64;
     doc_list(tenant: &TenantId, kind: &str, page: Page) -> Paged<Doc>;
+    doc_mark() -> u64;
     counter_add(tenant: &TenantId, key: &str, by: i64, limit: Option<i64>) -> Option<i64>;
     trim(keep: Retention, budget: usize, now: Timestamp) -> Trimmed;
+    holdings(tenant: &TenantId) -> Holdings;
+    erase(tenant: &TenantId, budget: usize, now: Timestamp) -> Trimmed;
     export(cursor: Option<String>) -> Paged<Record>;
     import(step: Import) -> ();
     faults() -> Vec<String>;

@@ -22,6 +22,7 @@ pub mod core;
 pub mod embedded;
 pub mod error;
 pub mod measured;
+pub mod portable;
 pub mod redis;
 
 use async_trait::async_trait;
@@ -39,6 +40,7 @@ use crate::record::step::{
     FireIntent, Fired, LiveRuns, NewRun, NewSchedule, Patch, Pulse, Put, Reaped, Retention,
     Started, Trimmed,
 };
+use crate::record::tenant::Holdings;
 use crate::record::{Caps, Doc, Health, HostInfo, HostRecord, Schedule, Session};
 use crate::run::id::{Fence, RunId, Uid};
 use crate::run::{LogLine, Run, RunKey};
@@ -47,6 +49,13 @@ use error::StoreError;
 
 /// What every store answers with.
 pub type Result<T> = std::result::Result<T, StoreError>;
+
+/// The kinds of documents that hosts follow ([`Store::doc_mark`]): the records of plugins, and tenants
+/// that were made over REST.
+pub const FOLLOWED: [&str; 2] = ["plugin", "tenant"];
+
+/// The kinds of documents that stay when all of a tenant is forgotten: who changed what.
+pub const SPARED: [&str; 1] = ["audit"];
 
 /// Where schedules, runs and the ledger live. Each method is one atomic step: it takes effect whole
 /// at one instant between call and answer, or not at all; a batch is atomic per job.
@@ -226,6 +235,11 @@ pub trait Store: Send + Sync + 'static {
     /// Documents of one kind by key.
     async fn doc_list(&self, tenant: &TenantId, kind: &str, page: Page) -> Result<Paged<Doc>>;
 
+    /// Another number after each write of a document of the kinds [`FOLLOWED`], of whichever tenant:
+    /// who saw all of them after asking has missed nothing while it stays. Says nothing of when the
+    /// store was opened anew.
+    async fn doc_mark(&self) -> Result<u64>;
+
     /// Adds to a counter unless it would pass `limit`. Answers the new value, or `None`.
     async fn counter_add(
         &self,
@@ -240,6 +254,14 @@ pub trait Store: Send + Sync + 'static {
     /// used is kept for [`KEPT`](crate::record::used::KEPT), whatever jobs say. Looks at
     /// some jobs in each step, and at all of them in turn; call it over and over.
     async fn trim(&self, keep: Retention, budget: usize, now: Timestamp) -> Result<Trimmed>;
+
+    /// How much of a tenant is kept. Reads the names of all of it.
+    async fn holdings(&self, tenant: &TenantId) -> Result<Holdings>;
+
+    /// Forgets what is kept of a tenant at once, whatever its jobs say, about `budget` records at most:
+    /// done runs with their logs, ranges, documents but those of the kinds [`SPARED`], counters. Its
+    /// schedules, live runs and what it used stay. Call it until there is no more.
+    async fn erase(&self, tenant: &TenantId, budget: usize, now: Timestamp) -> Result<Trimmed>;
 
     /// Everything that is kept but sessions, some records after another: from the beginning, or from
     /// where the page before ended. What is written meanwhile may be in it or not.

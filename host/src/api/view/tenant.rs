@@ -12,6 +12,7 @@ use crate::job::names::{SecretName, TenantId};
 use crate::job::quota::{Measure, QuotaKey};
 use crate::record::Schedule;
 use crate::record::account::Windows;
+use crate::record::tenant::{Removal, Step};
 use crate::run::{Run, RunState};
 use crate::schedule::reconcile::{JobState, state};
 use crate::time::Timestamp;
@@ -21,6 +22,12 @@ use crate::time::Timestamp;
 pub struct TenantView {
     /// Its name.
     pub name: TenantId,
+    /// Who names it.
+    pub source: TenantSource,
+    /// Whether it is being removed.
+    pub state: TenantState,
+    /// How far that is.
+    pub removal: Option<RemovalView>,
     /// The folder of its plugins, below that of the configuration.
     pub plugins_dir: String,
     /// Plugins that this host holds, refused ones too.
@@ -66,6 +73,41 @@ impl QuotaView {
         let frees_at = key.window().map(|_| windows.frees_at(key));
         Self { key, unit: key.measure(), limit, used, frees_at }
     }
+}
+
+/// Who names a tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TenantSource {
+    /// A file.
+    File,
+    /// It was made over REST.
+    Api,
+}
+
+/// Whether a tenant is being removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TenantState {
+    /// It is not.
+    Active,
+    /// It is: nothing of it begins any more.
+    Draining,
+}
+
+/// The removal of a tenant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemovalView {
+    /// Since when it drains.
+    pub since: Timestamp,
+    /// From then on its live runs are cancelled.
+    pub until: Timestamp,
+    /// How far it is.
+    pub step: Step,
+    /// The file that takes what is deleted, below the folder of state of `host`.
+    pub export: String,
+    /// The host that carries it out.
+    pub host: String,
 }
 
 /// Jobs by state.
@@ -147,8 +189,13 @@ impl TenantView {
         let [caps, _] = config.caps(name);
         let own = config.tenants.get(name).map(|_| caps);
         let own = own.into_iter().flat_map(|caps| caps.iter());
+        let given = config.tenants.get(name).and_then(|tenant| tenant.given.as_ref());
+        let removal = given.and_then(|given| given.removal.as_ref());
         Self {
             name: name.clone(),
+            source: given.map_or(TenantSource::File, |_| TenantSource::Api),
+            state: removal.map_or(TenantState::Active, |_| TenantState::Draining),
+            removal: removal.map(RemovalView::of),
             plugins_dir: config.short(&config.plugins_of(name)),
             plugins: counts.plugins,
             jobs: counts.jobs,
@@ -159,6 +206,19 @@ impl TenantView {
             quota: counts.quota,
             reload: ReloadRules::of(&config.reload(name)),
             secrets: config.secrets.names(name),
+        }
+    }
+}
+
+impl RemovalView {
+    /// What is shown of a removal.
+    pub fn of(removal: &Removal) -> Self {
+        Self {
+            since: removal.since,
+            until: removal.until,
+            step: removal.step,
+            export: removal.export.clone(),
+            host: removal.host.clone(),
         }
     }
 }

@@ -45,6 +45,9 @@ impl Local {
                 return Err(Failure::failed(format!("can't read the store {place}: {error}")));
             }
         };
+        let config = runtime.block_on(crate::cli::kept::all(config.clone(), store.as_ref()));
+        let config = config
+            .map_err(|error| Failure::failed(format!("can't read the store {place}: {error}")))?;
         let catalog = watch::Sender::new(Arc::new(Catalog::default())).subscribe();
         let context = Context {
             store,
@@ -53,7 +56,7 @@ impl Local {
             catalog,
             intake: None,
             jobs: Arc::new(JobCache::default()),
-            config: watch::Sender::new(Arc::new(config.clone())).subscribe(),
+            config: watch::Sender::new(Arc::new(config)).subscribe(),
             status: Arc::new(Status::default()),
             host: String::new(),
             metrics: Arc::default(),

@@ -29,6 +29,17 @@ pub enum Reached {
     Store(Local),
 }
 
+/// The code of what is to be confirmed.
+const CONFIRM: &str = "confirm";
+
+/// What came of asking for something to be gone.
+pub enum Asked<T> {
+    /// It is done, or begun.
+    Done(T),
+    /// What it would delete.
+    Told(ProblemView),
+}
+
 /// An answer to one request.
 struct Answer {
     status: u16,
@@ -143,6 +154,23 @@ impl Reached {
         signature: Option<&str>,
     ) -> Result<T, Failure> {
         self.host()?.put_plugin(&with_query(path, &query), bytes, signature)?.read()
+    }
+
+    /// Asks for something to be gone that is told of first.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::post`].
+    pub fn ask_to_delete<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: Query<'_>,
+    ) -> Result<Asked<T>, Failure> {
+        let answer = self.host()?.delete(&with_query(path, &query))?;
+        match serde_json::from_slice::<ProblemView>(&answer.body) {
+            Ok(problem) if problem.code == CONFIRM => Ok(Asked::Told(problem)),
+            Ok(_) | Err(_) => answer.read().map(Asked::Done),
+        }
     }
 
     /// Asks for something to be gone.

@@ -1,26 +1,19 @@
 //! The portable form as a file: written whole or not at all, and read line by line.
 
-use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
-
 use crate::cli::exit::Failure;
-use crate::record::portable::{Counts, FORM, Footer, Header, Line, MAX_LINE_BYTES, Record};
+use crate::record::portable::{Counts, FORM, Header, Line, MAX_LINE_BYTES, Record};
+use crate::store::portable::{self, NotWritten};
 use crate::time::Timestamp;
 
-/// Bytes read or written at once.
+/// Bytes read at once.
 const BUFFER: usize = 1 << 20;
 
-/// A file that is being written, under another name until it is whole; or standard output.
-pub struct Writer {
-    to: BufWriter<Box<dyn Write>>,
-    /// What it is called until then, and then.
-    names: Option<(PathBuf, PathBuf)>,
-    counts: Counts,
-}
+/// A file that is being written, or standard output.
+pub struct Writer(portable::Writer);
 
 impl Writer {
     /// Begins a file, or standard output, with the line that says what it is.
@@ -29,25 +22,7 @@ impl Writer {
     ///
     /// It can't be made or written.
     pub fn create(path: Option<&Path>, from: &str, at: Timestamp) -> Result<Self, Failure> {
-        let (to, names): (Box<dyn Write>, _) = match path {
-            None => (Box::new(io::stdout().lock()), None),
-            Some(path) => {
-                let mut part = path.as_os_str().to_owned();
-                part.push(".part");
-                let part = PathBuf::from(part);
-                let mut options = File::options();
-                // Arguments and logs are nobody else's business.
-                options.create(true).write(true).truncate(true).mode(0o600);
-                let file = options.open(&part).map_err(|error| {
-                    Failure::failed(format!("can't write `{}`: {error}", part.display()))
-                })?;
-                (Box::new(file), Some((part, path.to_owned())))
-            }
-        };
-        let to = BufWriter::with_capacity(BUFFER, to);
-        let mut writer = Self { to, names, counts: Counts::default() };
-        writer.line(&Header { campanile: FORM, from: from.to_owned(), at })?;
-        Ok(writer)
+        portable::Writer::create(path, from, at).map(Self).map_err(failure)
     }
 
     /// Writes one record.
@@ -56,8 +31,7 @@ impl Writer {
     ///
     /// It can't be written.
     pub fn write(&mut self, record: &Record) -> Result<(), Failure> {
-        self.counts.add(record);
-        self.line(record)
+        self.0.write(record).map_err(failure)
     }
 
     /// Writes the last line; then the file is there.
@@ -65,30 +39,15 @@ impl Writer {
     /// # Errors
     ///
     /// It can't be written.
-    pub fn finish(mut self) -> Result<(), Failure> {
-        let end = self.counts;
-        self.line(&Footer { end })?;
-        self.to.flush().map_err(|error| Failure::writing(&error))?;
-        let Some((part, path)) = self.names.take() else { return Ok(()) };
-        let kept = File::open(&part).and_then(|file| file.sync_all());
-        kept.and_then(|()| fs::rename(&part, &path))
-            .map_err(|error| Failure::failed(format!("can't write `{}`: {error}", path.display())))
-    }
-
-    fn line(&mut self, value: &impl Serialize) -> Result<(), Failure> {
-        serde_json::to_writer(&mut self.to, value)
-            .map_err(io::Error::from)
-            .and_then(|()| self.to.write_all(b"\n"))
-            .map_err(|error| Failure::writing(&error))
+    pub fn finish(self) -> Result<(), Failure> {
+        self.0.finish().map_err(failure)
     }
 }
 
-impl Drop for Writer {
-    fn drop(&mut self) {
-        if let Some((part, _)) = &self.names {
-            // It is of no use to anybody; when it can't be removed, it says so by its name.
-            let _ = fs::remove_file(part);
-        }
+fn failure(error: NotWritten) -> Failure {
+    match error {
+        NotWritten::Output(error) => Failure::writing(&error),
+        NotWritten::File { .. } => Failure::failed(error),
     }
 }
 

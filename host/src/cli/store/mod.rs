@@ -4,6 +4,7 @@ mod file;
 mod moving;
 mod place;
 mod progress;
+pub(super) mod tenant;
 
 use std::path::{Path, PathBuf};
 

@@ -3,6 +3,7 @@
 //! Each promise of the [contract](super) has a test by its number. `lockstep` drives two stores with
 //! the same random steps and compares their answers; `sqlite` is about files.
 
+mod erasing;
 mod fires;
 mod forgetting;
 mod keeping;
@@ -88,12 +89,14 @@ macro_rules! suite {
                 forgetting::a_body_that_is_gone_is_an_empty_log,
                 forgetting::a_round_goes_on_where_the_step_before_it_ended,
                 forgetting::a_job_that_grew_much_is_looked_at_out_of_turn,
+                erasing::all_of_a_tenant_is_forgotten_but_what_lives_and_what_it_used,
                 keeping::i20_a_tenant_sees_only_its_own,
                 papers::lists_come_in_pages_that_neither_repeat_nor_leave_out,
                 papers::a_long_list_comes_whole,
                 papers::a_ledger_holds_runs_and_ranges_newest_first,
                 papers::a_log_is_read_by_line_and_is_complete_when_the_run_is_done,
                 papers::documents_are_compared_and_set,
+                papers::a_write_of_a_document_that_hosts_follow_is_a_new_mark,
                 papers::counters_stop_at_their_limit,
                 usage::what_ends_is_added_once_to_the_hour_of_its_end,
                 usage::what_was_used_comes_in_pages_by_tenant_hour_and_job,

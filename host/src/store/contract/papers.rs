@@ -196,6 +196,29 @@ pub(super) async fn documents_are_compared_and_set(world: World) {
     assert_eq!(pins.iter().map(|doc| doc.key.as_str()).collect::<Vec<_>>(), ["a", "b", "c"]);
 }
 
+pub(super) async fn a_write_of_a_document_that_hosts_follow_is_a_new_mark(world: World) {
+    let tenant = job("acme/a").tenant;
+    let mark = async || world.store.doc_mark().await.unwrap();
+    let put = async |kind: &str, expect, value: Option<&str>| {
+        let value = value.map(|text| text.as_bytes().to_vec());
+        world.store.doc_put(&tenant, kind, "k", expect, value).await.is_ok()
+    };
+    let mut last = mark().await;
+    for (kind, expect, value, is_followed) in [
+        ("kv", None, Some("a"), false),
+        ("plugin", None, Some("a"), true),
+        ("plugin", Some(1), Some("b"), true),
+        ("tenant", None, Some("a"), true),
+        ("audit", None, Some("a"), false),
+        ("plugin", Some(2), None, true),
+    ] {
+        assert!(put(kind, expect, value).await);
+        let now = mark().await;
+        assert_eq!(now != last, is_followed, "{kind} {value:?}");
+        last = now;
+    }
+}
+
 pub(super) async fn counters_stop_at_their_limit(world: World) {
     let tenant = job("a").tenant;
     for (by, limit, answer) in [

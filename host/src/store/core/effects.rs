@@ -49,6 +49,8 @@ pub enum Write {
     Doc(DocKey, Option<Doc>),
     /// A counter's value.
     Counter(CounterKey, i64),
+    /// A counter is forgotten.
+    CounterGone(CounterKey),
     /// What was used is added to its bucket.
     Spent(Bucket, Used),
     /// What is in a bucket, or that it is forgotten.

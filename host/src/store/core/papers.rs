@@ -25,6 +25,10 @@ pub struct Victims {
     pub bodies: Vec<RunKey>,
     /// Buckets of what was used.
     pub buckets: Vec<Bucket>,
+    /// Documents.
+    pub docs: Vec<DocKey>,
+    /// Counters.
+    pub counters: Vec<CounterKey>,
     /// Whose they are, and who else was looked at.
     pub looked: Looked,
 }
@@ -112,6 +116,22 @@ impl Core {
     pub fn forget(
         &mut self,
         past: &dyn Past,
+        mut victims: Victims,
+        fx: &mut Effects,
+    ) -> Result<Trimmed> {
+        let more = self.rounds.looked(std::mem::take(&mut victims.looked));
+        let trimmed = self.let_go(past, victims, fx)?;
+        Ok(Trimmed { more, ..trimmed })
+    }
+
+    /// The same of what was found out of any turn.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading what is kept.
+    pub fn let_go(
+        &mut self,
+        past: &dyn Past,
         victims: Victims,
         fx: &mut Effects,
     ) -> Result<Trimmed> {
@@ -125,8 +145,7 @@ impl Core {
                 bare.push((key, Arc::new(run)));
             }
         }
-        let more = self.rounds.looked(victims.looked);
-        let mut trimmed = Trimmed { records: 0, bodies: bare.len() as u64, more };
+        let mut trimmed = Trimmed { records: 0, bodies: bare.len() as u64, more: false };
         for (key, run) in bare {
             fx.write(Write::LogGone(key));
             fx.write(Write::Run(run));
@@ -153,6 +172,14 @@ impl Core {
         for bucket in victims.buckets {
             trimmed.records += 1;
             fx.write(Write::Bucket(bucket, None));
+        }
+        for doc in victims.docs {
+            trimmed.records += 1;
+            fx.write(Write::Doc(doc, None));
+        }
+        for counter in victims.counters {
+            trimmed.records += 1;
+            fx.write(Write::CounterGone(counter));
         }
         Ok(trimmed)
     }

@@ -1,10 +1,13 @@
 //! The calls of the contract, each handed on to the rules or to what is kept.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
 use async_trait::async_trait;
 use tokio::sync::broadcast;
 
 use super::sqlite::writer::Turn;
-use super::{EmbeddedStore, aging, export};
+use super::{EmbeddedStore, aging, belongings, export};
 use crate::job::JobKey;
 use crate::job::names::TenantId;
 use crate::record::account::{Account, Allotments, Draw, Drawn};
@@ -17,13 +20,14 @@ use crate::record::step::{
     FireIntent, Fired, LiveRuns, NewRun, NewSchedule, Patch, Pulse, Put, Reaped, Retention,
     Started, Trimmed,
 };
+use crate::record::tenant::Holdings;
 use crate::record::{Caps, Doc, Health, HostInfo, HostRecord, Schedule, Session};
 use crate::run::id::Fence;
 use crate::run::{LogLine, Reason, Run, RunKey, Verdict};
 use crate::store::core::Core;
 use crate::store::core::effects::{CounterKey, DocKey};
 use crate::store::core::runs::Holding;
-use crate::store::{Result, Store};
+use crate::store::{FOLLOWED, Result, Store};
 use crate::time::Timestamp;
 
 #[async_trait]
@@ -239,12 +243,25 @@ impl Store for EmbeddedStore {
         value: Option<Vec<u8>>,
     ) -> Result<u64> {
         let doc = DocKey { tenant: tenant.clone(), kind: kind.to_owned(), key: key.to_owned() };
-        self.step(move |_, past, fx| Core::doc_put(past, doc, expect, value, fx)).await
+        let mark = FOLLOWED.contains(&kind).then(|| Arc::clone(&self.doc_mark));
+        self.step(move |_, past, fx| {
+            if let Some(mark) = mark {
+                mark.fetch_add(1, Ordering::AcqRel);
+            }
+            Core::doc_put(past, doc, expect, value, fx)
+        })
+        .await
     }
 
     async fn doc_list(&self, tenant: &TenantId, kind: &str, page: Page) -> Result<Paged<Doc>> {
         let (tenant, kind) = (tenant.clone(), kind.to_owned());
         self.read(move |kept| kept.docs(&tenant, &kind, &page)).await
+    }
+
+    async fn doc_mark(&self) -> Result<u64> {
+        // As a step of its own: what was decided before it is kept when it is answered.
+        let mark = Arc::clone(&self.doc_mark);
+        self.step(move |_, _, _| Ok(mark.load(Ordering::Acquire))).await
     }
 
     async fn counter_add(
@@ -262,6 +279,23 @@ impl Store for EmbeddedStore {
         let look = self.step(|core, _, _| Ok(core.look())).await?;
         let victims = self.read(move |kept| aging::victims(kept, &look, keep, budget, now)).await?;
         self.step(move |core, past, fx| core.forget(past, victims, fx)).await
+    }
+
+    async fn holdings(&self, tenant: &TenantId) -> Result<Holdings> {
+        let tenant = tenant.clone();
+        self.read(move |kept| belongings::holdings(kept, &tenant)).await
+    }
+
+    async fn erase(&self, tenant: &TenantId, budget: usize, _: Timestamp) -> Result<Trimmed> {
+        let tenant = tenant.clone();
+        let found = self.read(move |kept| belongings::victims(kept, &tenant, budget)).await;
+        let (victims, more) = found?;
+        let mark = Arc::clone(&self.doc_mark);
+        let erased = self.step(move |core, past, fx| {
+            mark.fetch_add(1, Ordering::AcqRel);
+            core.let_go(past, victims, fx)
+        });
+        Ok(Trimmed { more, ..erased.await? })
     }
 
     async fn export(&self, cursor: Option<String>) -> Result<Paged<Record>> {

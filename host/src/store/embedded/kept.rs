@@ -1,6 +1,6 @@
 //! The reading side of what is kept, and where one page of it ends and the next begins.
 
-use super::aging::Pasts;
+use super::belongings::Belongings;
 use super::export::Moving;
 use crate::job::JobKey;
 use crate::job::names::TenantId;
@@ -20,7 +20,7 @@ use crate::time::Timestamp;
 pub const MAX_LOG_PAGE: usize = 10_000;
 
 /// What a backend answers from what it has kept.
-pub(in crate::store) trait Kept: Pasts + Moving {
+pub(in crate::store) trait Kept: Belongings + Moving {
     fn schedule(&self, job: &JobKey) -> Result<Option<Schedule>>;
 
     fn schedules(&self, filter: &JobFilter, page: &Page) -> Result<Paged<Schedule>>;

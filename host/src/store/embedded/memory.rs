@@ -108,6 +108,9 @@ impl Memory {
             Write::Counter(key, value) => {
                 self.counters.insert(key, value);
             }
+            Write::CounterGone(key) => {
+                self.counters.remove(&key);
+            }
             Write::Spent(bucket, used) => self.spend(bucket, &used),
             Write::Bucket(bucket, used) => self.put_bucket(bucket, used),
             Write::Schedule(_, Extent::Position)

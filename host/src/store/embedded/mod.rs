@@ -5,6 +5,7 @@
 //! together and only then answers (`sqlite`). One process schedules on such a store.
 
 pub(in crate::store) mod aging;
+pub(in crate::store) mod belongings;
 mod calls;
 pub(in crate::store) mod export;
 pub(in crate::store) mod kept;
@@ -12,7 +13,8 @@ mod memory;
 pub mod sqlite;
 
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::broadcast;
 
@@ -37,6 +39,8 @@ pub struct EmbeddedStore {
     backend: Backend,
     caps: Caps,
     changes: broadcast::Sender<Change>,
+    /// Grows with each write of a document that hosts follow, when it is decided; nobody else writes any.
+    doc_mark: Arc<AtomicU64>,
     /// Where the ids of schedules and sessions come from.
     fresh_id: Box<dyn Fn() -> Id128 + Send + Sync>,
 }
@@ -136,7 +140,7 @@ impl EmbeddedStore {
     }
 
     fn new(backend: Backend, caps: Caps, changes: broadcast::Sender<Change>) -> Self {
-        Self { backend, caps, changes, fresh_id: Box::new(Id128::fresh) }
+        Self { backend, caps, changes, doc_mark: Arc::default(), fresh_id: Box::new(Id128::fresh) }
     }
 
     /// Takes one step: decides, keeps, tells, answers.

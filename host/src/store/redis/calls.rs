@@ -16,10 +16,11 @@ use crate::record::step::{
     FireIntent, Fired, LiveRuns, NewRun, NewSchedule, Patch, Pulse, Put, Reaped, Retention,
     Started, Trimmed,
 };
+use crate::record::tenant::Holdings;
 use crate::record::{Caps, Doc, Health, HostInfo, HostRecord, Schedule, Session};
 use crate::run::id::Fence;
 use crate::run::{LogLine, Reason, Run, RunKey, Verdict};
-use crate::store::embedded::export;
+use crate::store::embedded::{belongings, export};
 use crate::store::{Result, Store};
 use crate::time::Timestamp;
 
@@ -219,6 +220,10 @@ impl Store for RedisStore {
         self.look(move |kept| kept.docs(&tenant, &kind, &page)).await
     }
 
+    async fn doc_mark(&self) -> Result<u64> {
+        self.doc_mark().await
+    }
+
     async fn counter_add(
         &self,
         tenant: &TenantId,
@@ -231,6 +236,15 @@ impl Store for RedisStore {
 
     async fn trim(&self, keep: Retention, budget: usize, now: Timestamp) -> Result<Trimmed> {
         self.trim(keep, budget, now).await
+    }
+
+    async fn holdings(&self, tenant: &TenantId) -> Result<Holdings> {
+        let tenant = tenant.clone();
+        self.look(move |kept| belongings::holdings(kept, &tenant)).await
+    }
+
+    async fn erase(&self, tenant: &TenantId, budget: usize, now: Timestamp) -> Result<Trimmed> {
+        self.erase(tenant, budget, now).await
     }
 
     async fn export(&self, cursor: Option<String>) -> Result<Paged<Record>> {

@@ -10,7 +10,7 @@ const SHARD: u32 = 0;
 ///
 /// | key | type | what |
 /// |---|---|---|
-/// | `m` | hash | `schema`, `store_id`, `server`, `gen`, `fence`, `range`, `importing`, `base:...` (what is built in) |
+/// | `m` | hash | `schema`, `store_id`, `server`, `gen`, `fence`, `range`, `docs`, `importing`, `base:...` (what is built in) |
 /// | `def`, `pl` | hash | by job: definition (opaque); last run and planning record |
 /// | `job`, `due` | sorted sets | jobs by name; by when they are due |
 /// | `run`, `hr` | hash | by run: live records, done records |

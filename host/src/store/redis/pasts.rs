@@ -2,14 +2,20 @@
 
 use super::reader::{Order, Reader, range_id, run_id, span};
 use super::wire::{self, Plan, job_name, job_of_name, run_name, sortable};
+use crate::job::names::TenantId;
 use crate::job::{History, JobKey};
 use crate::record::used::Bucket;
 use crate::run::RunKey;
 use crate::run::id::RunId;
 use crate::store::Result;
+use crate::store::core::effects::{CounterKey, DocKey};
 use crate::store::core::papers::RangeMark;
 use crate::store::embedded::aging::{DoneMark, Pasts};
+use crate::store::embedded::belongings::Belongings;
 use crate::time::Timestamp;
+
+/// Counters looked at in one call.
+const SCANNED: usize = 1_000;
 
 impl Pasts for Reader<'_> {
     fn names(&self, after: Option<&JobKey>, max: usize) -> Result<Vec<JobKey>> {
@@ -88,6 +94,44 @@ impl Pasts for Reader<'_> {
     fn lines(&self, run: &RunKey) -> Result<u64> {
         let lines = self.field("LINES", &run_name(run))?.unwrap_or_default();
         Ok(std::str::from_utf8(&lines).ok().and_then(|text| text.parse().ok()).unwrap_or(0))
+    }
+}
+
+impl Belongings for Reader<'_> {
+    fn doc_names(
+        &self,
+        tenant: &TenantId,
+        after: Option<&DocKey>,
+        max: usize,
+    ) -> Result<Vec<DocKey>> {
+        let from = after
+            .map_or_else(|| format!("[{tenant}\0"), |after| format!("({}", wire::doc_name(after)));
+        let to = format!("({tenant}\x01");
+        let found = self.members("DOC_KEY", Order::Up, (&from, &to), (0, max))?;
+        let name = |member: &String| {
+            let (_, rest) = member.split_once('\0')?;
+            let (kind, key) = rest.split_once('\0')?;
+            Some(DocKey { tenant: tenant.clone(), kind: kind.to_owned(), key: key.to_owned() })
+        };
+        Ok(found.iter().filter_map(name).collect())
+    }
+
+    fn counter_names(&self, tenant: &TenantId, max: usize) -> Result<Vec<CounterKey>> {
+        let (start, mut names, mut at) = (format!("{tenant}\0"), Vec::new(), "0".to_owned());
+        loop {
+            let ask = self.command("HSCAN", "COUNTER").arg(&at).arg("COUNT").arg(SCANNED).clone();
+            let (next, rows): (String, Vec<(String, String)>) = self.ask(&ask)?;
+            let keys = rows.iter().filter_map(|(name, _)| name.strip_prefix(&start));
+            names
+                .extend(keys.map(|key| CounterKey { tenant: tenant.clone(), key: key.to_owned() }));
+            if next == "0" || max <= names.len() {
+                // One that moved while it was scanned may come twice.
+                names.sort_unstable();
+                names.dedup();
+                return Ok(names);
+            }
+            at = next;
+        }
     }
 }
 

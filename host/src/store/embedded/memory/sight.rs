@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::ops::Bound;
 
 use super::super::aging::{DoneMark, Pasts};
+use super::super::belongings::Belongings;
 use super::super::kept::{
     EntryId, Kept, LedgerMark, MAX_LOG_PAGE, Mark, RunMark, cut, ledger_item_of_range,
     ledger_item_of_run, limit_of, plain,
@@ -20,7 +21,7 @@ use crate::run::id::RunId;
 use crate::run::{Run, RunKey, RunState};
 use crate::store::Result;
 use crate::store::core::Core;
-use crate::store::core::effects::DocKey;
+use crate::store::core::effects::{CounterKey, DocKey};
 use crate::store::core::papers::RangeMark;
 use crate::store::error::StoreError;
 use crate::time::Timestamp;
@@ -236,5 +237,25 @@ impl Pasts for Sight<'_> {
 
     fn lines(&self, run: &RunKey) -> Result<u64> {
         Ok(self.memory.logs.get(run).map_or(0, |lines| lines.len() as u64))
+    }
+}
+
+impl Belongings for Sight<'_> {
+    fn doc_names(
+        &self,
+        tenant: &TenantId,
+        after: Option<&DocKey>,
+        max: usize,
+    ) -> Result<Vec<DocKey>> {
+        let first = DocKey { tenant: tenant.clone(), kind: String::new(), key: String::new() };
+        let from = after.map_or(Bound::Included(&first), Bound::Excluded);
+        let docs = self.memory.docs.range::<DocKey, _>((from, Bound::Unbounded));
+        let own = docs.map(|(name, _)| name).take_while(|name| name.tenant == *tenant);
+        Ok(own.take(max).cloned().collect())
+    }
+
+    fn counter_names(&self, tenant: &TenantId, max: usize) -> Result<Vec<CounterKey>> {
+        let own = self.memory.counters.keys().filter(|name| name.tenant == *tenant);
+        Ok(own.take(max).cloned().collect())
     }
 }

@@ -4,14 +4,17 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 
 use super::super::aging::{DoneMark, Pasts};
+use super::super::belongings::Belongings;
 use super::fault::fault;
 use super::reader::Reader;
 use super::rows;
+use crate::job::names::TenantId;
 use crate::job::{History, JobKey};
 use crate::record::used::Bucket;
 use crate::run::RunKey;
 use crate::run::id::RunId;
 use crate::store::Result;
+use crate::store::core::effects::{CounterKey, DocKey};
 use crate::store::core::papers::RangeMark;
 use crate::time::Timestamp;
 
@@ -40,6 +43,9 @@ const BODIES: &str = "SELECT id FROM run INDEXED BY run_with_body
     ORDER BY finished_at DESC, queued_at DESC, id DESC LIMIT ?4 OFFSET ?3";
 /// Lines are numbered from 0 without a gap.
 const LINES: &str = "SELECT max(line) + 1 FROM log WHERE run = ?1 AND tenant = ?2";
+const DOC_NAMES: &str = "SELECT kind, key FROM doc
+    WHERE tenant = ?1 AND (kind, key) > (?2, ?3) ORDER BY kind, key LIMIT ?4";
+const COUNTER_NAMES: &str = "SELECT key FROM counter WHERE tenant = ?1 ORDER BY key LIMIT ?2";
 
 impl Pasts for Reader {
     fn names(&self, after: Option<&JobKey>, max: usize) -> Result<Vec<JobKey>> {
@@ -105,6 +111,26 @@ impl Pasts for Reader {
         let params = [run.run.to_string(), run.tenant.to_string()];
         let lines = one(&self.0, LINES, params, |row| row.get::<_, Option<i64>>(0))?;
         Ok(lines.flatten().unwrap_or(0).unsigned_abs())
+    }
+}
+
+impl Belongings for Reader {
+    fn doc_names(
+        &self,
+        tenant: &TenantId,
+        after: Option<&DocKey>,
+        max: usize,
+    ) -> Result<Vec<DocKey>> {
+        let (kind, key) = after.map_or(("", ""), |after| (&after.kind, &after.key));
+        all(&self.0, DOC_NAMES, params![tenant.as_str(), kind, key, limit(max)], |row| {
+            Ok(DocKey { tenant: tenant.clone(), kind: row.get(0)?, key: row.get(1)? })
+        })
+    }
+
+    fn counter_names(&self, tenant: &TenantId, max: usize) -> Result<Vec<CounterKey>> {
+        all(&self.0, COUNTER_NAMES, params![tenant.as_str(), limit(max)], |row| {
+            Ok(CounterKey { tenant: tenant.clone(), key: row.get(0)? })
+        })
     }
 }
 

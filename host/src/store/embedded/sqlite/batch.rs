@@ -35,7 +35,7 @@ pub(super) struct Batch {
     pub(super) logs_gone: Vec<RunKey>,
     pub(super) logs: Vec<(RunKey, u64, Vec<LogLine>)>,
     pub(super) docs: HashMap<DocKey, Option<Doc>>,
-    pub(super) counters: HashMap<CounterKey, i64>,
+    pub(super) counters: HashMap<CounterKey, Option<i64>>,
     /// What is in buckets, before `spent` is added.
     pub(super) buckets: HashMap<Bucket, Option<Used>>,
     /// One sum for all that the batch's steps ended.
@@ -90,7 +90,10 @@ impl Batch {
                 self.docs.insert(key, doc);
             }
             Write::Counter(key, value) => {
-                self.counters.insert(key, value);
+                self.counters.insert(key, Some(value));
+            }
+            Write::CounterGone(key) => {
+                self.counters.insert(key, None);
             }
             Write::Spent(bucket, used) => self.spent.entry(bucket).or_default().book(&used),
             Write::Bucket(bucket, used) => {
@@ -134,6 +137,7 @@ fn long_texts(write: &Write) -> usize {
         | Write::LogGone(_)
         | Write::Doc(_, None)
         | Write::Counter(..)
+        | Write::CounterGone(_)
         | Write::Spent(..)
         | Write::Bucket(..)
         | Write::Clear
@@ -179,7 +183,7 @@ impl Past for Pending<'_> {
 
     fn counter(&self, counter: &CounterKey) -> Result<i64> {
         match self.batch.counters.get(counter) {
-            Some(pending) => Ok(*pending),
+            Some(pending) => Ok(pending.unwrap_or(0)),
             None if self.batch.is_cleared => Ok(0),
             None => reader::counter(self.connection, counter),
         }

@@ -90,8 +90,14 @@ fn write_the_rest(db: &Connection, batch: &Batch) -> rusqlite::Result<()> {
         };
     }
     for (key, value) in &batch.counters {
-        db.prepare_cached("INSERT OR REPLACE INTO counter VALUES (?1, ?2, ?3)")?
-            .execute(params![key.tenant.as_str(), key.key, value])?;
+        match value {
+            Some(value) => db
+                .prepare_cached("INSERT OR REPLACE INTO counter VALUES (?1, ?2, ?3)")?
+                .execute(params![key.tenant.as_str(), key.key, value])?,
+            None => db
+                .prepare_cached("DELETE FROM counter WHERE tenant = ?1 AND key = ?2")?
+                .execute(params![key.tenant.as_str(), key.key])?,
+        };
     }
     used::write(db, batch)?;
     if let Some(fence) = batch.fence {

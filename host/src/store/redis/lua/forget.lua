@@ -1,8 +1,8 @@
 -- Forgets what need not be kept any longer; whatever is live stays.
 --
 -- Args: runs = { keys }, bodies = { keys } (runs that stay without log, arguments, result),
--- ranges = { { id, last } } (not those that grew), buckets = { { key, key by age } }. Answer: { records, bodies }. Errors: GEN.
--- O(records * log N).
+-- ranges = { { id, last } } (not those that grew), buckets = { { key, key by age } }, docs = { keys },
+-- counters = { keys }. Answer: { records, bodies }. Errors: GEN. O(records * log N).
 local refused = guard(false)
 if refused then return refused end
 local records, bodies = 0, 0
@@ -51,6 +51,16 @@ for _, keys in ipairs(A.buckets) do
   drop_field(USED, keys[1])
   drop_place(USED_BY, keys[1])
   drop_place(USED_AGE, keys[2])
+  records = records + 1
+end
+for _, key in ipairs(A.docs) do
+  call('HDEL', DOC, key)
+  call('ZREM', DOC_KEY, key)
+  records = records + 1
+end
+if A.docs[1] then call('HINCRBY', META, 'docs', 1) end
+for _, key in ipairs(A.counters) do
+  call('HDEL', COUNTER, key)
   records = records + 1
 end
 return done({ records = records, bodies = bodies })

@@ -21,6 +21,7 @@ use crate::record::{HostInfo, Pause};
 use crate::run::id::{Fence, RunId, SessionId, Uid};
 use crate::run::{Progress, Range, RunKey};
 use crate::store::Result;
+use crate::store::core::effects::{CounterKey, DocKey};
 use crate::time::Timestamp;
 
 /// Writes `value` as the scripts read it.
@@ -237,6 +238,7 @@ pub(in crate::store::redis) struct DocArgs<'a> {
     pub(in crate::store::redis) key: &'a str,
     pub(in crate::store::redis) expect: Option<u64>,
     pub(in crate::store::redis) remove: bool,
+    pub(in crate::store::redis) followed: bool,
 }
 
 #[derive(Serialize)]
@@ -258,6 +260,18 @@ pub(in crate::store::redis) struct ForgetArgs {
     pub(in crate::store::redis) bodies: Vec<String>,
     pub(in crate::store::redis) ranges: Vec<(u64, Timestamp)>,
     pub(in crate::store::redis) buckets: Vec<(String, String)>,
+    pub(in crate::store::redis) docs: Vec<String>,
+    pub(in crate::store::redis) counters: Vec<String>,
+}
+
+/// The name of a document among all.
+pub(in crate::store::redis) fn doc_name(doc: &DocKey) -> String {
+    format!("{}\0{}\0{}", doc.tenant, doc.kind, doc.key)
+}
+
+/// The name of a counter among all.
+pub(in crate::store::redis) fn counter_name(counter: &CounterKey) -> String {
+    format!("{}\0{}", counter.tenant, counter.key)
 }
 
 #[derive(Deserialize)]
