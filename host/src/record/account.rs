@@ -247,6 +247,12 @@ impl Account {
             .map_or(Admission::Free, |(key, _)| Admission::Wait(*key))
     }
 
+    /// Whether no attempt may begin, whichever it is, until another one has ended. Not when something
+    /// is used up: then runs get a verdict.
+    pub fn must_wait(&self, allotment: &Allotment, now: Timestamp) -> bool {
+        matches!(self.judge(allotment, 0, true, now), Admission::Wait(_))
+    }
+
     /// An attempt begins.
     pub fn admit(
         &mut self,
@@ -300,7 +306,8 @@ impl Account {
         }
     }
 
-    /// Takes more for an attempt under way: all that `draw` asks for, or nothing.
+    /// Takes more for an attempt under way: all that `draw` asks for, or nothing. Where nothing is
+    /// limited by windows, nothing is counted.
     pub fn draw(
         &mut self,
         allotment: &Allotment,
@@ -308,8 +315,11 @@ impl Account {
         draw: Draw,
         now: Timestamp,
     ) -> Option<UsedUp> {
-        self.windows = self.windows.at(now);
         let quota = &allotment.quota;
+        if !quota.has_windows() {
+            return None;
+        }
+        self.windows = self.windows.at(now);
         let cpu = if draw.cpu { self.piece(allotment, QuotaKey::CpuPerHour) } else { 0 };
         let fuel = if draw.fuel { self.piece(allotment, QuotaKey::FuelPerHour) } else { 0 };
         let is_over = |key, more: u64| {

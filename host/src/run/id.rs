@@ -58,6 +58,11 @@ impl Id128 {
         Self::of_hash(hash)
     }
 
+    /// The id of a text: the same for the same text.
+    pub fn of_text(text: &str) -> Self {
+        Self::of_hash(Sha256::new_with_prefix(text.as_bytes()))
+    }
+
     fn of_hash(hash: Sha256) -> Self {
         let digest = hash.finalize();
         Self(digest.iter().take(16).fold(0_u128, |bits, byte| bits << 8 | u128::from(*byte)))

@@ -3,8 +3,10 @@
 //! Each promise of the [contract](super) has a test by its number. `lockstep` drives two stores with
 //! the same random steps and compares their answers; `sqlite` is about files.
 
+mod costs;
 mod erasing;
 mod fires;
+mod fleet;
 mod forgetting;
 mod keeping;
 mod lockstep;
@@ -102,6 +104,7 @@ macro_rules! suite {
                 usage::what_was_used_comes_in_pages_by_tenant_hour_and_job,
                 usage::what_was_used_is_kept_for_13_months,
                 usage::of_too_many_jobs_in_an_hour_the_rest_have_one_bucket,
+                fleet::the_end_of_a_window_is_told_as_a_date,
                 quotas::runs_at_once_and_their_memory_wait_within_the_quota,
                 quotas::a_queue_of_the_fleet_has_so_many_runs_at_once,
                 quotas::a_minute_has_so_many_runs_and_the_rest_have_their_verdict,

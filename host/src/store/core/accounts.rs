@@ -12,6 +12,7 @@ use crate::job::names::{QueueName, TenantId};
 use crate::job::quota::{Allotment, QuotaKey};
 use crate::record::Doc;
 use crate::record::account::{Account, Admission, Allotments, Draw, Drawn, Windows};
+use crate::record::portable::DocRecord;
 use crate::run::admitted::Admitted;
 use crate::run::id::Fence;
 use crate::run::usage::Usage;
@@ -104,6 +105,11 @@ impl Accounts {
         self.get(&run.tenant).judge(&allotment, run.memory, is_first, now)
     }
 
+    /// Whether no run of the tenant may begin, whichever it is, until an attempt has ended.
+    pub(super) fn must_wait(&self, tenant: &TenantId, now: Timestamp) -> bool {
+        self.get(tenant).must_wait(&self.allotment(tenant), now)
+    }
+
     /// An attempt of the run begins.
     pub(super) fn admit(&mut self, run: &mut Run, now: Timestamp, fx: &mut Effects) {
         let allotment = self.allotment(&run.tenant);
@@ -166,11 +172,10 @@ impl Accounts {
         if !allotment.quota.has_windows() {
             return;
         }
-        let (kind, key) = (WINDOWS_KIND.to_owned(), WINDOWS_KEY.to_owned());
-        // Numbers always become text.
-        let value = serde_json::to_vec(&self.get(tenant).windows).unwrap_or_default();
-        let doc = Doc { key: key.clone(), version: 1, value };
-        fx.write(Write::Doc(DocKey { tenant: tenant.clone(), kind, key }, Some(doc)));
+        let DocRecord { tenant, kind, key, version, value } =
+            windows_document(tenant.clone(), &self.get(tenant).windows);
+        let doc = Doc { key: key.clone(), version, value };
+        fx.write(Write::Doc(DocKey { tenant, kind, key }, Some(doc)));
     }
 
     /// Takes over what was said, and the order of tenants, from before the file was read again.
@@ -189,6 +194,14 @@ impl Accounts {
 pub fn windows_of(kind: &str, key: &str, value: &[u8]) -> Option<Windows> {
     let is_one = (kind, key) == (WINDOWS_KIND, WINDOWS_KEY);
     is_one.then(|| serde_json::from_slice(value).ok()).flatten()
+}
+
+/// The document that keeps a tenant's windows.
+pub fn windows_document(tenant: TenantId, windows: &Windows) -> DocRecord {
+    let (kind, key) = (WINDOWS_KIND.to_owned(), WINDOWS_KEY.to_owned());
+    // Numbers always become text.
+    let value = serde_json::to_vec(windows).unwrap_or_default();
+    DocRecord { tenant, kind, key, version: 1, value }
 }
 
 impl Core {

@@ -75,6 +75,9 @@ impl Core {
         now: Timestamp,
         fx: &mut Effects,
     ) -> Option<RunKey> {
+        if self.accounts.must_wait(tenant, now) {
+            return None;
+        }
         let mut passed = 0;
         while passed < MAX_PASSED && *refused < MAX_REFUSED {
             let key = RunKey { tenant: tenant.clone(), run: self.queues.next_of(tenant, line)? };

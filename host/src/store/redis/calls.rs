@@ -104,21 +104,21 @@ impl Store for RedisStore {
 
     async fn draw(
         &self,
-        _session: &Session,
-        _run: &RunKey,
-        _fence: Fence,
-        _draw: Draw,
-        _now: Timestamp,
+        session: &Session,
+        run: &RunKey,
+        fence: Fence,
+        draw: Draw,
+        now: Timestamp,
     ) -> Result<Drawn> {
-        Err(crate::store::error::StoreError::Unfit("not yet".into()))
+        self.draw(session, run, fence, draw, now).await
     }
 
-    async fn allot(&self, _allotments: Allotments) -> Result<bool> {
-        Ok(true)
+    async fn allot(&self, allotments: Allotments) -> Result<bool> {
+        self.allot(&allotments).await
     }
 
-    async fn account(&self, _tenant: &TenantId, _now: Timestamp) -> Result<Account> {
-        Err(crate::store::error::StoreError::Unfit("not yet".into()))
+    async fn account(&self, tenant: &TenantId, now: Timestamp) -> Result<Account> {
+        self.account(tenant, now).await
     }
 
     async fn start(&self, new: NewRun, now: Timestamp) -> Result<Started> {

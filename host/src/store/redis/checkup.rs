@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 use redis::pipe;
 
 use super::reader::Reader;
+use super::tallies::Tallies;
 use super::wire::{self, LiveRow, Plan, RangeRow, job_name, job_of_name, run_name, sortable};
 use super::{definitions, used};
 use crate::run::id::Fence;
@@ -22,14 +23,16 @@ const AT_ONCE: usize = 256;
 const MAX_FAULTS: usize = 100;
 
 /// Where a record should stand: the list, by its name in scripts, and as what.
-type Standing = (&'static str, String);
+pub(super) type Standing = (&'static str, String);
 
 /// What has been found so far.
 #[derive(Default)]
-struct Found {
-    faults: Vec<String>,
+pub(super) struct Found {
+    pub(super) faults: Vec<String>,
     /// How many records stand in each list.
     counts: BTreeMap<&'static str, u64>,
+    /// What the live runs have of what tenants and queues may have.
+    pub(super) tallies: Tallies,
 }
 
 impl Found {
@@ -48,7 +51,7 @@ impl Reader<'_> {
         for lists in [
             &["JOB_LIVE", "READY", "LATER", "DEADLINE", "OWN"][..],
             &["BY_AGE", "LIVE_AGE", "JOB_RUN", "JOB_FIRE", "JOB_DONE", "JOB_BODY"],
-            &["JOB", "DUE", "RANGE_JOB", "RANGE_AGE", "USED_BY", "USED_AGE"],
+            &["JOB", "DUE", "RANGE_JOB", "RANGE_AGE", "USED_BY", "USED_AGE", "WAITING"],
         ] {
             found.counts.extend(lists.iter().map(|list| (*list, 0)));
         }
@@ -78,8 +81,10 @@ impl Reader<'_> {
                 found.faults.push(format!("run {key}: it is held by a session that is not there"));
             }
             found.check_fences(run, fence);
+            found.tallies.add(&placed);
             Ok((format!("run {}", run.key()), standings_of_live(&placed)))
         })?;
+        self.check_accounts(&mut found)?;
         runs.extend(self.check_hash("PAST", &mut found, |name, record, found| {
             let run: Run = wire::unpack(record)?;
             found.check_fences(&run, fence);
@@ -153,7 +158,11 @@ impl Reader<'_> {
         }
     }
 
-    fn look_for(&self, looked_for: Vec<(String, Standing)>, found: &mut Found) -> Result<()> {
+    pub(super) fn look_for(
+        &self,
+        looked_for: Vec<(String, Standing)>,
+        found: &mut Found,
+    ) -> Result<()> {
         for some in looked_for.chunks(AT_ONCE) {
             let mut ask = pipe();
             for (_, (list, member)) in some {
@@ -222,6 +231,10 @@ fn standings_of_live(LiveRow { place, holder, run }: &LiveRow) -> Vec<Standing> 
         "held" => {
             let holder = holder.as_deref().unwrap_or_default();
             standings.push(("OWN", format!("{holder}{rk}")));
+            with_slot
+        }
+        "put_off" => {
+            standings.push(("LATER", rk));
             with_slot
         }
         "later" => {

@@ -5,7 +5,7 @@ use redis::{ErrorKind, RedisError, ServerErrorKind};
 use crate::store::error::StoreError;
 
 /// The newest format of the store's contents that this host writes.
-pub(super) const SCHEMA: u32 = 2;
+pub(super) const SCHEMA: u32 = 3;
 
 /// What came of one call.
 #[derive(Debug)]
@@ -30,6 +30,7 @@ pub(super) fn trouble(error: &RedisError) -> Trouble {
             let current = detail().trim().parse().unwrap_or(0);
             return Trouble::Refused(StoreError::Conflict { current });
         }
+        "CAMPQUOTA" => return Trouble::Refused(over_quota(&detail())),
         "CAMPNOTFOUND" => return Trouble::Refused(StoreError::NotFound(detail())),
         "CAMPUNFIT" => return Trouble::Refused(StoreError::Unfit(detail())),
         "CAMPINVALID" => return Trouble::Refused(StoreError::Invalid(detail())),
@@ -86,6 +87,16 @@ pub(super) fn connecting(error: &RedisError) -> StoreError {
         Trouble::Refused(error @ StoreError::Denied(_)) => error,
         Trouble::Broken(error @ StoreError::Unavailable(_)) => error,
         _ => StoreError::Unavailable(error.to_string()),
+    }
+}
+
+/// A script says the key and its limit.
+fn over_quota(detail: &str) -> StoreError {
+    let parts = detail.trim().split_once(' ');
+    let read = parts.and_then(|(key, limit)| Some((key.parse().ok()?, limit.parse().ok()?)));
+    match read {
+        Some((key, limit)) => StoreError::Quota { key, limit },
+        None => unreadable("a script's answer", detail),
     }
 }
 

@@ -10,6 +10,7 @@ use super::scripts::Script;
 use super::wire::{self, PlanRow};
 use crate::record::step::{Claim, FireIntent, Fired};
 use crate::record::{Schedule, Session};
+use crate::run::admitted::Admitted;
 use crate::run::id::{Fence, RunId};
 use crate::run::usage::Usage;
 use crate::run::{Attempt, Reason, Run, RunState, Verdict};
@@ -48,17 +49,19 @@ impl RedisStore {
                 let name = ByteBuf::from(wire::job_name(&intent.job).into_bytes());
                 self.schedule(&PlanRow(name, row.schedule)).await?
             };
-            if !intent.ranges.is_empty() || !row.skipped.is_empty() {
+            let has_new = !row.skipped.is_empty() || !row.over_quota.is_empty();
+            if has_new || !intent.ranges.is_empty() {
                 self.rounds().grew(&intent.job);
             }
-            let mut claims: HashMap<RunId, (Fence, Option<Reason>)> = row
+            let mut claims: HashMap<RunId, (Fence, Option<Reason>, Admitted)> = row
                 .claimed
                 .into_iter()
-                .map(|(run, fence, reason)| (run, (fence, reason)))
+                .map(|(run, fence, reason, admitted)| (run, (fence, reason, admitted)))
                 .collect();
             let claimed = runs.into_iter().filter_map(|run| {
-                let (fence, reason) = claims.remove(&run.id)?;
-                let run = begun(run, session, fence, reason, answer.now);
+                let (fence, reason, admitted) = claims.remove(&run.id)?;
+                let run = Run { reason, admitted: Some(admitted), ..run };
+                let run = begun(run, session, fence, answer.now);
                 Some(claim_of(run, schedule.clone()))
             });
             fired.push(Fired::Done {
@@ -108,7 +111,7 @@ fn runs_of(intent: &FireIntent, now: Timestamp) -> Vec<Run> {
 }
 
 /// The run as the script made it, and began its first attempt at `now`.
-fn begun(run: Run, session: &Session, fence: Fence, reason: Option<Reason>, now: Timestamp) -> Run {
+fn begun(run: Run, session: &Session, fence: Fence, now: Timestamp) -> Run {
     let attempt = Attempt {
         attempt: 1,
         fence,
@@ -124,7 +127,6 @@ fn begun(run: Run, session: &Session, fence: Fence, reason: Option<Reason>, now:
     Run {
         state: RunState::Running,
         verdict: Some(Verdict::Ran),
-        reason,
         attempt: 1,
         attempts: vec![attempt],
         queued_at: now,

@@ -10,7 +10,7 @@ const SHARD: u32 = 0;
 ///
 /// | key | type | what |
 /// |---|---|---|
-/// | `m` | hash | `schema`, `store_id`, `server`, `gen`, `fence`, `range`, `docs`, `importing`, `base:...` (what is built in) |
+/// | `m` | hash | `schema`, `store_id`, `server`, `gen`, `fence`, `tag` (the largest that a tenant ever had), `range`, `docs`, `importing`, `allot` (what queues may have), `allot_by`, `base:...` (what is built in) |
 /// | `def`, `pl` | hash | by job: definition (opaque); last run and planning record |
 /// | `job`, `due` | sorted sets | jobs by name; by when they are due |
 /// | `run`, `hr` | hash | by run: live records, done records |
@@ -25,9 +25,13 @@ const SHARD: u32 = 0;
 /// | `doc`, `dk`, `ctr` | | documents, their names, counters |
 /// | `us` | hash | what was used, by bucket: `tenant`, hour, job |
 /// | `ub`, `ua` | sorted sets by text | buckets by tenant; by age |
+/// | `al`, `ac` | hash | by tenant: what it may have; what it has |
+/// | `qr` | hash | by queue: attempts under way |
+/// | `wt` | sorted set by text | tenants whose runs may begin: tag, tenant |
+/// | `sv` | sorted set by text | what each session serves: queues, plugins, the digest of them |
 /// | `log` | stream | the feed of changes |
 /// | `w` | channel | hints |
-const NAMES: [(&str, &str); 33] = [
+const NAMES: [(&str, &str); 38] = [
     ("META", "m"),
     ("DEF", "def"),
     ("PLAN", "pl"),
@@ -60,6 +64,11 @@ const NAMES: [(&str, &str); 33] = [
     ("USED", "us"),
     ("USED_BY", "ub"),
     ("USED_AGE", "ua"),
+    ("ALLOT", "al"),
+    ("ACCOUNT", "ac"),
+    ("RUNNING", "qr"),
+    ("WAITING", "wt"),
+    ("SERVES", "sv"),
     ("FEED", "log"),
 ];
 /// The channel of hints; declared like a key, and last.
@@ -97,6 +106,5 @@ impl Keys {
 /// The line that gives each script its names for the keys.
 pub(super) fn lua_header() -> String {
     let names: Vec<&str> = NAMES.iter().chain([&HINT]).map(|(name, _)| *name).collect();
-    let keys: Vec<String> = (1..=COUNT).map(|number| format!("KEYS[{number}]")).collect();
-    format!("local {} = {}\n", names.join(", "), keys.join(", "))
+    format!("local {} = unpack(KEYS)\n", names.join(", "))
 }

@@ -12,6 +12,7 @@
 //! stamps go by the server's clock; whether a host lives is judged by other hosts' own clocks from
 //! counters, never by a time that is kept.
 
+mod accounts;
 mod calls;
 mod checkup;
 mod client;
@@ -35,6 +36,7 @@ mod scripts;
 mod server;
 mod sessions;
 pub mod settings;
+mod tallies;
 mod used;
 mod wire;
 
@@ -67,6 +69,10 @@ pub struct RedisStore {
     rank: AtomicU64,
     /// Whose past is looked at next when something may be forgotten.
     rounds: Mutex<Rounds>,
+    /// What this host serves.
+    serving: accounts::Serving,
+    /// The name of this host.
+    host: String,
     /// Where the ids of schedules and sessions come from.
     fresh_id: Box<dyn Fn() -> Id128 + Send + Sync>,
     /// Held for its drop.
@@ -118,6 +124,8 @@ impl RedisStore {
             definitions,
             rank: AtomicU64::new(0),
             rounds: Mutex::default(),
+            serving: accounts::Serving::default(),
+            host: settings.host,
             fresh_id: Box::new(Id128::fresh),
             _runtime: runtime,
         })

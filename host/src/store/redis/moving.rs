@@ -1,5 +1,7 @@
 //! The contents as they move: read page by page, and taken over chunk by chunk.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::fault::unreadable;
@@ -7,10 +9,11 @@ use super::link::Caller;
 use super::reader::{Order, Reader, range_id};
 use super::runs::log_text;
 use super::scripts::Script;
-use super::wire::{self, Last, Plan, RangeRow, run_name};
+use super::wire::{self, AccountRow, Last, Plan, RangeRow, run_name};
 use super::{RedisStore, definitions, used};
 use crate::job::JobKey;
 use crate::job::names::{JobId, TenantId};
+use crate::record::account::Windows;
 use crate::record::portable::{
     CounterRecord, Counts, DocRecord, Import, RangeRecord, Record, RunRecord,
 };
@@ -20,6 +23,7 @@ use crate::record::{LastRun, Schedule};
 use crate::run::id::Fence;
 use crate::run::{LogLine, Run, RunKey};
 use crate::store::Result;
+use crate::store::core::accounts::{windows_document, windows_of};
 use crate::store::core::moving::not_empty;
 use crate::store::embedded::export::Moving;
 use crate::store::embedded::kept::{Mark, cut, limit_of};
@@ -40,6 +44,7 @@ struct Args {
     jobs: Vec<JobRow>,
     runs: Vec<RunRow>,
     ranges: Vec<RangeRow>,
+    windows: Vec<(TenantId, Windows)>,
     documents: Vec<DocRow>,
     counters: Vec<(String, String)>,
     buckets: Vec<(String, String, [u64; MEASURES])>,
@@ -157,6 +162,11 @@ impl Args {
                 let JobKey { tenant, job } = job;
                 self.ranges.push(RangeRow { id, tenant, job, uid, range, noted_at });
             }
+            Record::Document(doc)
+                if let Some(windows) = windows_of(&doc.kind, &doc.key, &doc.value) =>
+            {
+                self.windows.push((doc.tenant, windows));
+            }
             Record::Document(doc) => {
                 let key = format!("{}\0{}\0{}", doc.tenant, doc.kind, doc.key);
                 self.documents.push(DocRow { key, version: doc.version, size: doc.value.len() });
@@ -188,7 +198,13 @@ fn job_row(schedule: Schedule) -> Result<JobRow> {
         None => Last::default(),
     };
     Ok(JobRow {
-        last: Last { uid: Some(schedule.uid), failures: schedule.failures, ..last },
+        last: Last {
+            uid: Some(schedule.uid),
+            failures: schedule.failures,
+            rated: schedule.rules.rate_limit.is_some(),
+            begun: schedule.begun,
+            ..last
+        },
         def: definitions::write(&schedule.def),
         plan: Plan {
             uid: schedule.uid,
@@ -247,10 +263,14 @@ impl Moving for Reader<'_> {
     }
 
     fn all_documents(&self, page: &Page) -> Result<Paged<DocRecord>> {
-        self.all("DOC_KEY", page, |members| {
+        let mut documents = self.all("DOC_KEY", page, |members| {
             let rows = members.iter().zip(self.fields("DOC", members)?);
             rows.map(|(name, kept)| kept.map(|kept| document(name, &kept)).transpose()).collect()
-        })
+        })?;
+        if page.cursor.is_none() {
+            documents.items.extend(self.windows()?);
+        }
+        Ok(documents)
     }
 
     fn all_counters(&self, page: &Page) -> Result<Paged<CounterRecord>> {
@@ -284,6 +304,21 @@ impl Moving for Reader<'_> {
 }
 
 impl Reader<'_> {
+    /// What accounts count by windows, each as the document that other stores keep it in.
+    fn windows(&self) -> Result<Vec<DocRecord>> {
+        let rows: BTreeMap<String, Vec<u8>> = self.ask(&self.command("HGETALL", "ACCOUNT"))?;
+        let mut documents = Vec::new();
+        for (tenant, kept) in rows {
+            let row = AccountRow::read(&kept)?;
+            if row.has_windows {
+                let tenant =
+                    tenant.parse().map_err(|error| unreadable("an account's key", error))?;
+                documents.push(windows_document(tenant, &row.account.windows));
+            }
+        }
+        Ok(documents)
+    }
+
     /// A page of all records that an index leads to.
     fn all<T>(
         &self,

@@ -5,7 +5,7 @@
 ///
 /// `name` is kept as it is, `name: record` is a record itself, `name: record*` a list of them. What
 /// ends with `!` is never absent, and may be false.
-const RECORDS: [(&str, &[&str]); 13] = [
+const RECORDS: [(&str, &[&str]); 16] = [
     ("usage", &["wall_ms", "cpu_ms", "waited_ms", "fuel", "peak_memory_bytes", "host_calls", "io"]),
     ("error", &["message", "retryable!"]),
     ("progress", &["done", "total", "message"]),
@@ -60,11 +60,15 @@ const RECORDS: [(&str, &[&str]); 13] = [
             "progress: progress",
             "usage: usage",
             "cancel",
+            "memory",
+            "admitted: admitted",
         ],
     ),
+    ("admitted", &["memory", "cost_us", "cpu_ms", "fuel"]),
     ("trigger_state", &["anchor"]),
     ("pause", &["by", "why", "until"]),
-    ("rules", &["overlap", "queue_limit", "pause_after_failures"]),
+    ("rate", &["runs", "per"]),
+    ("rules", &["overlap", "queue_limit", "pause_after_failures", "rate_limit: rate"]),
     ("duration", &["secs", "nanos"]),
     ("history", &["keep", "max_age: duration"]),
     (
@@ -87,7 +91,21 @@ const RECORDS: [(&str, &[&str]); 13] = [
             "asked_at",
         ],
     ),
-    ("last", &["uid", "failures", "run", "at", "state", "outcome", "previous_success"]),
+    ("begun", &["since", "runs"]),
+    (
+        "last",
+        &[
+            "uid",
+            "failures",
+            "run",
+            "at",
+            "state",
+            "outcome",
+            "previous_success",
+            "rated!",
+            "begun: begun",
+        ],
+    ),
 ];
 
 /// How a field is kept.
@@ -118,7 +136,7 @@ const RUN: &str = "run";
 /// answers also the two values that may follow it.
 pub(super) fn lua() -> String {
     let mut lua = String::from(
-        "local read, bare = {}, {}\n\
+        "local read, bare\n\
          -- A hole in an array; packed as nil, as all that is no value.\n\
          local NIL = cmsgpack.pack\n\
          local function each(of, list)\n\
@@ -127,6 +145,8 @@ pub(super) fn lua() -> String {
          \x20 return all\n\
          end\n",
     );
+    // Made as a whole, each table has its size from the start: all this runs with every call.
+    let (mut readers, mut writers) = (String::new(), String::new());
     for (record, fields) in RECORDS {
         let place =
             |number| if record == RUN { format!("v{number}") } else { format!("t[{number}]") };
@@ -153,17 +173,18 @@ pub(super) fn lua() -> String {
             let values: Vec<String> = (1..=count).map(place).collect();
             // After the three bytes that say how long the array is.
             format!(
-                "(packed)\n  local _, {}, one, other = cmsgpack.unpack_limit(packed, {}, 3)\n\
-                 \x20 return {{ {read} }}, one, other\nend\n",
+                "function(packed)\n  local _, {}, one, other = cmsgpack.unpack_limit(packed, {}, 3)\n\
+                 \x20 return {{ {read} }}, one, other\nend,\n",
                 values.join(", "),
                 count + 2,
             )
         } else {
-            format!("(t) return {{ {read} }} end\n")
+            format!("function(t) return {{ {read} }} end,\n")
         };
-        lua.push_str(&format!("function read.{record}{read}"));
-        lua.push_str(&format!("function bare.{record}(x) return {{ {bare} }} end\n"));
+        readers.push_str(&format!("{record} = {read}"));
+        writers.push_str(&format!("{record} = function(x) return {{ {bare} }} end,\n"));
     }
+    lua.push_str(&format!("read = {{\n{readers}}}\nbare = {{\n{writers}}}\n"));
     lua
 }
 
@@ -173,6 +194,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::record::Begun;
     use crate::store::redis::wire::{Last, Plan};
 
     fn fields_of(record: &str) -> Vec<&'static str> {
@@ -237,10 +259,12 @@ mod tests {
             "start_by": { "at": "2026-01-01T00:00:00Z", "verdict": "expired", "reason": "expires" },
             "queued_at": "2026-01-01T00:00:00Z", "error": { "message": "m", "retryable": false },
             "progress": { "done": 1, "total": 2, "message": "m" },
-            "usage": usage,
+            "usage": usage, "memory": 1,
+            "admitted": { "memory": 1, "cost_us": 2, "cpu_ms": 3, "fuel": 4 },
         }))
         .unwrap();
         check("run", &run);
+        check("admitted", &run.admitted.unwrap());
         check("attempt", &run.attempts[0]);
         check("usage", &run.usage);
         check("start_by", &run.start_by);
@@ -248,7 +272,10 @@ mod tests {
         check("progress", &run.progress);
         let plan: Plan = serde_json::from_value(json!({
             "source": "api", "trigger_state": { "anchor": "2026-01-01T00:00:00Z" },
-            "max_instances": 1, "rules": { "overlap": "skip", "queue_limit": 1 },
+            "max_instances": 1,
+            "rules": {
+                "overlap": "skip", "queue_limit": 1, "rate_limit": { "runs": 1, "per": "m" },
+            },
             "history": { "keep": 1, "max_age": { "secs": 1, "nanos": 0 } },
         }))
         .unwrap();
@@ -259,6 +286,8 @@ mod tests {
         check("duration", &plan.history.max_age);
         let pause = crate::record::Pause { by: String::new(), why: String::new(), until: None };
         check("pause", &pause);
+        check("rate", &plan.rules.rate_limit.unwrap());
         check("last", &Last::default());
+        check("begun", &Begun { since: crate::time::Timestamp::from_secs(0), runs: 1 });
     }
 }

@@ -1,10 +1,10 @@
 //! Runs: started, taken, ended, dropped, cancelled, and their logs.
 
-use super::RedisStore;
 use super::fires::claim_of;
 use super::link::Caller;
 use super::scripts::Script;
-use super::wire;
+use super::wire::{self, RoomRow};
+use super::{RedisStore, accounts};
 use crate::job::JobKey;
 use crate::record::Session;
 use crate::record::step::{
@@ -38,16 +38,24 @@ impl RedisStore {
         want: Acquire,
         now: Timestamp,
     ) -> Result<Vec<Claim>> {
-        let classes = want.classes.iter().flat_map(|class| {
-            let of_queue = move |queue| format!("{}/{queue}/{}", class.tenant, class.plugin);
-            want.queues.iter().map(of_queue)
-        });
-        let args = wire::AcquireArgs {
-            slots: usize::try_from(want.room.free.slots).unwrap_or(usize::MAX).min(MAX_ACQUIRE),
-            classes: classes.collect(),
+        let digest = self.serving.digest(&want);
+        let caller = Self::caller(session, now);
+        let mut is_told = self.serving.is_told(session.id, &digest);
+        let answer = loop {
+            let args = wire::AcquireArgs {
+                digest: &digest,
+                serves: (!is_told).then(|| accounts::names(&want)),
+                most: MAX_ACQUIRE,
+                room: RoomRow::of(&want.room),
+            };
+            let answer: wire::AcquireAnswer =
+                self.link.call(Script::Acquire, caller, &args, b"").await?;
+            if !is_told || !answer.unknown {
+                break answer;
+            }
+            is_told = false;
         };
-        let answer: wire::AcquireAnswer =
-            self.link.call(Script::Acquire, Self::caller(session, now), &args, b"").await?;
+        self.serving.note(session.id, digest);
         let mut claims = Vec::with_capacity(answer.runs.len());
         self.know(&answer.plans).await?;
         for (run, row) in answer.runs.into_iter().zip(&answer.plans) {

@@ -19,19 +19,21 @@ pub(super) enum Script {
     Fire,
     Start,
     Acquire,
+    Draw,
     Finish,
     Drop,
     Cancel,
     Log,
     Doc,
     Counter,
+    Allot,
     Forget,
     Import,
 }
 
 impl Script {
     /// All, in the order in which a connection loads them.
-    pub(super) const ALL: [Self; 19] = [
+    pub(super) const ALL: [Self; 21] = [
         Self::Attach,
         Self::Join,
         Self::Beat,
@@ -43,12 +45,14 @@ impl Script {
         Self::Fire,
         Self::Start,
         Self::Acquire,
+        Self::Draw,
         Self::Finish,
         Self::Drop,
         Self::Cancel,
         Self::Log,
         Self::Doc,
         Self::Counter,
+        Self::Allot,
         Self::Forget,
         Self::Import,
     ];
@@ -66,12 +70,14 @@ impl Script {
             Self::Fire => include_str!("lua/fire.lua"),
             Self::Start => include_str!("lua/start.lua"),
             Self::Acquire => include_str!("lua/acquire.lua"),
+            Self::Draw => include_str!("lua/draw.lua"),
             Self::Finish => include_str!("lua/finish.lua"),
             Self::Drop => include_str!("lua/drop.lua"),
             Self::Cancel => include_str!("lua/cancel.lua"),
             Self::Log => include_str!("lua/log.lua"),
             Self::Doc => include_str!("lua/doc.lua"),
             Self::Counter => include_str!("lua/counter.lua"),
+            Self::Allot => include_str!("lua/allot.lua"),
             Self::Forget => include_str!("lua/forget.lua"),
             Self::Import => include_str!("lua/import.lua"),
         }
@@ -86,9 +92,11 @@ impl Script {
             | Self::EndSession
             | Self::Due
             | Self::Acquire
+            | Self::Draw
             | Self::Finish
             | Self::Drop
             | Self::Cancel
+            | Self::Allot
             | Self::Forget => true,
             Self::Put
             | Self::Patch
@@ -113,6 +121,7 @@ impl Script {
             include_str!("lua/schedules.lua"),
             &used::lua(),
             include_str!("lua/used.lua"),
+            include_str!("lua/accounts.lua"),
             include_str!("lua/runs.lua"),
             self.body(),
         ]

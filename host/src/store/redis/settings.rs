@@ -13,6 +13,8 @@ pub struct Settings {
     pub access: Access,
     /// What the server's list of clients calls the connections.
     pub name: String,
+    /// The name of the host; empty for whoever is none.
+    pub host: String,
 }
 
 /// Whose clock decides what has come due, and stamps records.
@@ -39,13 +41,15 @@ impl Settings {
     /// For a host.
     pub fn new(address: RedisAddress) -> Self {
         let name = format!("campanile/{}", env!("CARGO_PKG_VERSION"));
-        Self { address, clock: ScriptClock::Server, access: Access::Full, name }
+        let host = String::new();
+        Self { address, clock: ScriptClock::Server, access: Access::Full, name, host }
     }
 
     /// The same, with connections that tell which host they belong to.
     pub fn of_host(self, host: &str) -> Self {
         // The server takes no other characters in such a name.
         let shown = host.chars().map(|c| if c.is_ascii_graphic() { c } else { '_' });
-        Self { name: format!("{}:{}", self.name, shown.collect::<String>()), ..self }
+        let name = format!("{}:{}", self.name, shown.collect::<String>());
+        Self { name, host: host.to_owned(), ..self }
     }
 }

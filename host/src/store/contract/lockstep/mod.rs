@@ -38,8 +38,15 @@ enum Kind {
     Redis(Box<Settings>),
 }
 
+impl Kind {
+    /// Whether it forgets with its process whose turn it was.
+    fn forgets(&self) -> bool {
+        matches!(self, Self::Sqlite(_) | Self::Moving(..))
+    }
+}
+
 async fn run(ops: Vec<Op>, other: Kind) {
-    let mut memory = Side::new(Kind::Memory).await;
+    let mut memory = Side::new(Kind::Memory).await.forgetting(other.forgets());
     let mut other = Side::new(other).await;
     let mut now = at(0);
     for (number, op) in ops.iter().enumerate() {
@@ -54,7 +61,7 @@ async fn run(ops: Vec<Op>, other: Kind) {
 }
 
 async fn run_and_lose(ops: Vec<(Op, bool)>, other: Kind, losing: Option<Losing>) {
-    let mut memory = Side::new(Kind::Memory).await;
+    let mut memory = Side::new(Kind::Memory).await.forgetting(other.forgets());
     let mut other = Side::new(other).await.losing(losing);
     let mut now = at(0);
     for (number, (op, is_lost)) in ops.iter().enumerate() {

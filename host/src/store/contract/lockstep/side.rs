@@ -1,22 +1,25 @@
 //! One of two stores, and what its caller remembers.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::Kind;
-use super::ops::{JOBS, Op};
-use crate::job::names::QueueName;
+use super::ops::{JOBS, Op, TENANTS};
+use crate::job::names::{QueueName, TenantId};
+use crate::job::quota::{Allotment, Quota, QuotaKey};
+use crate::job::rate::RateLimit;
 use crate::job::{History, PluginKey};
+use crate::record::account::{Allotments, Draw};
 use crate::record::query::{JobFilter, LedgerFilter, Page, RunFilter, UsageFilter};
-use crate::record::room::Room;
+use crate::record::room::{Amount, Room};
 use crate::record::step::{
     Acquire, AttemptEnd, CancelReply, Claim, Conflict, Disposition, Finished, FireIntent, Fired,
     LiveRuns, NewRun, NewSchedule, Patch, PlannedFire, Pulse, Put, Reaped, Retention, Started,
     Trimmed,
 };
-use crate::record::{HostInfo, Pause, Session};
+use crate::record::{HostInfo, Pause, Rules, Schedule, Session};
 use crate::run::id::{Fence, Id128};
 use crate::run::outcome::Outcome;
 use crate::run::{RunKey, Verdict, reason};
@@ -45,6 +48,10 @@ pub(super) struct Side {
     pub(super) store: Arc<dyn Store>,
     /// Whether the answers of the step under way get lost once.
     pub(super) is_lost: bool,
+    /// Whether a crash leaves only what is kept, in memory too.
+    forgets: bool,
+    /// What tenants and queues may have.
+    said: Allotments,
     loss: Loss,
     kind: Kind,
     ids: Arc<AtomicU64>,
@@ -60,7 +67,13 @@ impl Side {
         let attached = crate::store::contract::world::attach(store.as_ref(), at(0)).await;
         let session = attached.unwrap().session;
         let (claims, runs, loss) = (Vec::new(), Vec::new(), Loss::Model);
-        Self { store, is_lost: false, loss, kind, ids, session, claims, runs }
+        let (said, forgets) = (Allotments::default(), false);
+        Self { store, is_lost: false, forgets, said, loss, kind, ids, session, claims, runs }
+    }
+
+    /// The model of a store that forgets with its process whose turn it was.
+    pub(super) fn forgetting(self, forgets: bool) -> Self {
+        Self { forgets, ..self }
     }
 
     /// The side that loses answers: on the way, or else by throwing them away.
@@ -114,7 +127,7 @@ impl Side {
     pub(super) async fn take(&mut self, op: &Op, now: Timestamp) -> String {
         let store = &self.store;
         match op {
-            Op::Put { job, on, keep_cursor } => {
+            Op::Put { job, on, keep_cursor, rate } => {
                 let on = [
                     Conflict::Fail,
                     Conflict::Keep,
@@ -125,7 +138,10 @@ impl Side {
                 let max_instances = u32::try_from(*job).unwrap() + 1;
                 let new = new_schedule(JOBS[*job], max_instances);
                 let history = History { keep: max_instances, max_age: Duration::from_secs(20) };
-                let new = NewSchedule { history, ..new };
+                let rate_limit = ["1/m", "2/m", "1/s"].get(usize::from(*rate));
+                let rate_limit = rate_limit.map(|text| RateLimit::read(&(*text).into()).unwrap());
+                let rules = Rules { rate_limit, ..new.rules };
+                let new = NewSchedule { history, rules, ..new };
                 let new = NewSchedule { cursor, due_at: cursor, keep_cursor: *keep_cursor, ..new };
                 // Who replaces whatever stands replaces it twice.
                 let on = match (on, self.is_lost, store.get(&new.key).await.unwrap()) {
@@ -161,14 +177,32 @@ impl Side {
                 };
                 tell(self.ask(async || store.start(new.clone(), now).await, again).await)
             }
-            Op::Acquire { slots } => {
-                let classes = ["acme", "default"].map(|tenant| PluginKey {
+            Op::Allot { tenant, what, queue } => {
+                let tenants = BTreeMap::from([(tenant_of(*tenant), allotment(*what))]);
+                let queues = (*queue < 3).then(|| (QueueName::default(), u64::from(*queue)));
+                let queues = queues.into_iter().collect();
+                self.said = Allotments { version: 1, tenants, queues };
+                tell(self.ask(async || store.allot(self.said.clone()).await, |counts| counts).await)
+            }
+            Op::Draw { claim, what, stale } => {
+                let Some((run, fence)) = pick(&self.claims, *claim) else { return String::new() };
+                let fence = fence + u64::from(*stale);
+                let number = |bit| u64::from(what & bit);
+                let (cpu, fuel) = (0 < what & 1, 0 < what & 2);
+                let draw = Draw { cpu, fuel, http: number(4) / 4, http_bytes: number(8) };
+                let call = async || store.draw(&self.session, &run, fence, draw, now).await;
+                self.first(&call).await;
+                tell(self.ask(&call, |drawn| drawn).await)
+            }
+            Op::Acquire { slots, is_narrow } => {
+                let classes = TENANTS.map(|tenant| PluginKey {
                     tenant: tenant.parse().unwrap(),
                     plugin: "report".parse().unwrap(),
                 });
                 let classes = Arc::new(BTreeSet::from(classes));
                 let queues = Arc::new([QueueName::default()].into());
-                let want = Acquire { room: Room::of_slots(*slots), queues, classes };
+                let room = if *is_narrow { narrow(*slots) } else { Room::of_slots(*slots) };
+                let want = Acquire { room, queues, classes };
                 // What the first one took is held, and a beat says so: see `held`.
                 let call = async || store.acquire(&self.session, want.clone(), now).await;
                 let first = self.first(&call).await.unwrap_or_default();
@@ -218,7 +252,14 @@ impl Side {
                 tell(self.ask(call, |beat| beat).await)
             }
             Op::Due => {
-                tell(self.ask(async || store.due(&self.session, now, 2).await, |due| due).await)
+                let call = async || store.due(&self.session, now, 9).await;
+                let mut due = self.ask(call, |due| due).await;
+                // Of those that are due at the same time, any may be first.
+                if let Ok(due) = &mut due {
+                    let place = |schedule: &Arc<Schedule>| (schedule.due_at, schedule.key.clone());
+                    due.schedules.sort_by_key(place);
+                }
+                tell(due)
             }
             Op::Crash => self.crash(now).await,
             Op::Leave => {
@@ -308,7 +349,11 @@ impl Side {
     }
 
     async fn crash(&mut self, now: Timestamp) -> String {
-        if let Kind::Moving(dir, times) = &self.kind {
+        if self.forgets {
+            let target = open(&self.kind, &self.ids).await;
+            crate::store::contract::moving::copy(self.store.as_ref(), target.as_ref()).await;
+            self.store = target;
+        } else if let Kind::Moving(dir, times) = &self.kind {
             self.kind = Kind::Moving(dir.clone(), times + 1);
             let target = open(&self.kind, &self.ids).await;
             crate::store::contract::moving::copy(self.store.as_ref(), target.as_ref()).await;
@@ -318,6 +363,8 @@ impl Side {
             self.store = Arc::new(EmbeddedStore::memory());
             self.store = open(&self.kind, &self.ids).await;
         }
+        // As a host does when it has come.
+        self.store.allot(self.said.clone()).await.unwrap();
         self.attach(now).await
     }
 
@@ -351,6 +398,9 @@ impl Side {
         let mut rest = tell(self.store.list(JobFilter::default(), page()).await);
         rest += &tell(self.store.runs(RunFilter::default(), page()).await);
         rest += &tell(self.store.usage(UsageFilter::default(), page()).await);
+        for tenant in 0..TENANTS.len() {
+            rest += &tell(self.store.account(&tenant_of(tenant), at(0)).await);
+        }
         for name in JOBS {
             rest += &tell(self.store.ledger(&job(name), LedgerFilter::default(), page()).await);
         }
@@ -379,6 +429,33 @@ async fn open(kind: &Kind, ids: &Arc<AtomicU64>) -> Arc<dyn Store> {
             Arc::new(RedisStore::open(settings.as_ref().clone()).await.unwrap().with_ids(fresh))
         }
     }
+}
+
+fn tenant_of(number: usize) -> TenantId {
+    TENANTS[number].parse().unwrap()
+}
+
+/// A small quota, or none.
+fn allotment(what: u8) -> Allotment {
+    let limits: &[(QuotaKey, u64)] = match what {
+        0 => &[(QuotaKey::MaxRunning, 1)],
+        1 => &[(QuotaKey::Memory, 100 << 20)],
+        2 => &[(QuotaKey::RunsPerMinute, 2)],
+        3 => &[(QuotaKey::CpuPerHour, 33)],
+        4 => &[(QuotaKey::FuelPerHour, 50_000_030), (QuotaKey::CpuPerHour, 1 << 53)],
+        5 => &[(QuotaKey::Queued, 2), (QuotaKey::Jobs, 1)],
+        6 => &[(QuotaKey::HttpPerHour, 2), (QuotaKey::HttpBytesPerHour, 9)],
+        _ => &[],
+    };
+    let put = |quota: Quota, (key, limit): &(QuotaKey, u64)| quota.with(*key, *limit);
+    let weight = if what == 7 { 3 } else { 1 };
+    Allotment { quota: limits.iter().fold(Quota::default(), put), weight }
+}
+
+/// Room that two tenants share, for two runs of one in memory.
+fn narrow(slots: usize) -> Room {
+    let total = Amount { slots: slots as u64, memory: 200 << 20 };
+    Room::new(total, 100 << 20, 2, BTreeMap::new())
 }
 
 fn patch(what: u8, now: Timestamp) -> Patch {

@@ -29,11 +29,16 @@ local function refuse(kind, text)
   return redis.error_reply('CAMP' .. kind .. ' ' .. tostring(text or ''))
 end
 
+-- The last fence that was given out; the largest tag that a tenant ever had; what queues may have,
+-- packed, and false while neither they nor tenants were allotted anything.
+local last_fence, largest_tag, allotted
+
 -- What every script begins with: the contents are those that the caller attached to, and the
 -- session lives. Answers an error to hand on, or nil.
 local function guard(needs_session)
-  local gen = call('HGET', META, 'gen')
-  if gen ~= A.gen then return refuse('GEN', gen) end
+  local meta = call('HMGET', META, 'gen', 'fence', 'tag', 'allot')
+  if meta[1] ~= A.gen then return refuse('GEN', meta[1]) end
+  last_fence, largest_tag, allotted = meta[2], tonumber(meta[3] or 0), meta[4]
   if needs_session then
     local counter = call('HGET', SES, A.session)
     if not counter or counter == 'dead' then return refuse('FENCED') end
@@ -78,66 +83,72 @@ end
 -- What is kept in hashes and in lists sorted by text, by key and name: it is written by `done`, in
 -- one command for each key, since most of it no script reads again. A name that was dropped is
 -- `false`. Who reads one of these keys by anything but `field` calls `write` before.
-local fields, places, before_write = {}, {}, {}
+--
+-- A script has 200 names at most: those that no other part needs end with a block.
+local before_write = {}
+local put_field, drop_field, put_place, drop_place, field, write
+do
+  local fields, places = {}, {}
 
-local function later(kept, key, name, value)
-  local of_key = kept[key]
-  if not of_key then
-    of_key = {}
-    kept[key] = of_key
-  end
-  of_key[name] = value
-end
-
-local function put_field(key, name, value) later(fields, key, name, value) end
-local function drop_field(key, name) later(fields, key, name, false) end
-local function put_place(key, name) later(places, key, name, true) end
-local function drop_place(key, name) later(places, key, name, false) end
-
--- A field of a hash, as it will be; nil when there is none.
-local function field(key, name)
-  local of_key = fields[key]
-  local value = of_key and of_key[name]
-  if value == nil then value = call('HGET', key, name) end
-  return value or nil
-end
-
--- Values that one command takes: far fewer than Lua can unpack.
-local AT_ONCE = 1000
-
-local function send(command, key, values)
-  for from = 1, #values, AT_ONCE do
-    call(command, key, unpack(values, from, math.min(from + AT_ONCE - 1, #values)))
-  end
-end
-
-local function write()
-  for _, prepare in ipairs(before_write) do prepare() end
-  for key, of_key in pairs(fields) do
-    local put, drop = {}, {}
-    for name, value in pairs(of_key) do
-      if value then
-        put[#put + 1], put[#put + 2] = name, value
-      else
-        drop[#drop + 1] = name
-      end
+  local function later(kept, key, name, value)
+    local of_key = kept[key]
+    if not of_key then
+      of_key = {}
+      kept[key] = of_key
     end
-    send('HSET', key, put)
-    send('HDEL', key, drop)
+    of_key[name] = value
   end
-  for key, of_key in pairs(places) do
-    local put, drop = {}, {}
-    for name, is_put in pairs(of_key) do
-      if is_put then
-        put[#put + 1], put[#put + 2] = '0', name
-      else
-        drop[#drop + 1] = name
-      end
+
+  function put_field(key, name, value) later(fields, key, name, value) end
+  function drop_field(key, name) later(fields, key, name, false) end
+  function put_place(key, name) later(places, key, name, true) end
+  function drop_place(key, name) later(places, key, name, false) end
+
+  -- A field of a hash, as it will be; nil when there is none.
+  function field(key, name)
+    local of_key = fields[key]
+    local value = of_key and of_key[name]
+    if value == nil then value = call('HGET', key, name) end
+    return value or nil
+  end
+
+  -- Values that one command takes: far fewer than Lua can unpack.
+  local AT_ONCE = 1000
+
+  local function send(command, key, values)
+    for from = 1, #values, AT_ONCE do
+      call(command, key, unpack(values, from, math.min(from + AT_ONCE - 1, #values)))
     end
-    send('ZADD', key, put)
-    send('ZREM', key, drop)
   end
-  fields, places = {}, {}
+
+  function write()
+    for _, prepare in ipairs(before_write) do prepare() end
+    for key, of_key in pairs(fields) do
+      local put, drop = {}, {}
+      for name, value in pairs(of_key) do
+        if value then
+          put[#put + 1], put[#put + 2] = name, value
+        else
+          drop[#drop + 1] = name
+        end
+      end
+      send('HSET', key, put)
+      send('HDEL', key, drop)
+    end
+    for key, of_key in pairs(places) do
+      local put, drop = {}, {}
+      for name, is_put in pairs(of_key) do
+        if is_put then
+          put[#put + 1], put[#put + 2] = '0', name
+        else
+          drop[#drop + 1] = name
+        end
+      end
+      send('ZADD', key, put)
+      send('ZREM', key, drop)
+    end
+    fields, places = {}, {}
+  end
 end
 
 -- News, told in one piece when the script has done its work.

@@ -16,14 +16,18 @@ if A.peer and counter ~= 'dead' and counter ~= A.seen then
 end
 call('HSET', SES, session, 'dead')
 local own = call('ZRANGEBYLEX', OWN, '[' .. session, '(' .. session .. 'g', 'LIMIT', 0, A.most + 1)
-for i, member in ipairs(own) do
-  if i > A.most then
-    answer.more = true
-    break
-  end
-  local run = live_run(string.sub(member, 33))
+if #own > A.most then
+  answer.more = true
+  table.remove(own)
+end
+-- By tenant and run: in this order tenants come to wait anew.
+for i, member in ipairs(own) do own[i] = string.sub(member, 65) .. '\0' .. string.sub(member, 33, 64) end
+table.sort(own)
+for _, name in ipairs(own) do
+  local rk = string.sub(name, -32) .. string.sub(name, 1, -34)
+  local run = live_run(rk)
   if not run then
-    call('ZREM', OWN, member)
+    call('ZREM', OWN, session .. rk)
   else
     local spent = run.delivery == 'at_most_once' or run.max_rescues <= run.rescues
     local outcome, list = 'abandoned', answer.rescued
@@ -33,6 +37,7 @@ for i, member in ipairs(own) do
       list = answer.abandoned
     end
     list[#list + 1] = { run.id, run.tenant }
+    release(run, nil)
     local attempt = run.attempts[#run.attempts]
     if attempt then
       attempt.finished_at, attempt.outcome = NOW, outcome
@@ -52,5 +57,6 @@ end
 if not answer.more then
   call('HDEL', SES, session)
   call('HDEL', HOST, session)
+  call('ZREMRANGEBYLEX', SERVES, '[' .. session, '(' .. session .. '\255')
 end
 return done(answer)

@@ -25,6 +25,7 @@ local function end_of(id, tenant, fence, outcome, lines, text, usage, said)
     or current_fence(run) ~= fence then
     return { state = finished_before(run, A.session, fence, outcome) }
   end
+  release(run, usage)
   append(rk, text, lines)
   local attempt = run.attempts[#run.attempts]
   attempt.digest, attempt.finished_at, attempt.outcome = said.digest, NOW, outcome

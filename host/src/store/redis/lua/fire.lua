@@ -3,8 +3,9 @@
 -- Args: host, intents = { { tenant, job, uid, version, expect, fires = { { id, fire_time, due_at,
 -- reason, covers, start_by, wait, spec } }, ranges, cursor, due_at, trigger_state, claim } }; `spec` is
 -- what the run takes over from its job, absent when it is that of the fire before.
--- Answer: { now, intents = { { lost } | { queued = { ids }, claimed = { { id, fence, reason } },
--- skipped = { times }, schedule = packed as it is kept } } }, in order, each whole or not at all. Errors: GEN, FENCED. O(fires * log N).
+-- Answer: { now, intents = { { lost } | { queued = { ids }, claimed = { { id, fence, reason,
+-- admitted } }, skipped, over_quota = { times }, schedule = packed as it is kept } } }, in order, each
+-- whole or not at all. Errors: GEN, FENCED. O(fires * log N).
 -- The caller has checked that fires and ranges ascend, are past, and account for the move.
 local refused = guard(true)
 if refused then return refused end
@@ -22,7 +23,7 @@ local function fires_of(intent)
         due_at = row[3], state = 'queued', reason = row[4], covers = row[5], attempt = 0,
         rescues = 0, attempts = {}, queue = spec.queue, priority = spec.priority,
         delivery = spec.delivery, max_rescues = spec.max_rescues, start_by = row[6],
-        queued_at = NOW,
+        queued_at = NOW, memory = spec.memory,
         usage = { wall_ms = 0, cpu_ms = 0, waited_ms = 0, peak_memory_bytes = 0, host_calls = 0 },
       },
     }
@@ -61,9 +62,13 @@ end
 local function entries_of(jk, plan, intent)
   local free = math.max(plan.max_instances - taken(jk, plan.uid), 0)
   local line, skipped, entries = nil, {}, {}
+  local allotment = allotment_of(intent.tenant)
+  local out = allotment.has_windows and used_up(account_of(intent.tenant), allotment, true)
   for _, fire in ipairs(intent.fires) do
     local fate, why = 'slot', nil
-    if free == 0 then
+    if out then
+      fate, why = 'quota', out.key
+    elseif free == 0 then
       fate = 'backlog'
       if not fire.wait and plan.rules.overlap == 'skip' then
         fate, why = 'skip', 'max_instances'
@@ -77,13 +82,13 @@ local function entries_of(jk, plan, intent)
     elseif fate == 'backlog' then
       line = (line or waiting(jk, plan.uid)) + 1
     else
-      skipped[fire.run.id] = why
+      skipped[fire.run.id] = { fate == 'quota' and 'quota' or 'skipped', why }
     end
     entries[#entries + 1] = { first = fire.run.fire_time, fire = fire, fate = fate, why = why }
   end
   for _, range in ipairs(intent.ranges) do
-    local why = range.into and skipped[range.into]
-    if why then range.verdict, range.reason, range.into = 'skipped', why, nil end
+    local with = range.into and skipped[range.into]
+    if with then range.verdict, range.reason, range.into = with[1], with[2], nil end
     entries[#entries + 1] = { first = range.first, range = range }
   end
   table.sort(entries, function(a, b) return a.first < b.first end)
@@ -106,16 +111,17 @@ local function fire_one(intent)
     make_room(jk, plan, intent)
     plan = schedule_of(jk)
   end
-  local answer = { queued = {}, claimed = {}, skipped = {} }
+  local answer = { queued = {}, claimed = {}, skipped = {}, over_quota = {} }
   local last_fire, runs = plan.last_fire, {}
   for _, entry in ipairs(entries_of(jk, plan, intent)) do
     if entry.range then
       last_fire = add_range(intent.tenant, intent.job, plan.uid, last_fire, entry.range)
-    elseif entry.fate == 'skip' then
-      local time = entry.first
-      answer.skipped[#answer.skipped + 1] = time
+    elseif entry.fate == 'skip' or entry.fate == 'quota' then
+      local time, verdict, list = entry.first, 'skipped', answer.skipped
+      if entry.fate == 'quota' then verdict, list = 'quota', answer.over_quota end
+      list[#list + 1] = time
       last_fire = add_range(intent.tenant, intent.job, plan.uid, last_fire,
-        { verdict = 'skipped', reason = entry.why, first = time, last = time, count = 1 })
+        { verdict = verdict, reason = entry.why, first = time, last = time, count = 1 })
     else
       last_fire = entry.first
       runs[#runs + 1] = entry
@@ -127,11 +133,14 @@ local function fire_one(intent)
   for _, entry in ipairs(runs) do
     local run = entry.fire.run
     local claimed = #answer.claimed < intent.claim and entry.fate == 'slot'
-      and run.reason ~= 'no_plugin'
+      and run.reason ~= 'no_plugin' and not is_full(run.queue) and not rate_full_until(run)
+      and not judge(run)
     if claimed then
       begin_attempt(run)
+      count_begun(run)
       insert_live(run, 'held', A.session)
-      answer.claimed[#answer.claimed + 1] = { run.id, fence, run.reason }
+      answer.claimed[#answer.claimed + 1] = { run.id, fence, run.reason or NIL,
+        bare.admitted(run.admitted) }
     else
       insert_live(run, entry.fate == 'slot' and 'ready' or 'backlog')
       answer.queued[#answer.queued + 1] = run.id

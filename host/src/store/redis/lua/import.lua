@@ -2,7 +2,7 @@
 --
 -- Args: step = begin | records | end.
 -- records: fence (none may be lower), jobs = { { tenant, job, plan, last, def } }, runs = { { run,
--- log, lines } }, ranges = { as they are kept }, documents = { { key, version, size } } (their bytes
+-- log, lines } }, ranges = { as they are kept }, windows = { { tenant, windows } }, documents = { { key, version, size } } (their bytes
 -- follow one another in ARGV[3]), counters = { { key, value as text } }, buckets = { { key, key by age,
 -- sums } }. May be repeated.
 -- end: after (the `next` of the call before), most: live runs looked at in one call.
@@ -23,7 +23,8 @@ if A.step == 'begin' then
   call('UNLINK', DEF, PLAN, JOB, DUE, LIVE, PAST, JOB_LIVE, READY, LATER, DEADLINE, OWN, SES, HOST,
     BY_AGE, LIVE_AGE, JOB_RUN, JOB_FIRE, JOB_DONE, JOB_BODY)
   call('UNLINK', RANGE, RANGE_OPEN, RANGE_JOB, RANGE_AGE, LOG, LINES, DOC, DOC_KEY, COUNTER,
-    USED, USED_BY, USED_AGE)
+    USED, USED_BY, USED_AGE, ALLOT, ACCOUNT, RUNNING, WAITING, SERVES)
+  call('HDEL', META, 'tag', 'allot', 'allot_by')
   -- Whoever is attached has to attach again, and is refused.
   call('HINCRBY', META, 'gen', 1)
   call('HSET', META, 'importing', '1')
@@ -42,6 +43,8 @@ end
 
 -- Those that started keep their slots; of the others, who starts is found out in the end.
 local function take_live(run)
+  -- It came before, and the answer was lost.
+  if field(LIVE, rkey(run)) then return end
   local place, holder = 'backlog', nil
   local last = run.attempts[#run.attempts]
   if run.state == 'running' then
@@ -50,10 +53,11 @@ local function take_live(run)
     call('HSETNX', HOST, holder,
       enc({ host = last.host, schedules = false, since = NOW, beat_at = NOW, offset = 0 }))
   elseif run.not_before and (run.state == 'retrying' or not last) then
-    place = 'later'
+    place = not last and run.reason == 'rate_limit' and 'put_off' or 'later'
   elseif last then
     place = 'ready'
   end
+  if holder and run.admitted then restore(run) end
   insert_live(run, place, holder)
 end
 
@@ -92,6 +96,12 @@ if A.step == 'records' then
     if row.run.state == 'done' then take_done(row.run, row.lines) else take_live(row.run) end
   end
   for _, kept in ipairs(A.ranges) do take_range(kept) end
+  for _, row in ipairs(A.windows) do
+    local account = account_of(row[1])
+    open_windows(account)
+    for name, value in pairs(row[2]) do account[name] = value end
+    account.is_changed = true
+  end
   local from = 1
   for _, row in ipairs(A.documents) do
     local value = string.sub(ARGV[3], from, from + row.size - 1)

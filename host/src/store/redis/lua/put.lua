@@ -2,7 +2,8 @@
 --
 -- Args: tenant, job, uid (of a new one), plan (the planning record as a new one), keep_cursor, ranges,
 -- on = fail | keep | replace | if, version (for `if`). ARGV[3]: the definition.
--- Answer: { kind = created | replaced | kept, schedule = packed as it is kept }. Errors: GEN, CONFLICT, NOTFOUND, INVALID.
+-- Answer: { kind = created | replaced | kept, schedule = packed as it is kept }. Errors: GEN, CONFLICT, NOTFOUND, INVALID,
+-- QUOTA.
 -- O(log N + ranges). Reads and checks everything before it writes.
 local refused = guard(false)
 if refused then return refused end
@@ -19,6 +20,10 @@ if not old then
   local wrong = check_cursor(new.cursor, new.due_at, A.ranges[#A.ranges] and A.ranges[#A.ranges].last)
     or check_ranges(A.ranges, nil, new.cursor, nil, true)
   if wrong then return refuse('INVALID', wrong) end
+  local most = allotment_of(A.tenant).limits.jobs
+  if most and most <= call('ZLEXCOUNT', JOB, '[' .. A.tenant .. '\0', '(' .. A.tenant .. '\1') then
+    return refuse('QUOTA', 'jobs ' .. number(most))
+  end
   new.version, new.def_version, new.created_at = 1, 1, NOW
   -- By the caller's clock, which stands still between a call and its repeat.
   new.asked_at = A.now

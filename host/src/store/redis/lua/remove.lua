@@ -17,8 +17,8 @@ schedules[jk] = false
 tell('job', A.tenant, A.job)
 if A.cancel then
   local live = call('ZRANGEBYLEX', JOB_LIVE, '[' .. jk .. '\0', '(' .. jk .. '\1')
-  for _, member in ipairs(live) do
-    stop(string.sub(member, -32) .. A.tenant, 'the job was removed', 'job_removed')
-  end
+  for i, member in ipairs(live) do live[i] = string.sub(member, -32) end
+  table.sort(live)
+  for _, id in ipairs(live) do stop(id .. A.tenant, 'the job was removed', 'job_removed') end
 end
 return done({ removed = true })

@@ -1,7 +1,8 @@
 -- Shared by scripts that move runs: where a live run is, its slot, its end.
 --
--- A live run's record is the run, `place` = later | backlog | ready | held, and `holder`, the session
--- of a held one. In scripts both are fields of the run.
+-- A live run's record is the run, `place` = later | put_off | backlog | ready | held, and `holder`, the
+-- session of a held one. In scripts both are fields of the run. What is `put_off` waits for a time like
+-- `later`, and has had its slot from before.
 
 -- Lines kept of one run's log; attempts kept in its record; how late is late.
 local MAX_LOG_LINES, MAX_ATTEMPTS_KEPT, LATE_AFTER_US = 20000, 10, 1000000
@@ -78,20 +79,22 @@ end
 
 local function enter(run, place, holder)
   run.place, run.holder = place, holder
-  if place == 'later' then
+  if place == 'later' or place == 'put_off' then
     call('ZADD', LATER, number(run.not_before), rkey(run))
   elseif place == 'ready' then
     put_place(READY, queue_place(run))
+    count_ready(run.tenant, 1)
   elseif place == 'held' then
     put_place(OWN, holder .. rkey(run))
   end
 end
 
 local function exit(run)
-  if run.place == 'later' then
+  if run.place == 'later' or run.place == 'put_off' then
     call('ZREM', LATER, rkey(run))
   elseif run.place == 'ready' then
     drop_place(READY, queue_place(run))
+    count_ready(run.tenant, -1)
   elseif run.place == 'held' then
     drop_place(OWN, run.holder .. rkey(run))
   end
@@ -124,6 +127,7 @@ local function insert_live(run, place, holder)
   call('ZADD', JOB_LIVE, '0', live_place(run))
   put_place(LIVE_AGE, age_place(run))
   list_run(run)
+  count_live(run.tenant, 1)
   keep_live(run)
 end
 
@@ -229,6 +233,7 @@ local function end_in_slot(run)
   call('ZREM', JOB_LIVE, live_place(run))
   drop_field(LIVE, rk)
   drop_place(LIVE_AGE, age_place(run))
+  count_live(run.tenant, -1)
   run.place, run.holder, run.not_before = nil, nil, nil
   run.state, run.finished_at = 'done', NOW
   put_field(PAST, rk, pack_run(run))
@@ -249,9 +254,11 @@ local function end_run(run)
   fill_slots(job_of(run), run.tenant, run.uid)
 end
 
-local function drop(run, verdict, reason, cancel)
+-- Ends a run that never started; `why` says so in words, when the reason does not say it all.
+local function drop(run, verdict, reason, cancel, why)
   run.verdict, run.reason = verdict, reason
   if cancel then run.cancel = cancel end
+  if why then run.error = { message = why, retryable = false } end
   end_run(run)
 end
 
@@ -280,22 +287,33 @@ end
 -- Runs looked at by one call whose time has come.
 local WAKE_AT_ONCE = 128
 
+-- Those of a list whose time is below `bound`: by time, tenant and run, as tenants come to wait anew.
+local function ripe_of(list, bound)
+  local found = call('ZRANGEBYSCORE', list, '-inf', bound, 'WITHSCORES', 'LIMIT', 0, WAKE_AT_ONCE)
+  local ripe, order = {}, {}
+  for i = 1, #found, 2 do
+    local rk = found[i]
+    ripe[#ripe + 1] = rk
+    order[rk] = sortable(tonumber(found[i + 1])) .. string.sub(rk, 33) .. '\0' .. rk
+  end
+  if #ripe > 1 then table.sort(ripe, function(a, b) return order[a] < order[b] end) end
+  return ripe
+end
+
 -- Lets runs go on whose time has come, and gives up those that should have started.
 local function wake()
-  local late = call('ZRANGEBYSCORE', DEADLINE, '-inf', '(' .. number(DUE_BY), 'LIMIT', 0,
-    WAKE_AT_ONCE)
-  for _, rk in ipairs(late) do
+  for _, rk in ipairs(ripe_of(DEADLINE, '(' .. number(DUE_BY))) do
     call('ZREM', DEADLINE, rk)
     local run = live_run(rk)
     if run and not run.verdict and run.start_by then
       drop(run, run.start_by.verdict, run.start_by.reason)
     end
   end
-  local ripe = call('ZRANGEBYSCORE', LATER, '-inf', number(DUE_BY), 'LIMIT', 0, WAKE_AT_ONCE)
-  for _, rk in ipairs(ripe) do
+  for _, rk in ipairs(ripe_of(LATER, number(DUE_BY))) do
     local run = live_run(rk)
     if run then
-      shift(run, #run.attempts > 0 and 'ready' or place_for_new(run, DUE_BY))
+      local has_slot = #run.attempts > 0 or run.place == 'put_off'
+      shift(run, has_slot and 'ready' or place_for_new(run, DUE_BY))
       tell_queued()
     else
       call('ZREM', LATER, rk)
@@ -316,14 +334,16 @@ local fence
 
 -- Starts the next attempt of a run that has a slot: its record, not yet kept.
 local function begin_attempt(run)
-  fence = math.max(tonumber(fence or call('HGET', META, 'fence')) + 1, NOW)
+  fence = math.max(tonumber(fence or last_fence) + 1, NOW)
+  admit(run)
   run.state, run.started_at, run.not_before = 'running', NOW, nil
   run.attempt = run.attempt + 1
   if not run.verdict then
     if run.start_by then call('ZREM', DEADLINE, rkey(run)) end
     run.verdict = 'ran'
     local late = run.due_at + LATE_AFTER_US < NOW
-    if run.reason == 'no_plugin' or (run.reason == 'on_time' and late) then run.reason = 'late' end
+    local waited = run.reason == 'no_plugin' or run.reason == 'rate_limit'
+    if waited or run.reason == 'on_time' and late then run.reason = 'late' end
   end
   if #run.attempts >= MAX_ATTEMPTS_KEPT then table.remove(run.attempts, 1) end
   run.attempts[#run.attempts + 1] = {
@@ -334,7 +354,7 @@ end
 
 -- Keeps the last fence that was given out; once, after the last attempt was begun.
 local function keep_fence()
-  if fence then call('HSET', META, 'fence', number(fence)) end
+  if fence then put_field(META, 'fence', number(fence)) end
 end
 
 local function current_fence(run)

@@ -66,6 +66,7 @@ end
 local function keep_schedule(jk, plan)
   local known = schedules[jk]
   known.plan, known.packed, known.is_new = plan, nil, true
+  known.last.rated = plan.rules.rate_limit ~= nil
   local due = due_key(plan)
   if due then
     call('ZADD', DUE, number(due), jk)
@@ -89,6 +90,36 @@ end
 -- What `last_of` answered was changed.
 local function keep_last(jk)
   schedules[jk].is_new = true
+end
+
+-- The windows of a job's `rate_limit`. `last` says whether there is one, so that a run that begins need
+-- not unpack the plan to learn that there is none.
+local function rate_of(jk)
+  local known = kept_of(jk)
+  if not known or not known.last.rated then return nil end
+  local rate = schedule_of(jk).rules.rate_limit
+  local length = rate.per == 's' and 1000000 or rate.per == 'm' and 60000000 or 3600000000
+  return known.last, rate, NOW - NOW % length, length
+end
+
+-- When a run that has not begun may, if its job's `rate_limit` lets none begin now.
+local function rate_full_until(run)
+  if run.verdict then return nil end
+  local last, rate, since, length = rate_of(job_of(run))
+  local begun = last and last.begun
+  if not begun or begun.since ~= since or begun.runs < rate.runs then return nil end
+  return since + length
+end
+
+-- Counts a run of a job with a `rate_limit` that begins.
+local function count_begun(run)
+  if run.attempt ~= 1 then return end
+  local jk = job_of(run)
+  local last, _, since = rate_of(jk)
+  if not last then return end
+  local runs = last.begun and last.begun.since == since and last.begun.runs or 0
+  last.begun = { since = since, runs = runs + 1 }
+  keep_last(jk)
 end
 
 -- A cursor has a due time, not before it, and lies after what is accounted for.

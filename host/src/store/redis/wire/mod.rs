@@ -4,6 +4,7 @@
 //! has a default here. The scripts read no MessagePack of kind `bin`: bytes go beside the maps, and
 //! only come back within them.
 
+mod accounts;
 mod plan;
 mod runs;
 
@@ -11,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+pub(in crate::store::redis) use accounts::*;
 pub(in crate::store::redis) use plan::{Last, Plan};
 pub(in crate::store::redis) use runs::*;
 

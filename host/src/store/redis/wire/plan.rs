@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::unreadable;
 use crate::job::{History, JobKey, Source};
 use crate::record::step::NewSchedule;
-use crate::record::{LastRun, Pause, Rules, Schedule, TriggerState};
+use crate::record::{Begun, LastRun, Pause, Rules, Schedule, TriggerState};
 use crate::run::RunState;
 use crate::run::id::{RunId, Uid};
 use crate::run::outcome::Outcome;
@@ -96,7 +96,7 @@ impl Plan {
         def: std::sync::Arc<crate::record::Definition>,
     ) -> Schedule {
         Schedule {
-            begun: None,
+            begun: last.begun,
             key,
             uid: self.uid,
             version: self.version,
@@ -119,7 +119,7 @@ impl Plan {
     }
 }
 
-/// A job's last run, and its failures in a row.
+/// A job's last run, and what changes when one begins or ends.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(in crate::store::redis) struct Last {
@@ -130,6 +130,10 @@ pub(in crate::store::redis) struct Last {
     pub(in crate::store::redis) state: Option<RunState>,
     pub(in crate::store::redis) outcome: Option<Outcome>,
     pub(in crate::store::redis) previous_success: Option<Timestamp>,
+    /// Whether the job has a `rate_limit`.
+    pub(in crate::store::redis) rated: bool,
+    /// Runs begun in the present window of it.
+    pub(in crate::store::redis) begun: Option<Begun>,
 }
 
 impl Last {

@@ -1,13 +1,18 @@
 //! Arguments and answers of the scripts that make, take and end runs.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
 use super::{PlanRow, unreadable};
 use crate::job::Delivery;
 use crate::job::names::{HandlerName, JobId, PluginName, QueueName, TenantId};
+use crate::job::quota::MAX_QUOTA;
 use crate::record::TriggerState;
+use crate::record::room::{Amount, Room};
 use crate::record::step::{Disposition, FireIntent, PlannedFire};
+use crate::run::admitted::Admitted;
 use crate::run::id::{Fence, RunId, Uid};
 use crate::run::outcome::{Outcome, RunError};
 use crate::run::usage::Usage;
@@ -59,6 +64,7 @@ struct SpecRow<'a> {
     priority: u8,
     delivery: Delivery,
     max_rescues: u32,
+    memory: u64,
 }
 
 fn fire_row<'a>(run: &'a Run, fire: &PlannedFire, before: Option<&PlannedFire>) -> FireRow<'a> {
@@ -69,6 +75,7 @@ fn fire_row<'a>(run: &'a Run, fire: &PlannedFire, before: Option<&PlannedFire>) 
         priority: run.priority,
         delivery: run.delivery,
         max_rescues: run.max_rescues,
+        memory: run.memory,
     };
     let is_same = before.is_some_and(|before| before.spec == fire.spec);
     FireRow(
@@ -116,7 +123,7 @@ pub(in crate::store::redis) struct FireAnswer {
 pub(in crate::store::redis) struct FiredRow {
     pub(in crate::store::redis) lost: bool,
     pub(in crate::store::redis) queued: Vec<RunId>,
-    pub(in crate::store::redis) claimed: Vec<(RunId, Fence, Option<Reason>)>,
+    pub(in crate::store::redis) claimed: Vec<(RunId, Fence, Option<Reason>, Admitted)>,
     pub(in crate::store::redis) skipped: Vec<Timestamp>,
     pub(in crate::store::redis) over_quota: Vec<Timestamp>,
     pub(in crate::store::redis) schedule: ByteBuf,
@@ -157,13 +164,37 @@ pub(in crate::store::redis) struct StartAnswer {
 }
 
 #[derive(Serialize)]
-pub(in crate::store::redis) struct AcquireArgs {
-    pub(in crate::store::redis) slots: usize,
-    pub(in crate::store::redis) classes: Vec<String>,
+pub(in crate::store::redis) struct AcquireArgs<'a> {
+    pub(in crate::store::redis) digest: &'a str,
+    pub(in crate::store::redis) serves: Option<Vec<String>>,
+    pub(in crate::store::redis) most: usize,
+    pub(in crate::store::redis) room: RoomRow<'a>,
 }
 
-#[derive(Deserialize)]
+/// Room on a host: slots and memory that are free, are missing, are kept at most, of a share; the most
+/// memory of one run; what each tenant has.
+#[derive(Serialize)]
+pub(in crate::store::redis) struct RoomRow<'a>(
+    (u64, u64, u64, u64, u64, u64, u64, u64, u64, BTreeMap<&'a TenantId, (u64, u64)>),
+);
+
+impl<'a> RoomRow<'a> {
+    /// Numbers beyond what Lua holds exactly are without end.
+    pub(in crate::store::redis) fn of(room: &'a Room) -> Self {
+        let exact = |number: u64| number.min(MAX_QUOTA);
+        let both = |amount: &Amount| (exact(amount.slots), exact(amount.memory));
+        let Room { free, missing, most_kept, share, held, most_memory } = room;
+        let [free, missing, kept, share] = [free, missing, most_kept, share].map(both);
+        let held = held.iter().map(|(tenant, held)| (tenant, both(held))).collect();
+        let most = exact(*most_memory);
+        Self((free.0, free.1, missing.0, missing.1, kept.0, kept.1, share.0, share.1, most, held))
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
 pub(in crate::store::redis) struct AcquireAnswer {
+    pub(in crate::store::redis) unknown: bool,
     pub(in crate::store::redis) runs: Vec<ByteBuf>,
     pub(in crate::store::redis) plans: Vec<PlanRow>,
 }
