@@ -570,3 +570,55 @@ fn the_command_line_makes_exports_and_removes_a_tenant() {
     // What it used can still be asked for, and its name is free.
     assert!(host.cli(&["usage", "--tenant", "acme"]).status.success());
 }
+
+#[test]
+fn a_folder_of_plugins_that_cant_be_read_holds_nobody_else_back() {
+    let site = Site::new("[tenants.acme]\n[tenants.zeta]\n");
+    let sidecar = "[jobs.tick]\ntrigger = 'every 1h'\n";
+    site.plugin("noop", "zeta/bell");
+    std::fs::write(site.path("plugins/zeta/bell.toml"), sidecar).unwrap();
+    // A file is read as a folder by nobody, whoever they are.
+    std::fs::write(site.path("plugins/acme"), "").unwrap();
+    let host = site.start();
+    let said = host.says("a folder of plugins can't be read");
+    assert!(said.contains("plugins/acme"), "{said}");
+    assert_eq!(run(&host, "zeta", "tick")["outcome"], "succeeded");
+    // It is found when it can be read, and stays as it was when it can't.
+    std::fs::remove_file(site.path("plugins/acme")).unwrap();
+    site.plugin("noop", "acme/gong");
+    std::fs::write(site.path("plugins/acme/gong.toml"), sidecar).unwrap();
+    host.item("its job", "/v1/jobs?tenant=acme", |job| job["id"] == "tick");
+    host.item("its plugin", "/v1/plugins?tenant=acme", |plugin| plugin["state"] == "active");
+    host.says("can be read again");
+    std::fs::rename(site.path("plugins/acme"), site.path("aside")).unwrap();
+    std::fs::write(site.path("plugins/acme"), "").unwrap();
+    eventually("both warnings", || {
+        (host.said().matches("a folder of plugins can't be read").count() == 2).then_some(())
+    });
+    for _ in 0..2 {
+        let reload = host.cli(&["reload"]);
+        assert!(reload.status.success(), "{reload:?}");
+    }
+    assert_eq!(host.get("/v1/jobs/tick?tenant=acme").1["state"], "active");
+    let (_, plugin) = host.get("/v1/plugins/gong?tenant=acme");
+    assert_eq!(plugin["state"], "active", "{plugin}");
+    assert_eq!(run(&host, "acme", "tick")["outcome"], "succeeded");
+    assert_eq!(host.said().matches("a folder of plugins can't be read").count(), 2);
+}
+
+#[test]
+fn a_warning_about_a_job_names_its_tenant() {
+    let job = "plugin = 'p'\ntrigger = { type = 'cron', day = 31, hour = 1 }\n";
+    let site = Site::new(&format!("[jobs.a]\n{job}[tenants.acme.jobs.a]\n{job}"));
+    let output = site.cli(&["validate"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    for line in ["warning: job `a`, trigger.day: ", "warning: job `acme/a`, trigger.day: "] {
+        assert!(said.contains(line), "{line}\n{said}");
+    }
+    let output = site.cli(&["validate", "--json"]);
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let whose: Vec<&Value> =
+        told["warnings"].as_array().unwrap().iter().map(|lint| &lint["tenant"]).collect();
+    assert!(whose.contains(&&json!("acme")) && whose.contains(&&json!("default")), "{told}");
+}

@@ -10,7 +10,7 @@ use crate::config::resolve::Carried;
 use crate::engine::{Engine, Settings};
 use crate::job::PluginKey;
 use crate::reloader::file;
-use crate::reloader::folder::{PLUGIN, scan};
+use crate::reloader::folder::{PLUGIN, Scanned, scan};
 
 /// Instances that are asked at once.
 const INSTANCES: u32 = 4;
@@ -32,9 +32,11 @@ pub struct Folder {
 ///
 /// The folder can't be read, or the machine can't run a plugin.
 pub async fn folder(config: &Config) -> Result<Folder, Failure> {
-    let shown = config.short(&config.plugins);
-    let files = scan(config, PLUGIN)
-        .map_err(|error| Failure::usage(format!("can't read the folder `{shown}`: {error}")))?;
+    let Scanned { files, unreadable } = scan(config, PLUGIN);
+    if let Some((folder, error)) = unreadable.first_key_value() {
+        let shown = config.short(folder);
+        return Err(Failure::usage(format!("can't read the folder `{shown}`: {error}")));
+    }
     let mut found = Folder::default();
     if files.is_empty() {
         return Ok(found);

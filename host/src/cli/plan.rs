@@ -51,7 +51,7 @@ pub fn plan(args: &Plan, common: &Common) -> Result<Exit, Failure> {
     for (plugin, why) in &folder.refused {
         warnings.push(format!("plugin `{}` is refused: {why}", plugin.plugin));
     }
-    let sidecars = load::sidecars(&config).map_err(Failure::usage)?;
+    let sidecars = load::all_sidecars(&config).map_err(Failure::usage)?;
     let declared = definitions(&config, &sidecars, &folder.carried);
     let (stored, peers) = runtime.block_on(stored(&config))?;
     let now = SystemClock.now();

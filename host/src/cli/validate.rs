@@ -31,7 +31,7 @@ pub struct Validate {}
 /// All that is wrong.
 pub fn validate(common: &Common) -> Result<Exit, Failure> {
     let config = common.load()?;
-    let sidecars = load::sidecars(&config).map_err(Failure::usage)?;
+    let sidecars = load::all_sidecars(&config).map_err(Failure::usage)?;
     let found = definitions(&config, &sidecars, &[]);
     if !found.problems.is_empty() {
         let mut text = String::new();

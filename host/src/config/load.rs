@@ -1,6 +1,6 @@
 //! Reads `host.toml` and the sidecars from disk. The one place below the edges that does.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,9 @@ use crate::job::PluginKey;
 use crate::job::names::{PluginName, TenantId};
 use crate::problem::Problem;
 use crate::table::unit::show_size;
+
+/// Tenants whose folders of plugins can't be read, each with the reason.
+pub type Unreadable = BTreeMap<TenantId, ConfigError>;
 
 /// Bytes of one file at most.
 pub const MAX_FILE_BYTES: u64 = 64 << 20;
@@ -144,17 +147,32 @@ pub fn real(path: &Path) -> PathBuf {
 }
 
 /// Reads the sidecars: each `<name>.toml` that stands beside a `<name>.wasm` in the folders of
-/// plugins, by tenant and name. A folder that is not there has none.
+/// plugins, by tenant and name; and of which tenants the folder can't be read, and why. A folder that
+/// is not there has none.
+pub fn sidecars(config: &Config) -> (Vec<Result<Sidecar, BrokenSidecar>>, Unreadable) {
+    let (mut found, mut unreadable) = (Vec::new(), Unreadable::new());
+    for tenant in config.tenants.keys().filter(|tenant| !config.is_draining(tenant)) {
+        match sidecars_of(config, tenant) {
+            Ok(sidecars) => found.extend(sidecars),
+            Err(error) => {
+                unreadable.insert(tenant.clone(), error);
+            }
+        }
+    }
+    (found, unreadable)
+}
+
+/// The same for whoever wants all of them.
 ///
 /// # Errors
 ///
-/// Why the folder can't be read. A broken sidecar is an item, not an error.
-pub fn sidecars(config: &Config) -> Result<Vec<Result<Sidecar, BrokenSidecar>>, ConfigError> {
-    let mut found = Vec::new();
-    for tenant in config.tenants.keys().filter(|tenant| !config.is_draining(tenant)) {
-        found.extend(sidecars_of(config, tenant)?);
+/// Why a folder can't be read.
+pub fn all_sidecars(config: &Config) -> Result<Vec<Result<Sidecar, BrokenSidecar>>, ConfigError> {
+    let (found, unreadable) = sidecars(config);
+    match unreadable.into_values().next() {
+        Some(error) => Err(error),
+        None => Ok(found),
     }
-    Ok(found)
 }
 
 /// The sidecars of one tenant.
@@ -272,7 +290,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let plugins = folder.path().join("plugins");
         let config = load(None, folder.path()).unwrap();
-        assert_eq!(sidecars(&config), Ok(vec![]));
+        assert_eq!(sidecars(&config), (vec![], Unreadable::new()));
         fs::create_dir(&plugins).unwrap();
         for (name, text) in [
             ("b.wasm", ""),
@@ -284,7 +302,8 @@ mod tests {
         ] {
             fs::write(plugins.join(name), text).unwrap();
         }
-        let sidecars = sidecars(&config).unwrap();
+        let (sidecars, unreadable) = sidecars(&config);
+        assert!(unreadable.is_empty());
         assert_eq!(sidecars.len(), 2);
         assert_eq!(sidecars[0].as_ref().unwrap_err().origin, "plugins/a.toml");
         assert_eq!(sidecars[1].as_ref().unwrap().plugin.plugin.as_str(), "b");

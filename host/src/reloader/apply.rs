@@ -10,7 +10,7 @@ use crate::clock::SharedClock;
 use crate::config::Config;
 use crate::config::definitions::{Definitions, Unscheduled, definitions};
 use crate::config::load;
-use crate::job::{Job, PluginKey, Smoke};
+use crate::job::{Job, PluginKey, Smoke, Source};
 use crate::record::Schedule;
 use crate::record::query::{JobFilter, MAX_PAGE, Page};
 use crate::record::step::Conflict;
@@ -41,7 +41,7 @@ pub(super) struct Reconciled {
 ///
 /// # Errors
 ///
-/// The folder of plugins can't be read, or the store failed.
+/// The store failed.
 pub(super) async fn reconcile(
     config: &Config,
     catalog: &Catalog,
@@ -49,11 +49,20 @@ pub(super) async fn reconcile(
     clock: &SharedClock,
     mut fleet: Option<&mut Fleet>,
 ) -> anyhow::Result<Reconciled> {
-    let sidecars = load::sidecars(config)?;
+    let (sidecars, unreadable) = load::sidecars(config);
     // Of a tenant that is being removed nothing is declared, and nothing is changed.
     let entries = catalog.entries().filter(|entry| !config.is_draining(&entry.key.tenant));
     let plugins: Vec<_> = entries.map(Entry::carried).collect();
-    let declared = definitions(config, &sidecars, &plugins);
+    let mut declared = definitions(config, &sidecars, &plugins);
+    if !unreadable.is_empty() {
+        // What stands in the folder is not known, so what stood there is left alone.
+        let stored = all_schedules(store).await?.into_iter();
+        let own = stored.filter(|schedule| {
+            let is_there = matches!(schedule.source, Source::Sidecar | Source::Plugin);
+            is_there && unreadable.contains_key(&schedule.key.tenant)
+        });
+        declared.broken.extend(own.map(|schedule| schedule.def.origin.clone()));
+    }
     for (origin, problems) in &declared.problems {
         for problem in problems {
             warn!(%origin, "{problem}");

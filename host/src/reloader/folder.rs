@@ -36,17 +36,28 @@ pub struct Stamp {
     regular: bool,
 }
 
+/// What lies in the folders of plugins.
+#[derive(Debug, Default)]
+pub struct Scanned {
+    /// The files.
+    pub files: BTreeMap<PathBuf, Stamp>,
+    /// The folders that can't be read, each with the reason: what lies in them is not known.
+    pub unreadable: BTreeMap<PathBuf, String>,
+}
+
 /// The files of all tenants whose names end with `.` and `ending`.
-///
-/// # Errors
-///
-/// A folder can't be read.
-pub fn scan(config: &Config, ending: &str) -> std::io::Result<BTreeMap<PathBuf, Stamp>> {
-    let mut all = BTreeMap::new();
+pub fn scan(config: &Config, ending: &str) -> Scanned {
+    let mut all = Scanned::default();
     for tenant in config.tenants.keys().filter(|tenant| !config.is_draining(tenant)) {
-        all.append(&mut scan_folder(&config.plugins_of(tenant), ending)?);
+        let folder = config.plugins_of(tenant);
+        match scan_folder(&folder, ending) {
+            Ok(mut files) => all.files.append(&mut files),
+            Err(error) => {
+                all.unreadable.insert(folder, error.to_string());
+            }
+        }
     }
-    Ok(all)
+    all
 }
 
 /// The files in `folder` whose names end with `.` and `ending`, none when there is no such folder.
@@ -166,6 +177,28 @@ impl Settling {
             }
         }
         found
+    }
+
+    /// The files of these folders as they were seen last: what can't be looked at is as it was.
+    pub fn last_seen<'a>(
+        &'a self,
+        folders: &'a BTreeMap<PathBuf, String>,
+    ) -> impl Iterator<Item = (PathBuf, Stamp)> + 'a {
+        let is_there =
+            |path: &&PathBuf| path.parent().is_some_and(|folder| folders.contains_key(folder));
+        let seen = self.seen.iter().filter(move |(path, _)| is_there(path));
+        seen.map(|(path, seen)| (path.clone(), seen.stamp))
+    }
+
+    /// Puts off what has settled in these folders: it can't be read now, and is found again later.
+    pub fn put_off(&mut self, found: &mut Found, folders: &BTreeMap<PathBuf, String>) {
+        found.settled.retain(|path| {
+            let can_be_read = path.parent().is_none_or(|folder| !folders.contains_key(folder));
+            if !can_be_read && let Some(seen) = self.seen.get_mut(path) {
+                seen.reported = false;
+            }
+            can_be_read
+        });
     }
 
     /// Takes in a look that somebody asked for: what has changed counts as it is, and what is not

@@ -1,7 +1,7 @@
 //! When the reloader looks, and at what: at everything from time to time, when it hears that something
 //! has changed, and when somebody asks.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use tracing::{info, warn};
 use super::asked::{Answer, NotReloaded, Reloaded};
 use super::company::failed;
 use super::file::plugin_key;
-use super::folder::{Found, PLUGIN, SETTLE, SIDECAR, SIGNATURE, Settling, scan};
+use super::folder::{Found, PLUGIN, SETTLE, SIDECAR, SIGNATURE, Scanned, Settling, scan};
 use super::watch::Watch;
 use super::{Present, Reloader};
 use crate::audit::action::Action;
@@ -216,7 +216,7 @@ impl Reloader {
 
     /// The files that are no plugins, each with the reason.
     fn strange(&self) -> Vec<String> {
-        let files = scan(&self.config, PLUGIN).unwrap_or_default();
+        let files = scan(&self.config, PLUGIN).files;
         let strange = files.keys().filter_map(|file| {
             let why = plugin_key(&self.config, file).err()?;
             Some(format!("{}: {why}", self.config.short(file)))
@@ -236,23 +236,31 @@ impl Reloader {
     /// found, and whether the store failed.
     async fn look_at_folders(&mut self, pace: Pace) -> (Found, Result<()>) {
         let config = &self.config;
-        let scanned = scan(config, PLUGIN)
-            .and_then(|files| Ok((files, scan(config, SIDECAR)?, scan(config, SIGNATURE)?)));
-        let (files, sidecars, signatures) = match scanned {
-            Ok(scanned) => scanned,
-            Err(error) => {
-                warn!(%error, "a folder of plugins can't be read; looking again soon");
-                let followed = self.follow().await.map(|changed| self.behind |= changed);
-                return (Found::default(), followed);
-            }
+        let [plugins, sidecars, signatures] =
+            [PLUGIN, SIDECAR, SIGNATURE].map(|ending| scan(config, ending));
+        let as_it_was = |settling: &Settling, mut scanned: Scanned| {
+            scanned.files.extend(settling.last_seen(&scanned.unreadable));
+            scanned.files
         };
+        let mut unreadable = plugins.unreadable.clone();
+        unreadable.extend(sidecars.unreadable.clone());
+        unreadable.extend(signatures.unreadable.clone());
+        let files = as_it_was(&self.settling, plugins);
+        let sidecars = as_it_was(&self.sidecars, sidecars);
+        let signatures = as_it_was(&self.signatures, signatures);
+        self.tell_unreadable(unreadable);
+        let unreadable = self.unreadable.clone();
         self.forget_other_folders();
         let now = self.clock.now();
         let writers = self.writers.clone();
         let is_open = |path: &Path| writers.has(path);
-        let look = |settling: &mut Settling, files| match pace {
-            Pace::Settled => settling.look(files, is_open, now),
-            Pace::AtOnce => settling.look_at_once(files, now),
+        let look = |settling: &mut Settling, files| {
+            let mut found = match pace {
+                Pace::Settled => settling.look(files, is_open, now),
+                Pace::AtOnce => settling.look_at_once(files, now),
+            };
+            settling.put_off(&mut found, &unreadable);
+            found
         };
         let mut found = look(&mut self.settling, &files);
         let beside = look(&mut self.sidecars, &sidecars);
@@ -277,13 +285,32 @@ impl Reloader {
             |file: &&Present| file.retry.is_some_and(|(at, _)| at <= now || pace == Pace::AtOnce);
         let due: Vec<PathBuf> =
             self.files.values().filter(is_due).map(|file| file.path.clone()).collect();
-        for path in due.iter().filter(|path| files.contains_key(*path) && !settled.contains(*path))
-        {
+        let can_be_read =
+            |path: &Path| path.parent().is_none_or(|folder| !unreadable.contains_key(folder));
+        let due = due.iter().filter(|path| files.contains_key(*path) && can_be_read(path));
+        for path in due.filter(|path| !settled.contains(*path)) {
             self.load(path, true).await;
         }
         let followed = self.follow().await.map(|changed| self.behind |= changed);
         found.pending |= beside.pending || signatures.pending;
         (found, followed)
+    }
+
+    /// Tells once which folders can't be read, and which can again.
+    pub(super) fn tell_unreadable(&mut self, unreadable: BTreeMap<PathBuf, String>) {
+        for (folder, why) in &unreadable {
+            if self.unreadable.get(folder) != Some(why) {
+                let folder = self.config.short(folder);
+                warn!(%folder, %why, "a folder of plugins can't be read; what is known of it stays, \
+                    and it is looked at again");
+            }
+        }
+        for folder in self.unreadable.keys().filter(|folder| !unreadable.contains_key(*folder)) {
+            info!(folder = %self.config.short(folder), "can be read again");
+        }
+        // What was left alone meanwhile is looked at.
+        self.behind |= self.unreadable.keys().ne(unreadable.keys());
+        self.unreadable = unreadable;
     }
 
     /// Says which of the new plugins nothing runs, and what would.

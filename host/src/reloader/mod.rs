@@ -32,7 +32,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use serde_json::json;
 use tokio::sync::{mpsc, watch as value};
 use tracing::{debug, info, warn};
@@ -57,7 +57,7 @@ use crate::store::Store;
 use asked::{Handle, Order, Reloaded};
 use company::Exchange;
 use fleet::Fleet;
-use folder::{PLUGIN, SIDECAR, SIGNATURE, Settling, scan};
+use folder::{PLUGIN, SIDECAR, SIGNATURE, Scanned, Settling, scan};
 use follow::Loaded;
 use given::GivenTenants;
 use host_file::HostFile;
@@ -124,6 +124,8 @@ pub struct Reloader {
     /// The files beside plugins.
     sidecars: Settling,
     signatures: Settling,
+    /// The folders that could not be read at the last look, each with the reason.
+    unreadable: BTreeMap<PathBuf, String>,
     writers: Writers,
     /// Where plugins come in.
     intake: Arc<Intake>,
@@ -189,6 +191,7 @@ impl Reloader {
             settling: Settling::default(),
             sidecars: Settling::default(),
             signatures: Settling::default(),
+            unreadable: BTreeMap::new(),
             writers: Writers::default(),
             intake,
             files: BTreeMap::new(),
@@ -217,17 +220,19 @@ impl Reloader {
         let shown = folder.display();
         std::fs::create_dir_all(&folder)
             .with_context(|| format!("can't make the folder of plugins `{shown}`"))?;
-        let files = scan(&self.config, PLUGIN)
-            .with_context(|| format!("can't read the folder of plugins `{shown}` (`plugins`)"))?;
+        let Scanned { files, unreadable } = scan(&self.config, PLUGIN);
+        if let Some(why) = unreadable.get(&folder) {
+            bail!("can't read the folder of plugins `{shown}` (`plugins`): {why}");
+        }
+        // Of one tenant: the others go on.
+        self.tell_unreadable(unreadable);
         self.settling.adopt(&files, self.clock.now());
-        let sidecars = scan(&self.config, SIDECAR)
-            .with_context(|| format!("can't read the folder of plugins `{shown}` (`plugins`)"))?;
+        let sidecars = scan(&self.config, SIDECAR).files;
         self.sidecars.adopt(&sidecars, self.clock.now());
-        let signatures = scan(&self.config, SIGNATURE)
-            .with_context(|| format!("can't read the folder of plugins `{shown}` (`plugins`)"))?;
+        let signatures = scan(&self.config, SIGNATURE).files;
         self.signatures.adopt(&signatures, self.clock.now());
         // What files say of smoke runs is known before any plugin is asked.
-        let sidecars = load::sidecars(&self.config).unwrap_or_default();
+        let (sidecars, _) = load::sidecars(&self.config);
         let jobs = definitions(&self.config, &sidecars, &[]).jobs;
         self.intake.smoke_with(jobs.into_iter().map(|resolved| resolved.job));
         for path in files.keys() {

@@ -82,7 +82,7 @@ async fn simulate_and_show(args: &Simulate, config: &Config, json: bool) -> Resu
         return Err(Failure::usage(format!("--to ({to}) must be after --from ({from})")));
     }
     let folder = carried::folder(config).await?;
-    let sidecars = load::sidecars(config).map_err(Failure::usage)?;
+    let sidecars = load::all_sidecars(config).map_err(Failure::usage)?;
     let declared = definitions(config, &sidecars, &folder.carried);
     say_what_is_wrong(&declared, &folder);
     let scenario = Scenario {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::iter::successors;
 
 use super::{DAY, Lint};
-use crate::job::names::JobId;
+use crate::job::JobKey;
 use crate::time::Timestamp;
 use crate::trigger::Trigger;
 
@@ -20,14 +20,14 @@ const MICRO: std::time::Duration = std::time::Duration::from_micros(1);
 const FIRES_OF_ONE: (usize, usize) = (24, 2_000);
 
 /// Finds the most crowded second of the day from `now` on.
-pub(super) fn lint(jobs: &[(&JobId, &Trigger)], now: Timestamp) -> Option<Lint> {
+pub(super) fn lint(jobs: &[(&JobKey, &Trigger)], now: Timestamp) -> Option<Lint> {
     if jobs.len() < CROWD {
         return None;
     }
     let (least, most) = FIRES_OF_ONE;
     let each = (FIRES / jobs.len()).clamp(least, most);
     let end = now.after(DAY);
-    let mut due: BTreeMap<i64, Vec<&JobId>> = BTreeMap::new();
+    let mut due: BTreeMap<i64, Vec<&JobKey>> = BTreeMap::new();
     for (job, trigger) in jobs {
         let first = match trigger.first(now) {
             // A past date; an `or` goes on after it.
@@ -45,21 +45,19 @@ pub(super) fn lint(jobs: &[(&JobId, &Trigger)], now: Timestamp) -> Option<Lint> 
     due.retain(|_, jobs| CROWD <= jobs.len());
     // Of several equal ones the first.
     let (second, crowd) = due.iter().rev().max_by_key(|(_, jobs)| jobs.len())?;
-    let names: Vec<String> = crowd.iter().take(NAMED).map(|job| format!("`{job}`")).collect();
+    let names: Vec<String> =
+        crowd.iter().take(NAMED).map(|job| format!("`{}`", job.shown())).collect();
     let others = match due.len() - 1 {
         0 => String::new(),
         others => format!(", and {CROWD} or more in {others} other seconds of the next day"),
     };
-    Some(Lint {
-        job: (*crowd.first()?).clone(),
-        key: "trigger".to_owned(),
-        message: format!(
-            "{} jobs are due at {} ({} and {} more){others}; spread them over other minutes or \
-             seconds, so that they do not wait for each other",
-            crowd.len(),
-            Timestamp::from_secs(*second),
-            names.join(", "),
-            crowd.len() - names.len(),
-        ),
-    })
+    let message = format!(
+        "{} jobs are due at {} ({} and {} more){others}; spread them over other minutes or \
+         seconds, so that they do not wait for each other",
+        crowd.len(),
+        Timestamp::from_secs(*second),
+        names.join(", "),
+        crowd.len() - names.len(),
+    );
+    Some(Lint::of(crowd.first()?, "trigger", message))
 }

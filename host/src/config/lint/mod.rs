@@ -21,8 +21,8 @@ use serde::Serialize;
 
 use super::Config;
 use super::resolve::Resolved;
-use crate::job::names::JobId;
-use crate::job::{Coalesce, Job, Overlap};
+use crate::job::names::{JobId, TenantId};
+use crate::job::{Coalesce, Job, JobKey, Overlap};
 use crate::table::unit::show_duration;
 use crate::time::Timestamp;
 use crate::trigger::{Gap, Trigger, gaps};
@@ -40,6 +40,8 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// A warning about one job.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Lint {
+    /// Whose job.
+    pub tenant: TenantId,
     /// The job.
     pub job: JobId,
     /// Its key, with dots: `trigger.day`.
@@ -48,9 +50,17 @@ pub struct Lint {
     pub message: String,
 }
 
+impl Lint {
+    fn of(job: &JobKey, key: impl Into<String>, message: impl Into<String>) -> Self {
+        let JobKey { tenant, job } = job.clone();
+        Self { tenant, job, key: key.into(), message: message.into() }
+    }
+}
+
 impl fmt::Display for Lint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "job `{}`, {}: {}", self.job, self.key, self.message)
+        let job = JobKey { tenant: self.tenant.clone(), job: self.job.clone() };
+        write!(f, "job `{}`, {}: {}", job.shown(), self.key, self.message)
     }
 }
 
@@ -69,10 +79,10 @@ pub fn lint(jobs: &[Resolved], config: &Config, now: Timestamp) -> Vec<Lint> {
         }
         linter.policies(job, trigger);
         for leaf in &leaves {
-            linter.leaf(&job.key.job, leaf);
+            linter.leaf(&job.key, leaf);
         }
         if leaves.iter().all(Leaf::is_fixed) {
-            timed.push((&job.key.job, trigger));
+            timed.push((&job.key, trigger));
         }
     }
     linter.found.extend(crowd::lint(&timed, now));
@@ -89,8 +99,8 @@ struct Linter {
 }
 
 impl Linter {
-    fn warn(&mut self, job: &JobId, key: impl Into<String>, message: impl Into<String>) {
-        self.found.push(Lint { job: job.clone(), key: key.into(), message: message.into() });
+    fn warn(&mut self, job: &JobKey, key: impl Into<String>, message: impl Into<String>) {
+        self.found.push(Lint::of(job, key, message));
     }
 
     /// Whether the trigger has no fire time left, which makes all else idle.
@@ -98,7 +108,7 @@ impl Linter {
         let first = match trigger.try_first(self.now) {
             Ok(first) => first,
             Err(gave_up) => {
-                self.warn(&job.key.job, "trigger", format!("{gave_up}: the job will be parked"));
+                self.warn(&job.key, "trigger", format!("{gave_up}: the job will be parked"));
                 return true;
             }
         };
@@ -113,7 +123,7 @@ impl Linter {
             Some(first) => format!("its one fire time {first} has passed"),
             None => "has no fire time left".to_owned(),
         };
-        let id = &job.key.job;
+        let id = &job.key;
         self.warn(
             id,
             "trigger",
@@ -125,7 +135,7 @@ impl Linter {
     }
 
     fn policies(&mut self, job: &Job, trigger: &Trigger) {
-        let (id, policy) = (&job.key.job, &job.policy);
+        let (id, policy) = (&job.key, &job.policy);
         let period = shortest(trigger, self.now);
         if let Some(grace) = policy.misfire_grace_time {
             let shown = show_duration(grace);
@@ -164,16 +174,13 @@ impl Linter {
         }
     }
 
-    fn leaf(&mut self, job: &JobId, leaf: &Leaf<'_>) {
+    fn leaf(&mut self, job: &JobKey, leaf: &Leaf<'_>) {
         match leaf.kind() {
             "cron" => {
                 let ahead = self.gaps_of(leaf.zone);
                 let found = cron::lint(leaf, &ahead, self.now);
-                self.found.extend(found.into_iter().map(|(key, message)| Lint {
-                    job: job.clone(),
-                    key,
-                    message,
-                }));
+                self.found
+                    .extend(found.into_iter().map(|(key, message)| Lint::of(job, key, message)));
             }
             "interval" => self.interval(job, leaf),
             // A date has one fire time and nothing to compare it with.
@@ -182,7 +189,7 @@ impl Linter {
     }
 
     /// An interval of whole days looks like a wall time and is none.
-    fn interval(&mut self, job: &JobId, leaf: &Leaf<'_>) {
+    fn interval(&mut self, job: &JobKey, leaf: &Leaf<'_>) {
         let Some(length) = leaf.endless().and_then(|trigger| shortest(&trigger, self.now)) else {
             return;
         };

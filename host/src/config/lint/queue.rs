@@ -22,5 +22,5 @@ pub(super) fn lint(job: &Job, config: &Config) -> Option<Lint> {
             .to_owned(),
         false => return None,
     };
-    Some(Lint { job: job.key.job.clone(), key: "queue".to_owned(), message })
+    Some(Lint::of(&job.key, "queue", message))
 }

@@ -10,7 +10,7 @@ pub(super) fn lint(job: &Job, config: &Config) -> Vec<Lint> {
     let mut found = Vec::new();
     for name in &job.capabilities.secrets {
         let mut warn = |key: String, message: String| {
-            found.push(Lint { job: job.key.job.clone(), key, message });
+            found.push(Lint::of(&job.key, key, message));
         };
         if job.config.contains_key(name.as_str()) {
             let message = "is never seen: the secret of the same name comes before it; take one \
