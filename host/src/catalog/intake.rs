@@ -256,7 +256,7 @@ impl Intake {
         };
         let others = before.iter().flat_map(|before| &before.kept);
         let others = others.filter(|version| version.digest != digest).map(|version| version.size);
-        let kept = usize::try_from(keep.saturating_sub(1)).unwrap_or(usize::MAX);
+        let kept = keep.saturating_sub(1);
         let bytes = others.take(kept).fold(size, u64::saturating_add);
         match quota::reserve(self.shelf.store(), plugin, bytes, quota).await {
             Err(StoreError::Quota { key, limit }) => Err(Refused::Quota { key, limit }),

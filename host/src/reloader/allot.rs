@@ -24,15 +24,23 @@ pub async fn allot(config: &Config, store: &dyn Store) -> Result<()> {
 
 impl Reloader {
     /// Tells it unless it knows: after each change, and to each session's store, which may be empty.
-    /// What it does not take now it is told at the next look.
-    pub(super) async fn allot(&mut self) {
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub(super) async fn allot(&mut self) -> Result<()> {
         let session = self.session.current().session.id;
-        if self.allotted == Some(session) {
-            return;
+        if self.allotted != Some(session) {
+            allot(&self.config, self.store.as_ref()).await?;
+            self.allotted = Some(session);
         }
-        match allot(&self.config, self.store.as_ref()).await {
-            Ok(()) => self.allotted = Some(session),
-            Err(error) => debug!(%error, "what tenants may have is not told yet"),
+        Ok(())
+    }
+
+    /// The same; what the store does not take now it is told at the next look.
+    pub(super) async fn allot_soon(&mut self) {
+        if let Err(error) = self.allot().await {
+            debug!(%error, "what tenants may have is not told yet");
         }
     }
 }

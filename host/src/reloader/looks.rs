@@ -122,7 +122,7 @@ impl Reloader {
             Some(Ok(changes)) => Reloaded::of(changes),
             Some(Err(_)) | None => Reloaded::default(),
         };
-        self.allot().await;
+        self.allot_soon().await;
         if let Some(Ok(changes)) = &read {
             self.note(changes, None).await;
         }
@@ -166,7 +166,7 @@ impl Reloader {
             self.metrics.reloaded(Reload::Refused);
             NotReloaded::Refused(error)
         })?;
-        self.allot().await;
+        self.allot_soon().await;
         self.note(&changes, by).await;
         let (mut found, followed) = self.look_at_folders(Pace::AtOnce).await;
         let followed = match followed {

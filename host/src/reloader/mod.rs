@@ -215,7 +215,7 @@ impl Reloader {
     /// The folder can't be read, or the store can't be written. A plugin that is none is a warning.
     pub async fn load_all(&mut self) -> anyhow::Result<Vec<Unscheduled>> {
         self.look_at_given().await.context("the tenants that were made over REST")?;
-        self.allot().await;
+        self.allot().await.context("telling the store what tenants may have")?;
         let folder = self.config.plugins.clone();
         let shown = folder.display();
         std::fs::create_dir_all(&folder)
