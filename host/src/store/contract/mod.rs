@@ -3,7 +3,6 @@
 //! Each promise of the [contract](super) has a test by its number. `lockstep` drives two stores with
 //! the same random steps and compares their answers; `sqlite` is about files.
 
-mod costs;
 mod erasing;
 mod fires;
 mod fleet;

@@ -117,7 +117,8 @@ impl Core {
                 && fate == Fate::Slot
                 && run.reason.as_deref() != Some(reason::NO_PLUGIN)
                 && !self.accounts.is_full(&run.queue)
-                && schedule.is_within_rate(now)
+                // Those that were put off by it go first.
+                && schedule.rules.rate_limit.is_none()
                 && self.accounts.judge(&run, now) == Admission::Free;
             if is_claimed {
                 self.begin_attempt(&mut run, session, now, fx);

@@ -133,7 +133,7 @@ local function fire_one(intent)
   for _, entry in ipairs(runs) do
     local run = entry.fire.run
     local claimed = #answer.claimed < intent.claim and entry.fate == 'slot'
-      and run.reason ~= 'no_plugin' and not is_full(run.queue) and not rate_full_until(run)
+      and run.reason ~= 'no_plugin' and not is_full(run.queue) and not plan.rules.rate_limit
       and not judge(run)
     if claimed then
       begin_attempt(run)
