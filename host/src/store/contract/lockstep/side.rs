@@ -40,7 +40,7 @@ enum Loss {
     /// The first is thrown away.
     Dropped,
     /// The first gets lost on its way.
-    OnTheWay(Losing),
+    OnTheWay(Box<Losing>),
 }
 
 /// One of the two stores, with what its caller remembers.
@@ -78,7 +78,10 @@ impl Side {
 
     /// The side that loses answers: on the way, or else by throwing them away.
     pub(super) fn losing(self, losing: Option<Losing>) -> Self {
-        Self { loss: losing.map_or(Loss::Dropped, Loss::OnTheWay), ..self }
+        Self {
+            loss: losing.map_or(Loss::Dropped, |losing| Loss::OnTheWay(Box::new(losing))),
+            ..self
+        }
     }
 
     /// Makes a call, and again when its answer is lost; `again` is what a repeat answers to what was

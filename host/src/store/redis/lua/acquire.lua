@@ -3,8 +3,8 @@
 -- may not begin in this window of the clock gets the verdict `quota`, or is put off until the next.
 --
 -- Args: host, digest (of what the session serves), serves (all of it, when that may not be known here:
--- `q` and a queue, `p` and `tenant/plugin`), most (runs), room = { slots and memory
--- that are free, are missing, are kept at most, of a share; most_memory, held = { [tenant] = { slots,
+-- `q` and a queue, `p` and `tenant/plugin`), most (runs), room = { { slots and
+-- memory that are free, are missing, are kept at most, of a share; most_memory }, { [tenant] = { slots,
 -- memory } } }.
 -- Answer: { runs, plans = { { jk, schedule } } }, one for each run, both packed as they are kept; or
 -- { unknown }: the digest is.
@@ -21,7 +21,7 @@ end
 write()
 -- Turns of tenants that are read at once, and the first of them.
 local TURNS_AT_ONCE = 64
-local turns = A.room[1] > 0 and call('ZRANGE', WAITING, 0, TURNS_AT_ONCE - 1) or {}
+local turns = A.room[1][1] > 0 and call('ZRANGE', WAITING, 0, TURNS_AT_ONCE - 1) or {}
 local runs, plans = {}, {}
 if #turns == 0 then return done({ runs = runs, plans = plans }) end
 
@@ -34,7 +34,8 @@ local refused_runs = 0
 local is_open, has_slot, has_memory, take_room
 do
   local free_slots, free_memory, missing_slots, missing_memory, most_kept_slots, most_kept_memory,
-    share_slots, share_memory, most_memory, held_by = unpack(A.room)
+    share_slots, share_memory, most_memory = unpack(A.room[1])
+  local held_by = A.room[2]
   local NOTHING = { 0, 0 }
 
   function is_open()

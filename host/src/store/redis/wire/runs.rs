@@ -174,9 +174,7 @@ pub(in crate::store::redis) struct AcquireArgs<'a> {
 /// Room on a host: slots and memory that are free, are missing, are kept at most, of a share; the most
 /// memory of one run; what each tenant has.
 #[derive(Serialize)]
-pub(in crate::store::redis) struct RoomRow<'a>(
-    (u64, u64, u64, u64, u64, u64, u64, u64, u64, BTreeMap<&'a TenantId, (u64, u64)>),
-);
+pub(in crate::store::redis) struct RoomRow<'a>([u64; 9], BTreeMap<&'a TenantId, (u64, u64)>);
 
 impl<'a> RoomRow<'a> {
     /// Numbers beyond what Lua holds exactly are without end.
@@ -185,9 +183,10 @@ impl<'a> RoomRow<'a> {
         let both = |amount: &Amount| (exact(amount.slots), exact(amount.memory));
         let Room { free, missing, most_kept, share, held, most_memory } = room;
         let [free, missing, kept, share] = [free, missing, most_kept, share].map(both);
-        let held = held.iter().map(|(tenant, held)| (tenant, both(held))).collect();
         let most = exact(*most_memory);
-        Self((free.0, free.1, missing.0, missing.1, kept.0, kept.1, share.0, share.1, most, held))
+        let numbers =
+            [free.0, free.1, missing.0, missing.1, kept.0, kept.1, share.0, share.1, most];
+        Self(numbers, held.iter().map(|(tenant, held)| (tenant, both(held))).collect())
     }
 }
 
