@@ -72,6 +72,7 @@ mod support;
 mod swaps;
 #[cfg(test)]
 mod tenant_quotas;
+#[cfg(test)]
 mod tenants;
 #[cfg(test)]
 mod tenants_rest;

@@ -218,14 +218,6 @@ pub struct Rules {
     pub rate_limit: Option<RateLimit>,
 }
 
-impl Schedule {
-    /// Whether its `rate_limit` lets another run begin at `now`.
-    pub fn is_within_rate(&self, now: Timestamp) -> bool {
-        let full = self.begun.zip(self.rules.rate_limit);
-        full.and_then(|(begun, rate)| begun.full_until(rate, now)).is_none()
-    }
-}
-
 impl Rules {
     /// Those that a job's policy asks for.
     pub fn of(policy: &Policy) -> Self {
