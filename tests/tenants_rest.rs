@@ -89,6 +89,24 @@ fn a_tenant_is_made_changed_and_used_while_the_host_runs_and_is_there_after_a_re
 }
 
 #[test]
+fn a_tenant_that_is_made_over_rest_has_quotas_and_they_count_at_once() {
+    let site = Site::new("");
+    let host = site.start();
+    assert_eq!(put(&host, "acme", &json!({"quota": {"jobs": 1, "queued": 1}, "weight": 3})).0, 201);
+    let job = json!({"plugin": "nowhere"});
+    put_job(&host, "acme", "one", &job);
+    let (status, problem) = host.send("PUT", "/v1/jobs/two?tenant=acme", &job);
+    assert_eq!((status, &problem["code"]), (409, &json!("quota")), "{problem}");
+    assert_eq!(host.post("/v1/jobs/one/run?tenant=acme", &json!({})).0, 202);
+    let (status, problem) = host.post("/v1/jobs/one/run?tenant=acme", &json!({}));
+    assert_eq!((status, &problem["code"]), (409, &json!("quota")), "{problem}");
+    assert_eq!(put(&host, "acme", &json!({"quota": {"jobs": 2}})).0, 200);
+    put_job(&host, "acme", "two", &job);
+    remove(&host, "acme", "0s");
+    gone(&host, "acme");
+}
+
+#[test]
 fn what_is_wrong_with_a_tenant_is_told_at_once_and_changes_nothing() {
     let site = Site::new("[tenants.filed]\n[tenants.zeta]\nplugins_dir = 'shared'\n");
     let host = site.start();
