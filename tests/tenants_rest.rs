@@ -640,3 +640,79 @@ fn a_warning_about_a_job_names_its_tenant() {
         told["warnings"].as_array().unwrap().iter().map(|lint| &lint["tenant"]).collect();
     assert!(whose.contains(&&json!("acme")) && whose.contains(&&json!("default")), "{told}");
 }
+
+/// What a stream of events tells of tenants from now on, once it has told of `last`.
+fn hears(host: &Host, query: &str, last: &'static str) -> impl FnOnce() -> Vec<(String, Value)> {
+    use std::io::BufRead as _;
+    let request = ureq::get(format!("{}/v1/events{query}", host.url())).config();
+    let patience = std::time::Duration::from_secs(60);
+    let answer = request.timeout_global(Some(patience)).build().call().unwrap();
+    let mut lines = std::io::BufReader::new(answer.into_body().into_reader()).lines();
+    assert!(lines.next().unwrap().unwrap().starts_with(':'));
+    move || {
+        let mut told = Vec::new();
+        loop {
+            let line = lines.next().expect("the stream goes on").unwrap();
+            let Some(data) = line.strip_prefix("data: ") else { continue };
+            let event: Value = serde_json::from_str(data).unwrap();
+            let kind = event["type"].as_str().unwrap().to_owned();
+            if kind.starts_with("tenant.") || kind.starts_with("config.") {
+                told.push((kind.clone(), event["data"]["tenant"].clone()));
+            }
+            if kind == last {
+                return told;
+            }
+        }
+    }
+}
+
+#[test]
+fn events_tell_of_tenants_that_come_change_drain_and_go() {
+    let site = Site::new("");
+    let host = site.start();
+    let of_host = hears(&host, "", "config.reloaded");
+    assert_eq!(put(&host, "acme", &json!({})).0, 201);
+    let of_acme = hears(&host, "?tenant=acme", "tenant.removed");
+    assert_eq!(put(&host, "zeta", &json!({})).0, 201);
+    assert_eq!(put(&host, "acme", &json!({"caps": {"timeout": "1m"}})).0, 200);
+    remove(&host, "acme", "0s");
+    gone(&host, "acme");
+    site.configure("timezone = 'Europe/Berlin'");
+    let told = |events: Vec<(String, Value)>| -> Vec<String> {
+        events
+            .iter()
+            .map(|(kind, tenant)| format!("{kind} {}", tenant.as_str().unwrap_or("-")))
+            .collect()
+    };
+    let changed = ["tenant.changed acme", "tenant.draining acme", "tenant.removed acme"];
+    assert_eq!(told(of_acme()), changed);
+    let all =
+        [&["tenant.changed acme", "tenant.changed zeta"], &changed[..], &["config.reloaded -"]];
+    assert_eq!(told(of_host()), all.concat(), "a tenant is no news of the file");
+}
+
+#[test]
+fn a_tenant_is_changed_and_removed_in_the_version_that_was_read_only() {
+    let site = Site::new("");
+    let host = site.start();
+    assert_eq!(put(&host, "acme", &json!({})).0, 201);
+    let url = format!("{}/v1/tenants/acme", host.url());
+    let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
+    let tag = |answer: &ureq::http::Response<ureq::Body>| {
+        answer.headers().get("etag").unwrap().to_str().unwrap().to_owned()
+    };
+    let first = tag(&agent.get(&url).call().unwrap());
+    let keys = json!({"caps": {"timeout": "1m"}});
+    let write = |tag: &str| agent.put(&url).header("if-match", tag).send_json(&keys).unwrap();
+    let done = write(&first);
+    assert_eq!(done.status(), 200);
+    let second = tag(&done);
+    assert_ne!(first, second);
+    assert_eq!(write(&first).status(), 412);
+    let confirmed = format!("{url}?confirm=acme&drain=0s");
+    let stale = agent.delete(&confirmed).header("if-match", &first).call().unwrap();
+    assert_eq!(stale.status(), 412);
+    let done = agent.delete(&confirmed).header("if-match", &second).call().unwrap();
+    assert_eq!(done.status(), 202);
+    gone(&host, "acme");
+}
