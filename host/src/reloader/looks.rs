@@ -196,7 +196,7 @@ impl Reloader {
         if !self.look_at_given().await? {
             return Ok(());
         }
-        self.allot().await;
+        self.allot().await?;
         let (more, followed) = self.look_at_folders(Pace::AtOnce).await;
         found.settled.extend(more.settled);
         followed
