@@ -143,7 +143,7 @@ fn validate_lists_every_problem_at_once_with_its_key() {
         [jobs.c]
         plugin = "x"
         limits = { timeout = "5 parsecs", memori = "1MiB" }
-        rate_limit = "10/m"
+        result = "stdout"
         "#,
     );
     let output = site.cli(&["validate"]);

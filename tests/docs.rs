@@ -25,8 +25,10 @@ use std::fs::File;
 use std::process::{Command, Stdio};
 
 use campanile::clock::{Clock, SystemClock};
+use campanile::job::quota::QuotaKey;
 use campanile::run::Verdict;
 use campanile::run::outcome::Outcome;
+use campanile::run::reason::RATE_LIMIT;
 use campanile::schedule::reconcile::{RESCHEDULED, UNDECLARED};
 use serde_json::Value;
 
@@ -501,5 +503,9 @@ fn the_tables_name_every_verdict_every_reason_and_every_outcome() {
         .collect();
     assert!(10 < reasons.len(), "{reasons:?}");
     reasons.extend([RESCHEDULED, UNDECLARED].map(str::to_owned));
+    let windows = QuotaKey::ALL.into_iter().filter(|key| key.window().is_some());
+    reasons.extend(windows.map(|key| key.as_str().to_owned()));
+    // Nothing is decided by it: a run waits.
+    assert!(reasons.remove(RATE_LIMIT));
     assert_eq!(column("Verdict", 2), reasons);
 }

@@ -29,6 +29,8 @@ mod files;
 #[cfg(test)]
 mod fleet;
 #[cfg(test)]
+mod fleet_quotas;
+#[cfg(test)]
 mod fuzz;
 #[cfg(test)]
 mod hostile;

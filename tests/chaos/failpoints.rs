@@ -39,8 +39,19 @@ use crate::usage::difference;
 const PLACE: &str = "CAMPANILE_FAILPOINT";
 /// Calls that a single host does not make by itself, nor at anybody's request; `drop_run` only where
 /// no pass of the scheduler has given the run up before.
-const UNUSED: [&str; 7] =
-    ["drop_run", "doc_list", "counter_add", "export", "import", "faults", "usage"];
+const UNUSED: [&str; 11] = [
+    "drop_run",
+    "doc_list",
+    "counter_add",
+    "export",
+    "import",
+    "faults",
+    "usage",
+    "draw",
+    "account",
+    "holdings",
+    "erase",
+];
 /// These come over and over: the host ends there once more, in the middle of its work.
 const BUSY: [&str; 4] = ["due", "fire", "acquire", "finish"];
 /// Which time that is.

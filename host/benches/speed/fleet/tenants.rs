@@ -32,7 +32,7 @@ const TENANTS: usize = 1_000;
 const JOBS_OF_EACH: usize = 100;
 const JOBS: usize = TENANTS * JOBS_OF_EACH;
 /// Runs that wait when the admission is measured.
-const WAITING: usize = 50_000;
+const WAITING: usize = 10_000;
 /// How long idle hosts are watched, after they have settled for as long.
 const WATCHED: Duration = Duration::from_secs(8);
 /// Many tenants, to one with as many jobs.

@@ -266,7 +266,7 @@ fn policy(job: &Job, verdict: Verdict, why: &str) -> Option<String> {
     let grace = policy.misfire_grace_time.map_or_else(|| "none".to_owned(), show_duration);
     Some(match (verdict, why) {
         (Verdict::Ran, reason::ON_TIME) => "it started within a second of its time".to_owned(),
-        (Verdict::Ran, reason::LATE) => "it started more than a second after its time: no slot was free, or its plugin came late".to_owned(),
+        (Verdict::Ran, reason::LATE) => "it started more than a second after its time: no slot was free, its plugin came late, or its `rate_limit` was reached".to_owned(),
         (Verdict::Ran, reason::CATCH_UP) => "it was overdue, and `coalesce` let it run".to_owned(),
         (Verdict::Misfired, reason::LATE) => {
             format!("it came due later than `misfire_grace_time` allows (now {grace})")
