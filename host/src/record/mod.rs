@@ -3,6 +3,8 @@
 //! The rules of `schedule` decide in these words; `store` keeps them. Nothing here waits or decides.
 
 pub mod account;
+#[cfg(test)]
+mod account_tests;
 pub mod packed;
 pub mod portable;
 pub mod query;

@@ -111,6 +111,7 @@ macro_rules! suite {
                 quotas::requests_are_counted_before_they_are_made,
                 quotas::whoever_asks_for_more_than_the_quota_is_refused,
                 quotas::runs_over_a_jobs_rate_wait_for_the_next_window_with_their_slot,
+                quotas::what_a_rate_put_off_goes_before_what_fires_now,
                 quotas::tenants_that_wait_are_served_in_turn_by_what_they_used,
                 quotas::who_waited_for_nothing_has_saved_nothing,
                 quotas::room_that_is_kept_for_others_is_not_taken,

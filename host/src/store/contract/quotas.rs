@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::world::{World, at, ended, intent, job, new_run, new_schedule, plan, want};
+use super::world::{World, at, ended, intent, job, new_run, new_schedule, plan, range, want};
 use crate::job::PluginKey;
 use crate::job::names::{QueueName, TenantId};
 use crate::job::quota::{Allotment, Quota, QuotaKey};
@@ -13,12 +13,12 @@ use crate::record::query::{LedgerFilter, Page};
 use crate::record::room::{Amount, Room};
 use crate::record::step::{
     Acquire, AttemptEnd, Claim, Conflict, FireIntent, Fired, LiveRuns, NewRun, NewSchedule,
-    RunSpec, Started,
+    PlannedFire, RunSpec, Started,
 };
 use crate::record::{Rules, Session};
 use crate::run::outcome::Outcome;
 use crate::run::usage::Usage;
-use crate::run::{Run, RunKey, RunState, Verdict};
+use crate::run::{Range, Run, RunKey, RunState, Verdict};
 use crate::store::error::StoreError;
 use crate::time::Timestamp;
 
@@ -307,6 +307,26 @@ pub(super) async fn runs_over_a_jobs_rate_wait_for_the_next_window_with_their_sl
     let begun: Vec<_> = claims.iter().map(|claim| claim.run.reason.as_deref()).collect();
     assert_eq!(begun, [Some("late"), Some("late")]);
     assert_eq!(world.store.get(&job("acme/a")).await.unwrap().unwrap().begun.unwrap().runs, 2);
+}
+
+pub(super) async fn what_a_rate_put_off_goes_before_what_fires_now(world: World) {
+    let session = world.attach(at(HOUR)).await;
+    let rate = RateLimit::read(&serde_json::json!("1/m")).unwrap();
+    let rules = Rules { rate_limit: Some(rate), ..Rules::default() };
+    let new = NewSchedule { rules, ..new_schedule("acme/a", 9) };
+    world.store.put(new, Conflict::Fail, at(0)).await.unwrap();
+    world.queue("acme/a", 1, 2, at(HOUR)).await;
+    assert_eq!(world.take(&session, 99, at(HOUR)).await.len(), 1);
+    let schedule = world.store.get(&job("acme/a")).await.unwrap().unwrap();
+    let late = PlannedFire { fire_time: at(HOUR + 60), due_at: at(HOUR + 60), ..plan(at(0)) };
+    let range = Range { last: at(HOUR + 59), ..range(Verdict::Misfired, "late", 0, 0) };
+    let fire = FireIntent { claim: 1, ranges: vec![range], ..intent(&schedule, [late]) };
+    let fired = world.fire_all(&session, vec![fire], at(HOUR + 60)).await.unwrap();
+    let Fired::Done { queued, claimed, .. } = &fired[0] else { panic!("{fired:?}") };
+    assert_eq!((queued.len(), claimed.len()), (1, 0));
+    let first = world.take(&session, 99, at(HOUR + 60)).await;
+    let ids: Vec<_> = first.iter().map(|claim| claim.run.id).collect();
+    assert_eq!(ids, [new_run("acme/a", 2, at(0)).id]);
 }
 
 pub(super) async fn tenants_that_wait_are_served_in_turn_by_what_they_used(world: World) {
