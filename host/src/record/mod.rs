@@ -171,9 +171,9 @@ pub struct Schedule {
     /// Runs in a row that did not succeed.
     #[serde(default)]
     pub failures: u32,
-    /// Runs begun in the present window of its `rate_limit`.
+    /// Runs begun in the present window of its `rate_limit`. Boxed: most jobs have none.
     #[serde(default)]
-    pub begun: Option<Begun>,
+    pub begun: Option<Box<Begun>>,
     /// How much of its past is kept.
     pub history: History,
     /// When it was first registered.

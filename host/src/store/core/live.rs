@@ -199,7 +199,8 @@ impl Core {
     /// Counts a run of a job with a `rate_limit` that begins.
     pub(super) fn count_begun(schedule: &mut Schedule, run: &Run, now: Timestamp) {
         if let Some(rate) = schedule.rules.rate_limit.filter(|_| run.attempt == 1) {
-            schedule.begun = Some(Begun::and_one(schedule.begun, rate, now));
+            let before = schedule.begun.as_deref().copied();
+            schedule.begun = Some(Box::new(Begun::and_one(before, rate, now)));
         }
     }
 
@@ -209,7 +210,7 @@ impl Core {
             return None;
         }
         let schedule = self.schedules.get(&run.job_key())?;
-        schedule.begun?.full_until(schedule.rules.rate_limit?, now)
+        schedule.begun.as_deref()?.full_until(schedule.rules.rate_limit?, now)
     }
 
     /// Ends a run that never started.

@@ -250,7 +250,7 @@ pub(super) struct Position {
     rules: Rules,
     failures: u32,
     #[serde(default)]
-    begun: Option<Begun>,
+    begun: Option<Box<Begun>>,
     created_at: Timestamp,
     last_run: Option<LastRun>,
 }
@@ -272,7 +272,7 @@ impl Position {
             max_instances: schedule.max_instances,
             rules: schedule.rules,
             failures: schedule.failures,
-            begun: schedule.begun,
+            begun: schedule.begun.clone(),
             created_at: schedule.created_at,
             last_run: schedule.last_run.clone(),
         }

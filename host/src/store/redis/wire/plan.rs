@@ -96,7 +96,7 @@ impl Plan {
         def: std::sync::Arc<crate::record::Definition>,
     ) -> Schedule {
         Schedule {
-            begun: last.begun,
+            begun: last.begun.clone(),
             key,
             uid: self.uid,
             version: self.version,
@@ -133,7 +133,7 @@ pub(in crate::store::redis) struct Last {
     /// Whether the job has a `rate_limit`.
     pub(in crate::store::redis) rated: bool,
     /// Runs begun in the present window of it.
-    pub(in crate::store::redis) begun: Option<Begun>,
+    pub(in crate::store::redis) begun: Option<Box<Begun>>,
 }
 
 impl Last {
