@@ -106,6 +106,7 @@ macro_rules! suite {
                 fleet::the_end_of_a_window_is_told_as_a_date,
                 quotas::runs_at_once_and_their_memory_wait_within_the_quota,
                 quotas::a_queue_of_the_fleet_has_so_many_runs_at_once,
+                quotas::what_one_tenant_piled_up_holds_nobody_else_up,
                 quotas::a_minute_has_so_many_runs_and_the_rest_have_their_verdict,
                 quotas::an_hour_has_so_much_processor_time_also_after_a_restart,
                 quotas::requests_are_counted_before_they_are_made,

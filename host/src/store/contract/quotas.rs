@@ -136,6 +136,36 @@ pub(super) async fn a_queue_of_the_fleet_has_so_many_runs_at_once(world: World) 
     assert!(world.take(&session, 99, at(2)).await.is_empty());
 }
 
+pub(super) async fn what_one_tenant_piled_up_holds_nobody_else_up(world: World) {
+    let session = world.attach(at(HOUR)).await;
+    for name in ["acme/a", "zeta/a"] {
+        world.put(name, 999).await;
+    }
+    let db: QueueName = "db".parse().unwrap();
+    let allotments = Allotments {
+        version: 1,
+        tenants: BTreeMap::from([(tenant("acme"), quota(&[(QuotaKey::RunsPerMinute, 1)]))]),
+        queues: BTreeMap::from([(db.clone(), 1)]),
+    };
+    world.store.allot(allotments).await.unwrap();
+    // All but one of these get another verdict, a few at a time.
+    world.queue("acme/a", 1, 300, at(HOUR)).await;
+    world.queue("zeta/a", 1_001, 1, at(HOUR + 1)).await;
+    let claims = world.take(&session, 9, at(HOUR + 2)).await;
+    assert_eq!(tenants_of(&claims), ["acme", "zeta"]);
+    // Runs of a queue that is full do not stand before those of another.
+    for id in 2_001..2_100 {
+        let run = new_run("zeta/a", id, at(HOUR));
+        let spec = RunSpec { queue: db.clone(), ..run.spec };
+        world.store.start(NewRun { spec, ..run }, at(HOUR + 2)).await.unwrap();
+    }
+    world.queue("zeta/a", 3_001, 1, at(HOUR + 3)).await;
+    let first = world.take(&session, 1, at(HOUR + 3)).await;
+    assert_eq!(first[0].run.queue, db);
+    let next = world.take(&session, 1, at(HOUR + 3)).await;
+    assert_eq!(next.iter().filter(|claim| claim.run.queue != db).count(), 1);
+}
+
 pub(super) async fn a_minute_has_so_many_runs_and_the_rest_have_their_verdict(world: World) {
     let session = world.attach(at(HOUR)).await;
     world.put("acme/a", 99).await;

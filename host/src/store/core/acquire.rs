@@ -25,6 +25,8 @@ use crate::time::Timestamp;
 pub const MAX_PASSED: usize = 32;
 /// Runs that get another verdict, or another time, in one step at most.
 pub const MAX_REFUSED: usize = 256;
+/// Of those so many of one tenant at its turn: others are not to wait for what it piled up.
+pub const MAX_REFUSED_AT_ONCE: usize = 32;
 
 impl Core {
     /// Takes queued runs of the classes wanted that there is room for.
@@ -49,17 +51,18 @@ impl Core {
         while claims.len() < MAX_ACQUIRE && 0 < room.free.slots {
             let Some(turn) = self.accounts.next_turn(last.as_ref()) else { break };
             let tenant = turn.1.clone();
-            let line =
-                lines.entry(tenant.clone()).or_insert_with(|| self.queues.line(&tenant, want));
+            let accounts = &self.accounts;
+            let line = lines.entry(tenant.clone()).or_insert_with(|| {
+                self.queues.line(&tenant, want, |queue| accounts.is_full(queue))
+            });
             if let Some(key) = self.next_of(&tenant, line, &room, &mut refused, now, fx) {
                 claims.extend(self.claim(&key, session, &mut room, now, fx));
             }
-            if MAX_REFUSED <= refused {
-                // There may be more that can begin: all look again.
-                fx.tell_queued();
-                break;
-            }
             last = Some(turn);
+        }
+        if MAX_REFUSED_AT_ONCE <= refused {
+            // There may be more that can begin: all look again.
+            fx.tell_queued();
         }
         Ok(claims)
     }
@@ -78,8 +81,8 @@ impl Core {
         if self.accounts.must_wait(tenant, now) {
             return None;
         }
-        let mut passed = 0;
-        while passed < MAX_PASSED && *refused < MAX_REFUSED {
+        let (mut passed, begin) = (0, *refused);
+        while passed < MAX_PASSED && *refused < MAX_REFUSED.min(begin + MAX_REFUSED_AT_ONCE) {
             let key = RunKey { tenant: tenant.clone(), run: self.queues.next_of(tenant, line)? };
             let Some(live) = self.live.get(&key) else { continue };
             let run = Arc::clone(&live.run);

@@ -95,12 +95,18 @@ impl Queues {
         is_empty
     }
 
-    /// The ready runs of a tenant that a host wants, before the first of them.
-    pub(super) fn line(&self, tenant: &TenantId, want: &Acquire) -> Line {
+    /// The ready runs of a tenant that a host wants, before the first of them; without those of queues
+    /// that are full.
+    pub(super) fn line(
+        &self,
+        tenant: &TenantId,
+        want: &Acquire,
+        is_full: impl Fn(&QueueName) -> bool,
+    ) -> Line {
         let mut line = Line::default();
         for ((queue, plugin), ranks) in self.ready.get(tenant).into_iter().flatten() {
             let key = PluginKey { tenant: tenant.clone(), plugin: plugin.clone() };
-            if want.queues.contains(queue) && want.classes.contains(&key) {
+            if want.queues.contains(queue) && want.classes.contains(&key) && !is_full(queue) {
                 line.heads.extend(ranks.first().map(|rank| Reverse((*rank, line.classes.len()))));
                 line.classes.push((queue.clone(), plugin.clone()));
             }

@@ -26,8 +26,8 @@ local runs, plans = {}, {}
 if #turns == 0 then return done({ runs = runs, plans = plans }) end
 
 -- Runs of one tenant that are passed over at most before one is found that may begin; runs that get
--- another verdict, or another time, in one call at most.
-local MAX_PASSED, MAX_REFUSED = 32, 256
+-- another verdict, or another time, in one call at most, and of one tenant at its turn.
+local MAX_PASSED, MAX_REFUSED, MAX_REFUSED_AT_ONCE = 32, 256, 32
 local refused_runs = 0
 
 -- Room, as `record::room` has it.
@@ -143,7 +143,7 @@ do
           local name = string.match(member, '^%Z*')
           local queue, plugin = string.match(name, '^[^/]*/([^/]*)/(.*)$')
           prefix, class = name .. '\0', nil
-          if serves('q' .. queue, 'p' .. tenant .. '/' .. plugin) then
+          if serves('q' .. queue, 'p' .. tenant .. '/' .. plugin) and not is_full(queue) then
             class = {
               prefix = prefix, last = '(' .. name .. '\1', queue = queue, ranks = {}, at = 1,
               is_all = false, at_once = FIRST_RUNS * 4,
@@ -232,7 +232,8 @@ local function next_of(tenant)
   local line = lines[tenant] or line_of(tenant)
   lines[tenant] = line
   local passed = 0
-  while passed < MAX_PASSED and refused_runs < MAX_REFUSED do
+  local most = math.min(MAX_REFUSED, refused_runs + MAX_REFUSED_AT_ONCE)
+  while passed < MAX_PASSED and refused_runs < most do
     local id, queue = pop(line)
     if not id then return nil end
     local run = not is_full(queue) and live_run(id .. tenant)
@@ -278,12 +279,9 @@ while #runs < A.most and is_open() do
   local run = next_of(tenant)
   if is_unknown then return done({ unknown = true }) end
   if run then claim(run) end
-  if refused_runs >= MAX_REFUSED then
-    -- There may be more that can begin: all look again.
-    tell_queued()
-    break
-  end
   take_turn(account_of(tenant))
 end
+-- There may be more that can begin: all look again.
+if refused_runs >= MAX_REFUSED_AT_ONCE then tell_queued() end
 keep_fence()
 return done({ runs = runs, plans = plans })
