@@ -104,6 +104,30 @@ fn a_plugin_over_the_quota_is_refused_over_rest_and_in_the_folder() {
 }
 
 #[test]
+fn a_version_that_is_kept_beyond_so_many_counts_too() {
+    let bytes = guests::bytes("noop");
+    let config = |reload: &str| {
+        format!("quota = {{ plugin_bytes = {} }}\nreload = {{ {reload} }}\n", bytes.len() + 100)
+    };
+    let site = Site::new(&format!(
+        "[tenants.acme]\n{}[tenants.zeta]\n{}",
+        config("keep_versions = 1"),
+        config("keep_versions = 1, auto_rollback = 0")
+    ));
+    let host = site.start();
+    let put = |tenant: &str, bytes: &[u8]| {
+        host.put_bytes(&format!("/v1/plugins/a?tenant={tenant}"), bytes, &WASM)
+    };
+    for tenant in ["acme", "zeta"] {
+        assert_eq!(put(tenant, &bytes).0, 201);
+    }
+    let next = guests::version(&bytes, 1);
+    // It would stay to go back to while the new one is on trial.
+    refused(&put("acme", &next), "plugin_bytes");
+    assert_eq!(put("zeta", &next).0, 200);
+}
+
+#[test]
 fn keys_and_values_of_all_jobs_of_a_tenant_share_its_storage() {
     let grant = "plugin = 'behave'\nhandler = 'kv'\ncapabilities = { kv = true }\n";
     let site = Site::new(&format!(

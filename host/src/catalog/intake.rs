@@ -200,12 +200,6 @@ impl Intake {
         if before.is_some() {
             self.smoke(plugin, &loaded, offer.unnamed).await?;
         }
-        self.make_room(plugin, before.as_ref(), &digest, loaded.about.size).await?;
-        if !self.shelf.keep(&plugin.tenant, &digest, &offer.bytes).await? {
-            tracing::warn!(plugin = %plugin.shown(),
-                "is larger than {} MiB and not in the store; each host needs the file",
-                MAX_SHARED_BYTES >> 20);
-        }
         let version = Version {
             digest: digest.clone(),
             size: loaded.about.size,
@@ -224,40 +218,33 @@ impl Intake {
             trial: reload.auto_rollback > 0,
             any_age: offer.any_age,
         };
-        let taken = records::change(&self.shelf, plugin, |before| {
+        let step = |before: Option<Versions>| {
             let (version, offered) = (version.clone(), offered.clone());
-            match before {
-                None => {
-                    let first = Versions::first(version, offered);
-                    Change::Put(Box::new(first), Taken::Current)
-                }
-                Some(mut versions) => match versions.offer(version, offered, rules) {
-                    Taken::Older => Change::Leave(Taken::Older),
-                    taken => Change::Put(Box::new(versions), taken),
-                },
-            }
+            let Some(mut versions) = before else {
+                return (Versions::first(version, offered), Taken::Current);
+            };
+            let taken = versions.offer(version, offered, rules);
+            (versions, taken)
+        };
+        self.make_room(plugin, &step(before).0).await?;
+        if !self.shelf.keep(&plugin.tenant, &digest, &offer.bytes).await? {
+            tracing::warn!(plugin = %plugin.shown(),
+                "is larger than {} MiB and not in the store; each host needs the file",
+                MAX_SHARED_BYTES >> 20);
+        }
+        let taken = records::change(&self.shelf, plugin, |before| match step(before) {
+            (_, Taken::Older) => Change::Leave(Taken::Older),
+            (versions, taken) => Change::Put(Box::new(versions), taken),
         })
         .await?;
         Ok(Answer { plugin: Some(loaded), digest, taken })
     }
 
-    /// Holds the tenant to its quota of plugins. What is kept for going back counts, but for what goes
-    /// when this version comes.
-    async fn make_room(
-        &self,
-        plugin: &PluginKey,
-        before: Option<&Versions>,
-        digest: &str,
-        size: u64,
-    ) -> Result<(), Refused> {
-        let (quota, keep) = {
-            let config = self.config.borrow();
-            (config.allotment(&plugin.tenant).quota, config.reload(&plugin.tenant).keep_versions)
-        };
-        let others = before.iter().flat_map(|before| &before.kept);
-        let others = others.filter(|version| version.digest != digest).map(|version| version.size);
-        let kept = keep.saturating_sub(1);
-        let bytes = others.take(kept).fold(size, u64::saturating_add);
+    /// Holds the tenant to its quota of plugins: this is the record of one as it will be. What is kept for
+    /// going back counts.
+    async fn make_room(&self, plugin: &PluginKey, after: &Versions) -> Result<(), Refused> {
+        let quota = self.config.borrow().allotment(&plugin.tenant).quota;
+        let bytes = quota::bytes_of(after);
         match quota::reserve(self.shelf.store(), plugin, bytes, quota).await {
             Err(StoreError::Quota { key, limit }) => Err(Refused::Quota { key, limit }),
             made => Ok(made?),

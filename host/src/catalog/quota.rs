@@ -50,7 +50,7 @@ pub async fn reserve(
 ) -> Result<()> {
     let limited = [QuotaKey::Plugins, QuotaKey::PluginBytes];
     if limited.iter().all(|key| quota.get(*key).is_none()) {
-        return Ok(());
+        return forget(store, &plugin.tenant).await;
     }
     let mut is_counted = false;
     for _ in 0..TRIES {
@@ -82,6 +82,17 @@ pub async fn reserve(
         }
     }
     Err(StoreError::Unavailable("others bring plugins of the tenant all the time".to_owned()))
+}
+
+/// Removes what was counted while there was a quota: nobody keeps it while there is none, and when there is
+/// one again it is counted anew.
+async fn forget(store: &dyn Store, tenant: &TenantId) -> Result<()> {
+    let Some(doc) = store.doc_get(tenant, DOC.0, DOC.1).await? else { return Ok(()) };
+    match store.doc_put(tenant, DOC.0, DOC.1, Some(doc.version), None).await {
+        // Another host counts: to it there is a quota.
+        Ok(_) | Err(StoreError::Conflict { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Which quota these would go over.
@@ -118,5 +129,18 @@ mod tests {
         let none = Quota::default().with(QuotaKey::Plugins, 0);
         let refused = super::reserve(&store, &plugin("d"), 1, none).await;
         assert_eq!(refused, Err(StoreError::Quota { key: QuotaKey::Plugins, limit: 0 }));
+    }
+
+    #[tokio::test]
+    async fn what_was_counted_is_forgotten_when_there_is_no_quota() {
+        let store = EmbeddedStore::memory();
+        let quota = Quota::default().with(QuotaKey::Plugins, 1);
+        let doc = async || store.doc_get(&plugin("a").tenant, DOC.0, DOC.1).await.unwrap();
+        assert_eq!(reserve(&store, &plugin("a"), 1, quota).await, Ok(()));
+        assert!(doc().await.is_some());
+        for _ in 0..2 {
+            assert_eq!(reserve(&store, &plugin("b"), 1, Quota::default()).await, Ok(()));
+            assert!(doc().await.is_none());
+        }
     }
 }

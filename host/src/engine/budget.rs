@@ -26,6 +26,9 @@ const FUEL_MARGIN: u64 = 4 * FUEL_STEP;
 /// A guest whose fuel is counted lets others run after so much of it. What it has burnt is known to
 /// this, and no step burns more.
 pub(super) const FUEL_STEP: u64 = 2_000_000;
+/// A piece that is free, because the store knows of no quota, is so many margins at least and at most,
+/// each larger than the one before.
+const FREE_PIECE_MARGINS: (u64, u64) = (8, 256);
 /// What is burnt at most in a nanosecond on a processor.
 const MOST_FUEL_A_NANO: u64 = 64;
 
@@ -37,9 +40,13 @@ pub(super) struct OutOfQuota(pub(super) UsedUp);
 /// What one thing of which pieces are set aside has come to.
 #[derive(Debug)]
 struct Budget {
-    /// Set aside altogether.
+    /// It may use so much altogether.
     aside: u64,
-    /// The last piece of that.
+    /// The store has set so much of that aside.
+    said: u64,
+    /// Whether the last piece was not the store's.
+    is_free: bool,
+    /// The last piece of what it may use.
     piece: u64,
     /// What is left at least when a step begins.
     margin: u64,
@@ -63,7 +70,16 @@ enum Next {
 
 impl Budget {
     fn new(aside: u64, margin: u64) -> Self {
-        Self { aside, piece: aside, margin, before: 0, longest: 0, refused: None }
+        Self {
+            aside,
+            said: aside,
+            is_free: false,
+            piece: aside,
+            margin,
+            before: 0,
+            longest: 0,
+            refused: None,
+        }
     }
 
     /// Judges the next step of a run that has used so much.
@@ -80,12 +96,25 @@ impl Budget {
         }
     }
 
-    /// There is so much altogether now. Where that is no more than before nothing is set aside: the
-    /// store knows of no quota.
+    /// The store has set so much aside altogether now. Where that is no more than before it knows of no
+    /// quota, maybe only for as long as its hosts have not said so: a piece is free then, and the store is
+    /// asked again.
     fn given(&mut self, aside: u64) {
-        self.piece = aside.saturating_sub(self.aside);
-        self.aside = if self.piece == 0 { u64::MAX } else { aside };
+        let more = aside.saturating_sub(self.said);
+        self.said = aside;
         self.refused = None;
+        if 0 < more {
+            // What was free and is not used is free no more.
+            let so_far = if self.is_free { self.aside.min(self.before) } else { self.aside };
+            (self.aside, self.piece, self.is_free) = (so_far.saturating_add(more), more, false);
+            return;
+        }
+        let (least, most) = FREE_PIECE_MARGINS;
+        let bounds = (self.margin.saturating_mul(least), self.margin.saturating_mul(most));
+        let piece = self.piece.saturating_mul(2).clamp(bounds.0, bounds.1);
+        self.piece = piece.max(self.longest.saturating_mul(4));
+        self.aside = self.before.saturating_add(self.piece);
+        self.is_free = true;
     }
 }
 
@@ -295,7 +324,29 @@ mod tests {
     fn a_piece_smaller_than_the_margin_lets_nothing_begin() {
         let mut budget = Budget::new(3, 4);
         assert_eq!(budget.next(0), Next::Ask);
-        budget.given(3);
-        assert_eq!(budget.next(1_000), Next::Go, "the store knows of no quota");
+        budget.given(6);
+        assert_eq!(budget.next(1), Next::Go);
+        assert_eq!(budget.next(3), Next::Ask);
+    }
+
+    #[test]
+    fn where_the_store_knows_of_no_quota_it_is_asked_again_after_each_piece_until_it_does() {
+        let mut budget = Budget::new(0, 4);
+        assert_eq!(budget.next(0), Next::Ask);
+        budget.given(0);
+        assert_eq!([4, 8, 12, 16].map(|used| budget.next(used)), [Next::Go; 4]);
+        assert_eq!(budget.next(20), Next::GoAndAsk);
+        budget.given(0);
+        assert_eq!(budget.next(24), Next::Go);
+        // Now it does.
+        budget.given(20);
+        assert_eq!((budget.next(28), budget.next(36)), (Next::Go, Next::GoAndAsk));
+        assert_eq!(budget.next(41), Next::Ask);
+        budget.given(40);
+        assert_eq!(budget.next(41), Next::Go);
+        // However long a step was, the next one may begin.
+        assert_eq!(budget.next(100_000), Next::Ask);
+        budget.given(40);
+        assert_eq!(budget.next(100_000), Next::Go);
     }
 }

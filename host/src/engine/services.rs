@@ -2,11 +2,11 @@
 //!
 //! A run without services, as of `host run`, is told so when it asks.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{BuildHasher, Hash, RandomState};
-use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, MutexGuard, Semaphore, SemaphorePermit, mpsc, oneshot, watch};
 
@@ -14,7 +14,6 @@ use crate::clock::SharedClock;
 use crate::config::Config;
 use crate::job::JobKey;
 use crate::job::names::TenantId;
-use crate::job::quota::Quota;
 use crate::store::Store;
 
 /// Calls of the store at once that all guests of a host make for their buckets: however many they
@@ -26,6 +25,10 @@ const LOCKS: usize = 64;
 pub const MAX_ORDERS: usize = 64;
 /// How long a guest waits for an order to be carried out.
 const ORDER_TIME: Duration = Duration::from_secs(30);
+
+/// How long the count of a tenant's bytes holds at least before it is made anew because its quota seems
+/// used up: whoever asks for more over and over does not make its host look at all buckets each time.
+const COUNT_TIME: Duration = Duration::from_secs(5);
 
 /// What all runs of a host share.
 pub struct Desk {
@@ -40,7 +43,14 @@ pub struct Desk {
     /// What tenants may have; `None`: nothing is limited.
     config: Option<watch::Receiver<Arc<Config>>>,
     /// Tenants whose bytes were counted since the host began.
-    counted: std::sync::Mutex<BTreeSet<TenantId>>,
+    counted: std::sync::Mutex<BTreeMap<TenantId, Counted>>,
+}
+
+/// A tenant's bytes were counted.
+struct Counted {
+    /// Under this configuration. Under the one before the tenant may have had no quota, and nobody counted.
+    config: Weak<Config>,
+    at: Instant,
 }
 
 /// The host around one run.
@@ -108,19 +118,33 @@ impl Desk {
         Self { config: Some(config), ..self }
     }
 
-    /// How much a tenant may have.
-    pub(super) fn quota(&self, tenant: &TenantId) -> Quota {
-        self.config.as_ref().map(|it| it.borrow().allotment(tenant).quota).unwrap_or_default()
+    /// What tenants may have now; `None`: nothing is limited.
+    pub(super) fn config(&self) -> Option<Arc<Config>> {
+        self.config.as_ref().map(|it| Arc::clone(&it.borrow()))
     }
 
-    /// Whether a tenant's bytes were counted since the host began.
-    pub(super) fn is_counted(&self, tenant: &TenantId) -> bool {
-        self.counted.lock().unwrap_or_else(PoisonError::into_inner).contains(tenant)
+    /// Whether a tenant's bytes were counted under this configuration.
+    pub(super) fn is_counted(&self, tenant: &TenantId, config: &Weak<Config>) -> bool {
+        let counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        counted.get(tenant).is_some_and(|counted| counted.config.ptr_eq(config))
     }
 
     /// They were.
-    pub(super) fn set_counted(&self, tenant: &TenantId) {
-        self.counted.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant.clone());
+    pub(super) fn set_counted(&self, tenant: &TenantId, config: &Weak<Config>) {
+        let counted = Counted { config: Weak::clone(config), at: Instant::now() };
+        let mut all = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(tenant.clone(), counted);
+    }
+
+    /// Whether they may be counted once more; nobody else may for a while then.
+    pub(super) fn may_count_again(&self, tenant: &TenantId) -> bool {
+        let mut all = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(counted) = all.get_mut(tenant) else { return true };
+        let may = COUNT_TIME <= counted.at.elapsed();
+        if may {
+            counted.at = Instant::now();
+        }
+        may
     }
 
     /// Waits for a turn to ask the store; given back when it is dropped.

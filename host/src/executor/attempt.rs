@@ -101,9 +101,7 @@ impl Executor {
         let tab = self.tab(claim, held, allotment);
         limits.meter |= tab.as_ref().is_some_and(|tab| tab.has(QuotaKey::FuelPerHour));
         let wanted = memory_within(&allotment, limits.memory);
-        // A run whose job has more memory by now does with what it was made with.
-        let least = if run.memory == 0 { wanted } else { wanted.min(run.memory) };
-        limits.memory = slot.grow(wanted, least).ok_or(NO_ROOM_PAUSE)?;
+        limits.memory = slot.grow(admitted_with(run.memory, wanted)).ok_or(NO_ROOM_PAUSE)?;
         let plugin = self.catalog.borrow().of_run(&run.plugin_key(), run.id).cloned();
         // It went away after the run was taken: the run waits for it like those that were not.
         let plugin = plugin.ok_or(Duration::ZERO)?;
@@ -364,6 +362,12 @@ impl Executor {
     }
 }
 
+/// The memory limit of a run whose job has `wanted` by now: never more than it was made with, which is what
+/// the store has judged it by. Records of earlier versions say nothing of it, which is 0.
+fn admitted_with(made_with: u64, wanted: u64) -> u64 {
+    if made_with == 0 { wanted } else { wanted.min(made_with) }
+}
+
 /// Whether a run whose host stood still is begun again: as when it is taken from a dead host, a
 /// bounded number of times.
 fn rescue(run: &Run, max_attempts: NonZeroU32) -> bool {
@@ -385,5 +389,17 @@ impl Obstacle {
             log: Vec::new(),
             retry_at: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_gets_no_more_memory_than_it_was_made_with_and_less_where_its_job_has_less_by_now() {
+        assert_eq!(admitted_with(64, 1_024), 64);
+        assert_eq!(admitted_with(64, 32), 32);
+        assert_eq!(admitted_with(0, 1_024), 1_024, "its record is of an earlier version");
     }
 }

@@ -160,9 +160,9 @@ impl Drop for Offer {
 }
 
 impl Slot {
-    /// Gets the run as much of the memory `wanted` as there is, if it has less: its job may have changed
-    /// since the run was made. Answers the limit that it may have; `None`: that is less than `least`.
-    pub fn grow(&mut self, wanted: u64, least: u64) -> Option<u64> {
+    /// Gets the run the memory `wanted`, if it has less: an offer was cut down, or its record says nothing
+    /// of memory. Answers the limit that it may have; `None`: there is not as much.
+    pub fn grow(&mut self, wanted: u64) -> Option<u64> {
         let missing = wanted.saturating_sub(self.memory);
         if missing == 0 {
             return Some(wanted);
@@ -177,7 +177,7 @@ impl Slot {
             self.memory = self.memory.saturating_add(more);
         }
         state.is_stale = true;
-        (least.min(most) <= self.memory).then(|| wanted.min(self.memory))
+        (wanted.min(most) <= self.memory).then(|| wanted.min(self.memory))
     }
 }
 
@@ -347,15 +347,17 @@ mod tests {
     }
 
     #[test]
-    fn a_run_whose_job_has_changed_gets_what_there_is_of_its_new_limit() {
+    fn what_an_offer_was_cut_down_to_grows_to_what_was_wanted_or_the_run_waits() {
         let slots = Slots::new(8, 100);
         let [mut slot] = slots.admit(&tenant("a"), 40, 1).try_into().ok().unwrap();
-        assert_eq!((slot.grow(30, 30), slots.taken().memory), (Some(30), 40));
-        assert_eq!((slot.grow(60, 40), slots.taken().memory), (Some(60), 60));
+        assert_eq!((slot.grow(30), slots.taken().memory), (Some(30), 40));
+        assert_eq!((slot.grow(60), slots.taken().memory), (Some(60), 60));
         let other = slots.admit(&tenant("a"), 30, 1);
-        assert_eq!((slot.grow(90, 60), slots.taken().memory), (Some(70), 100));
-        assert_eq!((slot.grow(90, 71), slots.taken().memory), (None, 100));
-        drop((slot, other));
+        assert_eq!((slot.grow(90), slots.taken().memory), (None, 100));
+        drop(other);
+        assert_eq!(slot.grow(90), Some(90));
+        assert_eq!(slot.grow(900), Some(100), "no more than a host gives at most");
+        drop(slot);
         assert_eq!(slots.taken(), amount(0, 0));
     }
 

@@ -1,22 +1,40 @@
-//! How many bytes all buckets of a tenant hold, against its quota.
+//! How many bytes all buckets of a tenant hold, against its quota: one document of the tenant, changed
+//! after a bucket has reserved its bytes and before it gives any back. So a sum over the buckets is
+//! never below what it should say.
 //!
-//! Counted after a bucket has reserved its bytes and given back before it does, so that a sum over the
-//! buckets is never below what is counted here by mistake: a count that seems full is made anew of
-//! that sum. Tenants without such a quota are not counted.
+//! Each host makes the count anew of that sum before it relies on it under a configuration, and when
+//! the quota seems used up; that holds only if nobody has changed the count meanwhile. Tenants without
+//! such a quota are not counted.
 
-use super::KvError;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{KvError, MAX_ROUNDS, put};
 use crate::engine::services::Desk;
 use crate::job::names::TenantId;
 use crate::job::quota::QuotaKey;
 use crate::record::query::Page;
+use crate::store::error::StoreError;
 use crate::store::{Result, Store};
 
-/// The counter of a tenant's bytes.
-const COUNTER: &str = "quota.storage";
+/// The kind and key of the document that counts a tenant's bytes.
+pub(super) const DOC: (&str, &str) = ("quota", "storage");
 /// The kinds of the documents that count the bytes of buckets.
 const KINDS: [&str; 2] = ["kv-bytes.job", "kv-bytes.tenant"];
 /// Buckets that are read in one step.
 const PAGE: usize = 1_000;
+/// How often a sum is made in vain, because others change the count, before theirs is relied on.
+const MAX_SUMS: u32 = 4;
+
+/// What is counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Counted {
+    bytes: u64,
+    /// No two writers write the same.
+    nonce: String,
+}
 
 /// The bytes of all buckets of a tenant, as each has reserved them.
 ///
@@ -47,25 +65,38 @@ pub(super) async fn take(
     tenant: &TenantId,
     more: u64,
 ) -> std::result::Result<(), KvError> {
-    let Some(limit) = desk.quota(tenant).get(QuotaKey::Storage) else { return Ok(()) };
-    let by = whole(more);
-    if by == 0 {
+    let Some(config) = desk.config().filter(|_| 0 < more) else { return Ok(()) };
+    let Some(limit) = config.allotment(tenant).quota.get(QuotaKey::Storage) else {
         return Ok(());
+    };
+    let config = Arc::downgrade(&config);
+    let (mut sums, mut may_count) = (0, false);
+    for _ in 0..MAX_ROUNDS {
+        let (version, bytes) = read(desk, tenant).await?;
+        let is_counted = version != 0 && desk.is_counted(tenant, &config);
+        let after = bytes.saturating_add(more);
+        if is_counted && after <= limit {
+            match write(desk, tenant, version, after).await {
+                Err(StoreError::Conflict { .. }) => continue,
+                written => return Ok(written?),
+            }
+        }
+        if is_counted && !may_count && !desk.may_count_again(tenant) {
+            return Err(KvError::TenantFull(limit));
+        }
+        may_count = true;
+        // What nobody counted, or a host that died in between, is put right.
+        let there = kv_bytes(desk.store.as_ref(), tenant).await?.saturating_sub(more);
+        match write(desk, tenant, version, there).await {
+            Err(StoreError::Conflict { .. }) if sums < MAX_SUMS => sums += 1,
+            Ok(()) | Err(StoreError::Conflict { .. }) => {
+                desk.set_counted(tenant, &config);
+                may_count = false;
+            }
+            Err(error) => return Err(error.into()),
+        }
     }
-    let store = desk.store.as_ref();
-    let is_counted = desk.is_counted(tenant);
-    if is_counted && add(store, tenant, by, Some(limit)).await?.is_some() {
-        return Ok(());
-    }
-    // What nobody counted, or a host that died in between, is put right.
-    let before = add(store, tenant, 0, None).await?.unwrap_or(0);
-    let there = whole(kv_bytes(store, tenant).await?).saturating_sub(by);
-    add(store, tenant, there.saturating_sub(before), None).await?;
-    desk.set_counted(tenant);
-    match add(store, tenant, by, Some(limit)).await? {
-        Some(_) => Ok(()),
-        None => Err(KvError::TenantFull(limit)),
-    }
+    Err(KvError::Busy)
 }
 
 /// Gives back bytes that the tenant's buckets hold no longer.
@@ -74,21 +105,37 @@ pub(super) async fn give_back(
     tenant: &TenantId,
     less: u64,
 ) -> std::result::Result<(), KvError> {
-    if 0 < less && desk.quota(tenant).get(QuotaKey::Storage).is_some() {
-        add(desk.store.as_ref(), tenant, -whole(less), None).await?;
+    let config = desk.config();
+    let quota = config.and_then(|it| it.allotment(tenant).quota.get(QuotaKey::Storage));
+    if less == 0 || quota.is_none() {
+        return Ok(());
     }
+    for _ in 0..MAX_ROUNDS {
+        let (version, bytes) = read(desk, tenant).await?;
+        if version == 0 {
+            return Ok(());
+        }
+        match write(desk, tenant, version, bytes.saturating_sub(less)).await {
+            Err(StoreError::Conflict { .. }) => (),
+            written => return Ok(written?),
+        }
+    }
+    // The count is above what is there, until it is made anew.
     Ok(())
 }
 
-async fn add(
-    store: &dyn Store,
-    tenant: &TenantId,
-    by: i64,
-    limit: Option<u64>,
-) -> Result<Option<i64>> {
-    store.counter_add(tenant, COUNTER, by, limit.map(whole)).await
+/// The version of the count, and what it says; 0 when there is none.
+async fn read(desk: &Desk, tenant: &TenantId) -> Result<(u64, u64)> {
+    let Some(doc) = desk.store.doc_get(tenant, DOC.0, DOC.1).await? else { return Ok((0, 0)) };
+    let counted: Counted = serde_json::from_slice(&doc.value).map_err(|error| {
+        StoreError::Corrupt(format!("the document `{}/{}`: {error}", DOC.0, DOC.1))
+    })?;
+    Ok((doc.version, counted.bytes))
 }
 
-fn whole(bytes: u64) -> i64 {
-    i64::try_from(bytes).unwrap_or(i64::MAX)
+async fn write(desk: &Desk, tenant: &TenantId, version: u64, bytes: u64) -> Result<()> {
+    let counted = Counted { bytes, nonce: Uuid::now_v7().to_string() };
+    let value =
+        serde_json::to_vec(&counted).map_err(|error| StoreError::Invalid(error.to_string()))?;
+    put(desk, tenant, DOC.0, DOC.1, version, Some(value)).await.map(drop)
 }

@@ -1,9 +1,10 @@
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::*;
 use crate::clock::{ManualClock, SharedClock};
+use crate::config::Config;
 use crate::store::Store;
 use crate::store::embedded::EmbeddedStore;
 use crate::time::Timestamp;
@@ -248,10 +249,7 @@ async fn a_tenant_has_so_many_buckets_with_names_and_each_job_its_own() {
 #[tokio::test]
 async fn all_buckets_of_a_tenant_hold_no_more_than_its_quota() {
     let world = World::new();
-    let text = "[tenants.default]\nquota = { storage = 1000 }";
-    let base = std::path::Path::new("/srv");
-    let config = crate::config::Config::parse(text, "host.toml".as_ref(), base, 1).unwrap();
-    let (_changed, config) = tokio::sync::watch::channel(Arc::new(config));
+    let (_changed, config) = watch::channel(config("{ storage = 1000 }"));
     // What was kept before there was a quota counts too.
     let free = world.host();
     set(&free, &bucket("a", ""), "k", &[0; 400], PLENTY).await.unwrap();
@@ -276,4 +274,78 @@ async fn all_buckets_of_a_tenant_hold_no_more_than_its_quota() {
 async fn kv_bytes(world: &World) -> u64 {
     let tenant = TenantId::default_tenant();
     storage::kv_bytes(world.store.as_ref(), &tenant).await.unwrap()
+}
+
+/// A configuration in which the default tenant has this quota.
+fn config(quota: &str) -> Arc<Config> {
+    let text = format!("[tenants.default]\nquota = {quota}");
+    let base = std::path::Path::new("/srv");
+    Arc::new(Config::parse(&text, "host.toml".as_ref(), base, 1).unwrap())
+}
+
+/// What is counted for the quota.
+async fn counted(world: &World) -> u64 {
+    let tenant = TenantId::default_tenant();
+    let (kind, key) = storage::DOC;
+    let doc = world.store.doc_get(&tenant, kind, key).await.unwrap().unwrap();
+    let counted: serde_json::Value = serde_json::from_slice(&doc.value).unwrap();
+    counted["bytes"].as_u64().unwrap()
+}
+
+#[tokio::test]
+async fn what_was_kept_while_there_was_no_quota_counts_when_there_is_one_again() {
+    let world = World::new();
+    let (changed, receiver) = watch::channel(config("{ storage = 1000 }"));
+    let (desk, bucket) = (world.host().with_quotas(receiver), bucket("a", ""));
+    set(&desk, &bucket, "k", &[0; 300], PLENTY).await.unwrap();
+    changed.send_replace(config("{}"));
+    set(&desk, &bucket, "l", &[0; 600], PLENTY).await.unwrap();
+    changed.send_replace(config("{ storage = 1000 }"));
+    let refused = set(&desk, &bucket, "m", &[0; 100], PLENTY).await;
+    assert_eq!(refused, Err(KvError::TenantFull(1_000)));
+    assert_eq!(counted(&world).await, kv_bytes(&world).await);
+    delete(&desk, &bucket, "k").await;
+    set(&desk, &bucket, "m", &[0; 100], PLENTY).await.unwrap();
+}
+
+#[tokio::test]
+async fn who_asks_for_more_over_and_over_does_not_have_all_buckets_read_each_time() {
+    let world = World::new();
+    let (_changed, receiver) = watch::channel(config("{ storage = 1000 }"));
+    let desk = world.host().with_quotas(receiver.clone());
+    set(&desk, &bucket("a", ""), "k", &[0; 800], PLENTY).await.unwrap();
+    // The bucket goes away, as with its job.
+    let tenant = TenantId::default_tenant();
+    world.store.doc_put(&tenant, "kv-bytes.job", "a", None, None).await.unwrap();
+    assert_eq!(kv_bytes(&world).await, 0);
+    for _ in 0..3 {
+        let refused = set(&desk, &bucket("b", ""), "k", &[0; 800], PLENTY).await;
+        assert_eq!(refused, Err(KvError::TenantFull(1_000)));
+    }
+    let next = world.host().with_quotas(receiver);
+    set(&next, &bucket("b", ""), "k", &[0; 800], PLENTY).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn hosts_that_count_at_once_leave_no_less_than_there_is() {
+    let world = World::new();
+    let (_changed, receiver) = watch::channel(config("{ storage = 100000 }"));
+    for round in 0..20 {
+        let tenant = TenantId::default_tenant();
+        let surplus = br#"{"bytes":99999,"nonce":""}"#.to_vec();
+        let (kind, key) = storage::DOC;
+        world.store.doc_put(&tenant, kind, key, None, Some(surplus)).await.unwrap();
+        let hosts = (0..8).map(|host| {
+            let desk = world.host().with_quotas(receiver.clone());
+            tokio::spawn(async move {
+                let bucket = bucket(&format!("j{host}"), "");
+                set(&desk, &bucket, &format!("k{round}"), &[0; 100], PLENTY).await
+            })
+        });
+        for host in hosts.collect::<Vec<_>>() {
+            let _full = host.await.unwrap();
+        }
+        let (counted, there) = (counted(&world).await, kv_bytes(&world).await);
+        assert!(there <= counted, "{there} bytes, and {counted} are counted");
+    }
 }
