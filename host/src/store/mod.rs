@@ -17,7 +17,7 @@
 
 pub mod checkup;
 #[cfg(test)]
-mod contract;
+pub(crate) mod contract;
 pub mod core;
 pub mod embedded;
 pub mod error;

@@ -20,7 +20,7 @@ mod server;
 mod sessions;
 mod sqlite;
 mod usage;
-mod world;
+pub(crate) mod world;
 
 use world::World;
 
