@@ -107,14 +107,21 @@ impl Remover {
         match next(&removal, seen, self.clock.now()) {
             Next::Leave => Ok(()),
             Next::TakeOver => Ok(self.take_over(&kept, removal, own).await?),
-            Next::Park => Ok(self.park(tenant).await?),
+            Next::Park => {
+                self.park(tenant).await?;
+                Ok(())
+            }
             Next::Cancel => {
                 self.park(tenant).await?;
                 Ok(self.cancel(&live).await?)
             }
             Next::Export => {
-                self.park(tenant).await?;
-                self.export(&kept, removal).await
+                // Until all jobs were found parked, runs began: also after it was looked for them.
+                let is_still = !self.park(tenant).await? && self.live(tenant).await?.is_empty();
+                match is_still {
+                    true => self.export(&kept, removal).await,
+                    false => Ok(()),
+                }
             }
             Next::Delete => self.delete(&kept, &removal).await,
         }
@@ -175,10 +182,13 @@ impl Remover {
         }
     }
 
-    /// Keeps jobs from firing. One that is parked for another reason stays so.
-    async fn park(&self, tenant: &TenantId) -> Result<()> {
+    /// Keeps jobs from firing. One that is parked for another reason stays so. Answers whether there
+    /// was one that could fire.
+    async fn park(&self, tenant: &TenantId) -> Result<bool> {
         let free = |job: &Schedule| job.parked.is_none();
+        let mut was_free = false;
         for job in self.jobs(tenant).await?.into_iter().filter(free) {
+            was_free = true;
             let parked = Some(Some(DRAINING.to_owned()));
             let patch = Patch { parked, ..Patch::default() };
             match self.store.patch(&job.key, Some(job.version), patch, self.clock.now()).await {
@@ -187,7 +197,7 @@ impl Remover {
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
+        Ok(was_free)
     }
 
     async fn cancel(&self, live: &[Run]) -> Result<()> {
@@ -257,4 +267,71 @@ fn make(folder: &Path) -> anyhow::Result<()> {
 /// Where the exports of a host are.
 pub fn folder(config: &Config) -> PathBuf {
     config.state_dir.join(EXPORTS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::config::load;
+    use crate::record::HostInfo;
+    use crate::record::step::{Conflict, Put};
+    use crate::record::tenant::TenantDoc;
+    use crate::store::contract::world::{at, new_run, new_schedule};
+    use crate::store::embedded::EmbeddedStore;
+
+    /// A remover, the tenant `acme` that it is to remove, and what ends the configuration.
+    async fn world(dir: &Path) -> (Remover, TenantId, watch::Sender<Arc<Config>>) {
+        let store: Arc<dyn Store> = Arc::new(EmbeddedStore::memory());
+        let session = store.attach(HostInfo::named("tower"), at(0)).await.unwrap().session;
+        let tenant: TenantId = "acme".parse().unwrap();
+        let removal = Removal {
+            since: at(0),
+            by: "local".to_owned(),
+            until: at(0),
+            step: Step::Draining,
+            export: export_name(&tenant, at(0)),
+            host: session.host.clone(),
+            session: session.id,
+        };
+        let doc = TenantDoc { removal: Some(removal), ..TenantDoc::default() };
+        crate::tenants::put(store.as_ref(), &tenant, 0, Some(&doc)).await.unwrap();
+        let (sender, config) = watch::channel(Arc::new(load::load(None, dir).unwrap()));
+        let remover = Remover {
+            shelf: Shelf::new(Arc::clone(&store), dir.join("versions")),
+            store,
+            clock: Arc::new(SystemClock),
+            config,
+            session: Arc::new(SessionCell::unbounded(session)),
+        };
+        (remover, tenant, sender)
+    }
+
+    impl Remover {
+        async fn kept(&self, tenant: &TenantId) -> KeptTenant {
+            crate::tenants::get(self.store.as_ref(), tenant).await.unwrap().unwrap()
+        }
+
+        /// How far it is after one more look.
+        async fn step(&self, tenant: &TenantId) -> Step {
+            self.look(tenant).await.unwrap();
+            self.kept(tenant).await.doc.removal.unwrap().step
+        }
+
+        async fn put(&self, name: &str) -> Put {
+            self.store.put(new_schedule(name, 9), Conflict::Fail, at(0)).await.unwrap()
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_exported_in_the_look_that_parks() {
+        let dir = tempfile::tempdir().unwrap();
+        let (remover, tenant, _sender) = world(dir.path()).await;
+        remover.put("acme/a").await;
+        assert_eq!(remover.step(&tenant).await, Step::Draining, "a run may have begun before");
+        // As one that did: it is cancelled first.
+        remover.store.start(new_run("acme/a", 1, at(0)), at(0)).await.unwrap();
+        assert_eq!(remover.step(&tenant).await, Step::Draining);
+        assert_eq!(remover.step(&tenant).await, Step::Deleting);
+    }
 }

@@ -326,7 +326,7 @@ pub(super) fn range(verdict: Verdict, reason: &'static str, first: i64, last: i6
     Range { verdict, reason: reason.into(), first, last, count, into: None }
 }
 
-pub(super) fn new_run(name: &str, id: u128, now: Timestamp) -> NewRun {
+pub(crate) fn new_run(name: &str, id: u128, now: Timestamp) -> NewRun {
     NewRun {
         start_by: None,
         job: job(name),
