@@ -71,15 +71,16 @@ impl Remover {
                 }
             }
             let wait = async {
-                match removed.is_empty() {
-                    // Who sends it is gone when the host stops.
-                    true => drop(self.config.changed().await),
-                    false => tokio::time::sleep(pause).await,
+                if !removed.is_empty() {
+                    tokio::time::sleep(pause).await;
+                } else if self.config.changed().await.is_err() {
+                    // Who sends it is gone: the host stops, and says so when its runs have ended.
+                    std::future::pending::<()>().await;
                 }
             };
             tokio::select! {
                 () = wait => (),
-                _ = stop.changed() => (),
+                told = stop.changed() => if told.is_err() { return },
             }
         }
     }
@@ -271,6 +272,10 @@ pub fn folder(config: &Config) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::{Context, Wake, Waker};
+
     use super::*;
     use crate::clock::SystemClock;
     use crate::config::load;
@@ -323,6 +328,16 @@ mod tests {
         }
     }
 
+    /// Whether somebody called.
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
     #[tokio::test]
     async fn nothing_is_exported_in_the_look_that_parks() {
         let dir = tempfile::tempdir().unwrap();
@@ -333,5 +348,20 @@ mod tests {
         remover.store.start(new_run("acme/a", 1, at(0)), at(0)).await.unwrap();
         assert_eq!(remover.step(&tenant).await, Step::Draining);
         assert_eq!(remover.step(&tenant).await, Step::Deleting);
+    }
+
+    #[tokio::test]
+    async fn it_waits_for_the_end_when_there_is_no_configuration_any_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let (remover, _, sender) = world(dir.path()).await;
+        let (stop, stopped) = watch::channel(false);
+        drop(sender);
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        let mut run = pin!(remover.run(stopped));
+        assert!(run.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        assert!(!woken.0.load(Ordering::Relaxed), "it does not run in circles");
+        stop.send_replace(true);
+        assert!(run.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
     }
 }
