@@ -225,18 +225,29 @@ impl Remover {
         Ok(self.write(kept, Removal { step: Step::Deleting, ..removal }).await?)
     }
 
+    /// Whether its document is as it was read. Another one may have taken the removal over, and the
+    /// tenant may be there anew by now.
+    async fn stands(&self, kept: &KeptTenant) -> Result<bool> {
+        let now = super::get(self.store.as_ref(), &kept.name).await?;
+        Ok(now.is_some_and(|now| now.version == kept.version))
+    }
+
     /// Deletes what is on disk; the document last.
     async fn delete(&self, kept: &KeptTenant, removal: &Removal) -> anyhow::Result<()> {
         let (store, tenant) = (self.store.as_ref(), &kept.name);
         for job in self.jobs(tenant).await? {
+            if !self.stands(kept).await? {
+                return Ok(());
+            }
             // First: what has a job has a past that is looked at.
             store.remove(&job.key, None, LiveRuns::Cancel, self.clock.now()).await?;
         }
-        while store.erase(tenant, BUDGET, self.clock.now()).await?.more {
-            // Another one may have taken it over, and the tenant may be there anew by now.
-            let stands = super::get(store, tenant).await?;
-            if stands.is_none_or(|it| it.version != kept.version) {
+        loop {
+            if !self.stands(kept).await? {
                 return Ok(());
+            }
+            if !store.erase(tenant, BUDGET, self.clock.now()).await?.more {
+                break;
             }
         }
         let left = store.holdings(tenant).await?;
@@ -348,6 +359,25 @@ mod tests {
         remover.store.start(new_run("acme/a", 1, at(0)), at(0)).await.unwrap();
         assert_eq!(remover.step(&tenant).await, Step::Draining);
         assert_eq!(remover.step(&tenant).await, Step::Deleting);
+    }
+
+    #[tokio::test]
+    async fn what_was_made_anew_is_not_deleted() {
+        let dir = tempfile::tempdir().unwrap();
+        let (remover, tenant, _sender) = world(dir.path()).await;
+        assert_eq!(remover.step(&tenant).await, Step::Deleting);
+        let kept = remover.kept(&tenant).await;
+        // Meanwhile another one has ended it, and somebody has made it again.
+        let (store, new) = (remover.store.as_ref(), TenantDoc::default());
+        crate::tenants::put(store, &tenant, kept.version, Some(&new)).await.unwrap();
+        remover.put("acme/a").await;
+        let run = new_run("acme/a", 1, at(0));
+        let key = crate::run::RunKey { tenant: tenant.clone(), run: run.id };
+        store.start(run, at(0)).await.unwrap();
+        let removal = kept.doc.removal.clone().unwrap();
+        remover.delete(&kept, &removal).await.unwrap();
+        assert_eq!(remover.jobs(&tenant).await.unwrap().len(), 1);
+        assert_eq!(store.run(&key).await.unwrap().unwrap().state, RunState::Queued);
     }
 
     #[tokio::test]
