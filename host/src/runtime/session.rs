@@ -13,7 +13,6 @@ use crate::lease::boot;
 use crate::lease::cell::SessionCell;
 use crate::lease::term::Term;
 use crate::record::HostInfo;
-use crate::reloader::allot::allot;
 use crate::store::Store;
 use crate::tenants;
 
@@ -30,9 +29,9 @@ pub(super) async fn open(
     clock: &SharedClock,
 ) -> anyhow::Result<Arc<SessionCell>> {
     let listed = tenants::list(store).await.context("the tenants that were made over REST")?;
-    // Which of them do not count, and why, the reloader tells.
+    // Which of them do not count, and whether another host's word does, the reloader tells.
     let (whole, _) = overlay(config.clone(), &listed.kept, load::real);
-    allot(&whole, store).await.context("telling the store what tenants may have")?;
+    store.allot(whole.allotments()).await.context("telling the store what tenants may have")?;
     let sent = boot::now();
     let attached = store.attach(info, clock.now()).await.context("opening a session")?;
     tell(&attached.reaped);
