@@ -292,7 +292,9 @@ impl Reloader {
                 self.files.insert(key, file);
             }
             Err(Refused::Plugin(why)) => self.refuse(key, path, why),
-            Err(refused @ Refused::Quota { .. }) => self.refuse(key, path, refused.to_string()),
+            Err(
+                refused @ (Refused::Quota { .. } | Refused::Draining(_) | Refused::NoTenant(_)),
+            ) => self.refuse(key, path, refused.to_string()),
             Err(Refused::Store(error)) => {
                 let pause = there.and_then(|file| file.retry).map_or(STORE_RETRY, |(_, it)| it * 2);
                 if pause == STORE_RETRY {
