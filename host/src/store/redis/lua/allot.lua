@@ -31,4 +31,6 @@ if #A.tenants > 0 or next(A.queues) then
 else
   call('HDEL', META, 'allot')
 end
+-- What waited for a quota may begin.
+tell_queued()
 return done({ counts = true })
