@@ -1,5 +1,8 @@
 //! How a tenant goes: drained, on disk, deleted.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
 use serde_json::{Value, json};
 
 use super::{WASM, exported, gone, names, put, put_job, put_plugin, remove, run};
@@ -195,6 +198,50 @@ fn what_a_tenant_left_behind_that_no_file_names_any_more_can_be_removed() {
     assert!(site.path("plugins/acme/noop.wasm").exists(), "the folder is left as it is");
     let (status, problem) = host.send("DELETE", "/v1/tenants/acme", &Value::Null);
     assert_eq!((status, &problem["code"]), (404, &json!("no_such_tenant")), "{problem}");
+}
+
+#[test]
+fn a_plugin_that_arrives_after_its_tenant_is_gone_is_refused() {
+    let site = Site::new("");
+    let host = site.start();
+    for drained in [false, true] {
+        assert_eq!(put(&host, "acme", &json!({})).0, 201);
+        if drained {
+            put_plugin(&host, "acme", "behave", "behave");
+            let endless = json!({"plugin": "behave", "handler": "sleep",
+                "args": {"ms": 3_600_000}, "limits": {"timeout": "2h"}});
+            put_job(&host, "acme", "endless", &endless);
+            host.post("/v1/jobs/endless/run?tenant=acme", &json!({}));
+            host.item("a live run", "/v1/runs?tenant=acme", |run| run["state"] == "running");
+        }
+        let bytes = guests::bytes("noop");
+        let address = host.url().replace("http://", "");
+        let mut stream = TcpStream::connect(&address).unwrap();
+        let head = format!(
+            "PUT /v1/plugins/late?tenant=acme HTTP/1.1\r\nHost: {address}\r\nContent-Type: {WASM}\r\n\
+             Content-Length: {}\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n",
+            bytes.len()
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        // Its head was found right, and its bytes are waited for.
+        let mut go_on = [0; 25];
+        stream.read_exact(&mut go_on).unwrap();
+        assert_eq!(go_on, *b"HTTP/1.1 100 Continue\r\n\r\n");
+        remove(&host, "acme", if drained { "5s" } else { "0s" });
+        let expected = match drained {
+            true => ("409", "\"draining\""),
+            false => {
+                gone(&host, "acme");
+                ("404", "\"no_such_tenant\"")
+            }
+        };
+        stream.write_all(&bytes).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {}", expected.0)), "{answer}");
+        assert!(answer.contains(expected.1), "{answer}");
+    }
+    gone(&host, "acme");
 }
 
 /// The names of acme's documents.

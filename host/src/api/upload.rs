@@ -15,8 +15,9 @@ use serde_json::{Value, json};
 use super::App;
 use super::access::{By, Caller};
 use super::error::{ApiError, Kind};
-use super::params::{self, Name, Params};
+use super::params::{self, Name, Params, no_such_tenant};
 use super::plugins::no_such_plugin;
+use super::tenant_define::draining;
 use super::versions::{intake, when};
 use super::view::plugin::PluginView;
 use crate::access::Principal;
@@ -84,6 +85,8 @@ pub async fn put(
             ApiError::new(Kind::PluginRefused, format!("plugin `{name}`: {why}"))
         }
         refused @ Refused::Quota { .. } => ApiError::new(Kind::Quota, refused.to_string()),
+        Refused::Draining(tenant) => draining(&tenant),
+        Refused::NoTenant(tenant) => no_such_tenant(&tenant),
         Refused::Store(error) => error.into(),
     })?;
     let sides = [was, json!({"digest": answer.digest})];

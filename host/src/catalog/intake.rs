@@ -60,6 +60,12 @@ pub enum Refused {
         /// The quota.
         limit: u64,
     },
+    /// Its tenant is being removed.
+    #[error("tenant `{0}` is being removed: nothing of it begins any more")]
+    Draining(TenantId),
+    /// Its tenant is gone.
+    #[error("there is no tenant `{0}`")]
+    NoTenant(TenantId),
     /// The store failed; the same offer may be made again.
     #[error("{0}")]
     Store(#[from] StoreError),
@@ -200,6 +206,7 @@ impl Intake {
         if before.is_some() {
             self.smoke(plugin, &loaded, offer.unnamed).await?;
         }
+        self.check_tenant(&plugin.tenant)?;
         let version = Version {
             digest: digest.clone(),
             size: loaded.about.size,
@@ -232,6 +239,8 @@ impl Intake {
                 "is larger than {} MiB and not in the store; each host needs the file",
                 MAX_SHARED_BYTES >> 20);
         }
+        // All of this takes time, and what is written of a tenant that is gone nobody removes.
+        self.check_tenant(&plugin.tenant)?;
         let taken = records::change(&self.shelf, plugin, |before| match step(before) {
             (_, Taken::Older) => Change::Leave(Taken::Older),
             (versions, taken) => Change::Put(Box::new(versions), taken),
@@ -248,6 +257,17 @@ impl Intake {
         match quota::reserve(self.shelf.store(), plugin, bytes, quota).await {
             Err(StoreError::Quota { key, limit }) => Err(Refused::Quota { key, limit }),
             made => Ok(made?),
+        }
+    }
+
+    fn check_tenant(&self, tenant: &TenantId) -> Result<(), Refused> {
+        let config = self.config.borrow();
+        if !config.tenants.contains_key(tenant) {
+            return Err(Refused::NoTenant(tenant.clone()));
+        }
+        match config.is_draining(tenant) {
+            true => Err(Refused::Draining(tenant.clone())),
+            false => Ok(()),
         }
     }
 

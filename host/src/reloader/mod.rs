@@ -12,7 +12,7 @@
 //! it as for any that is not there (rule A21). A sidecar that changes is read again; one that is wrong
 //! leaves its jobs as they are. So does a `host.toml` that is wrong.
 
-pub mod allot;
+mod allot;
 pub mod apply;
 pub mod asked;
 mod company;
@@ -108,6 +108,8 @@ pub struct Reloader {
     session: Arc<SessionCell>,
     /// The session whose store was told what tenants may have.
     allotted: Option<SessionId>,
+    /// When it answered last that another host's word counts, if it did.
+    outvoted: Option<Instant>,
     /// Keys whose new values wait for a start, as they were told last.
     waiting: Vec<&'static str>,
     /// What was changed since somebody who asked was told, and when last.
@@ -178,6 +180,7 @@ impl Reloader {
             host_file,
             session,
             allotted: None,
+            outvoted: None,
             waiting: Vec::new(),
             untold: None,
             status,
@@ -289,7 +292,9 @@ impl Reloader {
                 self.files.insert(key, file);
             }
             Err(Refused::Plugin(why)) => self.refuse(key, path, why),
-            Err(refused @ Refused::Quota { .. }) => self.refuse(key, path, refused.to_string()),
+            Err(
+                refused @ (Refused::Quota { .. } | Refused::Draining(_) | Refused::NoTenant(_)),
+            ) => self.refuse(key, path, refused.to_string()),
             Err(Refused::Store(error)) => {
                 let pause = there.and_then(|file| file.retry).map_or(STORE_RETRY, |(_, it)| it * 2);
                 if pause == STORE_RETRY {

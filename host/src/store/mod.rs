@@ -17,7 +17,7 @@
 
 pub mod checkup;
 #[cfg(test)]
-mod contract;
+pub(crate) mod contract;
 pub mod core;
 pub mod embedded;
 pub mod error;
@@ -193,7 +193,7 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Paged<LedgerItem>>;
 
     /// Says what all tenants and queues may have from now on, unless another host with a higher version
-    /// has said otherwise. Answers whether it counts. What tenants have is not touched. An embedded store
+    /// has said otherwise and has a session. Executors are told. Answers whether it counts. What tenants have is not touched. An embedded store
     /// forgets it with the process.
     async fn allot(&self, allotments: Allotments) -> Result<bool>;
 

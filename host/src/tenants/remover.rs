@@ -71,15 +71,16 @@ impl Remover {
                 }
             }
             let wait = async {
-                match removed.is_empty() {
-                    // Who sends it is gone when the host stops.
-                    true => drop(self.config.changed().await),
-                    false => tokio::time::sleep(pause).await,
+                if !removed.is_empty() {
+                    tokio::time::sleep(pause).await;
+                } else if self.config.changed().await.is_err() {
+                    // Who sends it is gone: the host stops, and says so when its runs have ended.
+                    std::future::pending::<()>().await;
                 }
             };
             tokio::select! {
                 () = wait => (),
-                _ = stop.changed() => (),
+                told = stop.changed() => if told.is_err() { return },
             }
         }
     }
@@ -107,14 +108,21 @@ impl Remover {
         match next(&removal, seen, self.clock.now()) {
             Next::Leave => Ok(()),
             Next::TakeOver => Ok(self.take_over(&kept, removal, own).await?),
-            Next::Park => Ok(self.park(tenant).await?),
+            Next::Park => {
+                self.park(tenant).await?;
+                Ok(())
+            }
             Next::Cancel => {
                 self.park(tenant).await?;
                 Ok(self.cancel(&live).await?)
             }
             Next::Export => {
-                self.park(tenant).await?;
-                self.export(&kept, removal).await
+                // Until all jobs were found parked, runs began: also after it was looked for them.
+                let is_still = !self.park(tenant).await? && self.live(tenant).await?.is_empty();
+                match is_still {
+                    true => self.export(&kept, removal).await,
+                    false => Ok(()),
+                }
             }
             Next::Delete => self.delete(&kept, &removal).await,
         }
@@ -175,10 +183,13 @@ impl Remover {
         }
     }
 
-    /// Keeps jobs from firing. One that is parked for another reason stays so.
-    async fn park(&self, tenant: &TenantId) -> Result<()> {
+    /// Keeps jobs from firing. One that is parked for another reason stays so. Answers whether there
+    /// was one that could fire.
+    async fn park(&self, tenant: &TenantId) -> Result<bool> {
         let free = |job: &Schedule| job.parked.is_none();
+        let mut was_free = false;
         for job in self.jobs(tenant).await?.into_iter().filter(free) {
+            was_free = true;
             let parked = Some(Some(DRAINING.to_owned()));
             let patch = Patch { parked, ..Patch::default() };
             match self.store.patch(&job.key, Some(job.version), patch, self.clock.now()).await {
@@ -187,7 +198,7 @@ impl Remover {
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
+        Ok(was_free)
     }
 
     async fn cancel(&self, live: &[Run]) -> Result<()> {
@@ -214,18 +225,29 @@ impl Remover {
         Ok(self.write(kept, Removal { step: Step::Deleting, ..removal }).await?)
     }
 
+    /// Whether its document is as it was read. Another one may have taken the removal over, and the
+    /// tenant may be there anew by now.
+    async fn stands(&self, kept: &KeptTenant) -> Result<bool> {
+        let now = super::get(self.store.as_ref(), &kept.name).await?;
+        Ok(now.is_some_and(|now| now.version == kept.version))
+    }
+
     /// Deletes what is on disk; the document last.
     async fn delete(&self, kept: &KeptTenant, removal: &Removal) -> anyhow::Result<()> {
         let (store, tenant) = (self.store.as_ref(), &kept.name);
         for job in self.jobs(tenant).await? {
+            if !self.stands(kept).await? {
+                return Ok(());
+            }
             // First: what has a job has a past that is looked at.
             store.remove(&job.key, None, LiveRuns::Cancel, self.clock.now()).await?;
         }
-        while store.erase(tenant, BUDGET, self.clock.now()).await?.more {
-            // Another one may have taken it over, and the tenant may be there anew by now.
-            let stands = super::get(store, tenant).await?;
-            if stands.is_none_or(|it| it.version != kept.version) {
+        loop {
+            if !self.stands(kept).await? {
                 return Ok(());
+            }
+            if !store.erase(tenant, BUDGET, self.clock.now()).await?.more {
+                break;
             }
         }
         let left = store.holdings(tenant).await?;
@@ -257,4 +279,119 @@ fn make(folder: &Path) -> anyhow::Result<()> {
 /// Where the exports of a host are.
 pub fn folder(config: &Config) -> PathBuf {
     config.state_dir.join(EXPORTS)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::{Context, Wake, Waker};
+
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::config::load;
+    use crate::record::HostInfo;
+    use crate::record::step::{Conflict, Put};
+    use crate::record::tenant::TenantDoc;
+    use crate::store::contract::world::{at, new_run, new_schedule};
+    use crate::store::embedded::EmbeddedStore;
+
+    /// A remover, the tenant `acme` that it is to remove, and what ends the configuration.
+    async fn world(dir: &Path) -> (Remover, TenantId, watch::Sender<Arc<Config>>) {
+        let store: Arc<dyn Store> = Arc::new(EmbeddedStore::memory());
+        let session = store.attach(HostInfo::named("tower"), at(0)).await.unwrap().session;
+        let tenant: TenantId = "acme".parse().unwrap();
+        let removal = Removal {
+            since: at(0),
+            by: "local".to_owned(),
+            until: at(0),
+            step: Step::Draining,
+            export: export_name(&tenant, at(0)),
+            host: session.host.clone(),
+            session: session.id,
+        };
+        let doc = TenantDoc { removal: Some(removal), ..TenantDoc::default() };
+        crate::tenants::put(store.as_ref(), &tenant, 0, Some(&doc)).await.unwrap();
+        let (sender, config) = watch::channel(Arc::new(load::load(None, dir).unwrap()));
+        let remover = Remover {
+            shelf: Shelf::new(Arc::clone(&store), dir.join("versions")),
+            store,
+            clock: Arc::new(SystemClock),
+            config,
+            session: Arc::new(SessionCell::unbounded(session)),
+        };
+        (remover, tenant, sender)
+    }
+
+    impl Remover {
+        async fn kept(&self, tenant: &TenantId) -> KeptTenant {
+            crate::tenants::get(self.store.as_ref(), tenant).await.unwrap().unwrap()
+        }
+
+        /// How far it is after one more look.
+        async fn step(&self, tenant: &TenantId) -> Step {
+            self.look(tenant).await.unwrap();
+            self.kept(tenant).await.doc.removal.unwrap().step
+        }
+
+        async fn put(&self, name: &str) -> Put {
+            self.store.put(new_schedule(name, 9), Conflict::Fail, at(0)).await.unwrap()
+        }
+    }
+
+    /// Whether somebody called.
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_exported_in_the_look_that_parks() {
+        let dir = tempfile::tempdir().unwrap();
+        let (remover, tenant, _sender) = world(dir.path()).await;
+        remover.put("acme/a").await;
+        assert_eq!(remover.step(&tenant).await, Step::Draining, "a run may have begun before");
+        // As one that did: it is cancelled first.
+        remover.store.start(new_run("acme/a", 1, at(0)), at(0)).await.unwrap();
+        assert_eq!(remover.step(&tenant).await, Step::Draining);
+        assert_eq!(remover.step(&tenant).await, Step::Deleting);
+    }
+
+    #[tokio::test]
+    async fn what_was_made_anew_is_not_deleted() {
+        let dir = tempfile::tempdir().unwrap();
+        let (remover, tenant, _sender) = world(dir.path()).await;
+        assert_eq!(remover.step(&tenant).await, Step::Deleting);
+        let kept = remover.kept(&tenant).await;
+        // Meanwhile another one has ended it, and somebody has made it again.
+        let (store, new) = (remover.store.as_ref(), TenantDoc::default());
+        crate::tenants::put(store, &tenant, kept.version, Some(&new)).await.unwrap();
+        remover.put("acme/a").await;
+        let run = new_run("acme/a", 1, at(0));
+        let key = crate::run::RunKey { tenant: tenant.clone(), run: run.id };
+        store.start(run, at(0)).await.unwrap();
+        let removal = kept.doc.removal.clone().unwrap();
+        remover.delete(&kept, &removal).await.unwrap();
+        assert_eq!(remover.jobs(&tenant).await.unwrap().len(), 1);
+        assert_eq!(store.run(&key).await.unwrap().unwrap().state, RunState::Queued);
+    }
+
+    #[tokio::test]
+    async fn it_waits_for_the_end_when_there_is_no_configuration_any_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let (remover, _, sender) = world(dir.path()).await;
+        let (stop, stopped) = watch::channel(false);
+        drop(sender);
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        let mut run = pin!(remover.run(stopped));
+        assert!(run.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        assert!(!woken.0.load(Ordering::Relaxed), "it does not run in circles");
+        stop.send_replace(true);
+        assert!(run.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
+    }
 }

@@ -7,6 +7,7 @@ use super::world::{World, at, attach, new_run, new_schedule, want};
 use crate::job::PluginKey;
 use crate::job::names::QueueName;
 use crate::job::quota::{Allotment, Quota, QuotaKey};
+use crate::record::HostInfo;
 use crate::record::account::Allotments;
 use crate::record::step::Conflict;
 use crate::run::RunKey;
@@ -62,6 +63,8 @@ pub(super) async fn the_end_of_a_window_is_told_as_a_date(world: World) {
 async fn of_two_hosts_the_one_with_the_newer_configuration_counts() {
     let settings = server::settings();
     let (one, other) = (host(&settings, "one").await, host(&settings, "other").await);
+    let session = Store::attach(&one, HostInfo::named("one"), at(0)).await.unwrap().session;
+    Store::attach(&other, HostInfo::named("other"), at(0)).await.unwrap();
     let put = async |name: &str| {
         Store::put(&one, new_schedule(name, 1), Conflict::Fail, at(0)).await.map(drop)
     };
@@ -80,6 +83,12 @@ async fn of_two_hosts_the_one_with_the_newer_configuration_counts() {
         Ok(true)
     );
     assert_eq!(put("acme/c").await, Ok(()), "nothing is limited any more");
+    // Who is gone says nothing any more.
+    assert_eq!(Store::allot(&one, only(2, QuotaKey::Jobs, 1)).await, Ok(true));
+    assert_eq!(Store::allot(&other, only(1, QuotaKey::Jobs, 9)).await, Ok(false));
+    Store::detach(&one, &session, at(1)).await.unwrap();
+    assert_eq!(Store::allot(&other, only(1, QuotaKey::Jobs, 9)).await, Ok(true));
+    assert_eq!(put("acme/d").await, Ok(()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

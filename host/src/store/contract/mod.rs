@@ -20,7 +20,7 @@ mod server;
 mod sessions;
 mod sqlite;
 mod usage;
-mod world;
+pub(crate) mod world;
 
 use world::World;
 
@@ -105,6 +105,7 @@ macro_rules! suite {
                 usage::of_too_many_jobs_in_an_hour_the_rest_have_one_bucket,
                 fleet::the_end_of_a_window_is_told_as_a_date,
                 quotas::runs_at_once_and_their_memory_wait_within_the_quota,
+                quotas::who_waits_is_told_of_another_quota,
                 quotas::a_queue_of_the_fleet_has_so_many_runs_at_once,
                 quotas::what_one_tenant_piled_up_holds_nobody_else_up,
                 quotas::a_minute_has_so_many_runs_and_the_rest_have_their_verdict,

@@ -12,7 +12,7 @@ use crate::record::account::{Account, Allotments, Draw, Drawn};
 use crate::record::query::{LedgerFilter, Page};
 use crate::record::room::{Amount, Room};
 use crate::record::step::{
-    Acquire, AttemptEnd, Claim, Conflict, FireIntent, Fired, LiveRuns, NewRun, NewSchedule,
+    Acquire, AttemptEnd, Change, Claim, Conflict, FireIntent, Fired, LiveRuns, NewRun, NewSchedule,
     PlannedFire, RunSpec, Started,
 };
 use crate::record::{Rules, Session};
@@ -111,6 +111,22 @@ pub(super) async fn runs_at_once_and_their_memory_wait_within_the_quota(world: W
     }
     assert!(world.take(&session, 99, at(3)).await.is_empty(), "one runs still");
     assert_eq!(world.account("acme", at(3)).await.running, 1);
+}
+
+pub(super) async fn who_waits_is_told_of_another_quota(world: World) {
+    let session = world.attach(at(0)).await;
+    world.put("acme/a", 99).await;
+    world.allot(&[("acme", quota(&[(QuotaKey::MaxRunning, 1)]))]).await;
+    world.queue("acme/a", 1, 2, at(0)).await;
+    assert_eq!(world.take(&session, 99, at(1)).await.len(), 1);
+    assert!(world.take(&session, 99, at(1)).await.is_empty());
+    let mut news = world.store.watch();
+    world.allot(&[("acme", quota(&[(QuotaKey::MaxRunning, 2)]))]).await;
+    let told = tokio::time::timeout(std::time::Duration::from_secs(30), async {
+        while news.recv().await.unwrap() != Change::Queued {}
+    });
+    told.await.unwrap();
+    assert_eq!(world.take(&session, 99, at(1)).await.len(), 1);
 }
 
 pub(super) async fn a_queue_of_the_fleet_has_so_many_runs_at_once(world: World) {

@@ -228,7 +228,7 @@ pub(super) const HISTORY: History =
     History { keep: 100, max_age: std::time::Duration::from_hours(30 * 24) };
 
 /// So many seconds after a Sunday in 2001.
-pub(super) fn at(seconds: i64) -> Timestamp {
+pub(crate) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_secs(1_000_000_000 + seconds)
 }
 
@@ -245,7 +245,7 @@ pub(super) fn run_key(id: RunId) -> RunKey {
     RunKey { tenant: "default".parse().unwrap(), run: id }
 }
 
-pub(super) fn new_schedule(name: &str, max_instances: u32) -> NewSchedule {
+pub(crate) fn new_schedule(name: &str, max_instances: u32) -> NewSchedule {
     NewSchedule {
         key: job(name),
         source: Source::Api,
@@ -326,7 +326,7 @@ pub(super) fn range(verdict: Verdict, reason: &'static str, first: i64, last: i6
     Range { verdict, reason: reason.into(), first, last, count, into: None }
 }
 
-pub(super) fn new_run(name: &str, id: u128, now: Timestamp) -> NewRun {
+pub(crate) fn new_run(name: &str, id: u128, now: Timestamp) -> NewRun {
     NewRun {
         start_by: None,
         job: job(name),

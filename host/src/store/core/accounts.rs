@@ -206,8 +206,10 @@ pub fn windows_document(tenant: TenantId, windows: &Windows) -> DocRecord {
 
 impl Core {
     /// Says what tenants and queues may have: there is no other host that could have said otherwise.
-    pub fn allot(&mut self, allotments: Allotments) {
+    /// What waited for a quota may begin.
+    pub fn allot(&mut self, allotments: Allotments, fx: &mut Effects) {
         self.accounts.allotments = allotments;
+        fx.tell_queued();
     }
 
     /// What a tenant has at `now`.

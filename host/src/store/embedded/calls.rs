@@ -134,8 +134,8 @@ impl Store for EmbeddedStore {
     }
 
     async fn allot(&self, allotments: Allotments) -> Result<bool> {
-        self.step(move |core, _, _| {
-            core.allot(allotments);
+        self.step(move |core, _, fx| {
+            core.allot(allotments, fx);
             Ok(true)
         })
         .await
