@@ -108,6 +108,7 @@ macro_rules! suite {
                 quotas::who_waits_is_told_of_another_quota,
                 quotas::a_queue_of_the_fleet_has_so_many_runs_at_once,
                 quotas::what_one_tenant_piled_up_holds_nobody_else_up,
+                quotas::many_plugins_that_nobody_has_hide_none_that_somebody_has,
                 quotas::a_minute_has_so_many_runs_and_the_rest_have_their_verdict,
                 quotas::an_hour_has_so_much_processor_time_also_after_a_restart,
                 quotas::requests_are_counted_before_they_are_made,

@@ -182,6 +182,28 @@ pub(super) async fn what_one_tenant_piled_up_holds_nobody_else_up(world: World) 
     assert_eq!(next.iter().filter(|claim| claim.run.queue != db).count(), 1);
 }
 
+pub(super) async fn many_plugins_that_nobody_has_hide_none_that_somebody_has(world: World) {
+    let session = world.attach(at(0)).await;
+    for name in ["acme/a", "zeta/a"] {
+        world.put(name, 9_999).await;
+    }
+    for id in 1..=200 {
+        let run = new_run("acme/a", id, at(0));
+        let plugin = format!("nowhere-{id}").parse().unwrap();
+        let spec = RunSpec { plugin, ..run.spec };
+        world.store.start(NewRun { spec, ..run }, at(0)).await.unwrap();
+    }
+    world.queue("acme/a", 1_001, 9, at(1)).await;
+    world.queue("zeta/a", 2_001, 1, at(1)).await;
+    let first = world.take(&session, 2, at(2)).await;
+    assert_eq!(tenants_of(&first), ["acme", "zeta"]);
+    let rest = world.take(&session, 99, at(2)).await;
+    let ids: Vec<_> = first.iter().chain(&rest).map(|claim| claim.run.id).collect();
+    let of_acme: Vec<_> = (1_001..=1_009).map(|id| new_run("acme/a", id, at(0)).id).collect();
+    assert!(of_acme.iter().all(|id| ids.contains(id)), "{} were taken", ids.len());
+    assert_eq!(ids.len(), 10);
+}
+
 pub(super) async fn a_minute_has_so_many_runs_and_the_rest_have_their_verdict(world: World) {
     let session = world.attach(at(HOUR)).await;
     world.put("acme/a", 99).await;

@@ -108,8 +108,9 @@ end
 local line_of, pop, look_ahead, look_again
 local is_unknown = false
 do
-  -- Runs of a class that are read at once: first a few, and then more and more.
-  local FIRST_RUNS, MOST_RUNS = 4, 64
+  -- Runs of a class that are read at once: first a few, and then more and more. Classes of a tenant that
+  -- are jumped through: one may have very many that nobody serves.
+  local FIRST_RUNS, MOST_RUNS, MOST_JUMPS = 4, 64, 64
 
   -- Whether the host can take runs of a queue and a plugin, if what it serves is known at all: that is
   -- found out with the first question, when nothing has been changed yet.
@@ -130,10 +131,44 @@ do
     class.at_once = math.min(class.at_once * 4, MOST_RUNS)
   end
 
+  -- A class none of whose runs was read yet.
+  local function class_of(name, queue)
+    return {
+      prefix = name .. '\0', last = '(' .. name .. '\1', queue = queue, ranks = {}, at = 1,
+      is_all = false, at_once = FIRST_RUNS * 4,
+    }
+  end
+
+  -- What the session serves whose names begin so, without that beginning.
+  local function served(start)
+    local key, names = A.session .. start, {}
+    for i, member in ipairs(call('ZRANGEBYLEX', SERVES, '[' .. key, '(' .. key .. '\255')) do
+      names[i] = string.sub(member, #key + 1)
+    end
+    return names
+  end
+
+  -- The same as `line_of`, of what the host serves of the tenant.
+  local function line_of_served(tenant)
+    local line, queues = {}, served('q')
+    for _, plugin in ipairs(served('p' .. tenant .. '/')) do
+      for _, queue in ipairs(queues) do
+        local class = not is_full(queue) and class_of(tenant .. '/' .. queue .. '/' .. plugin, queue)
+        if class then
+          local found = call('ZRANGEBYLEX', READY, '[' .. class.prefix, class.last, 'LIMIT', 0, FIRST_RUNS)
+          for i, member in ipairs(found) do class.ranks[i] = string.sub(member, #class.prefix + 1) end
+          class.is_all = #found < FIRST_RUNS
+          if #found > 0 then line[#line + 1] = class end
+        end
+      end
+    end
+    return line
+  end
+
   -- The classes of a tenant that the host serves, each with its first runs. There may be many classes
-  -- here and many there: each that has a ready run is jumped to, and asked for.
+  -- here and many there: each that has a ready run is jumped to, and asked for, up to a number of them.
   function line_of(tenant)
-    local line, from = {}, '[' .. tenant .. '/'
+    local line, from, jumps = {}, '[' .. tenant .. '/', 0
     repeat
       local found = call('ZRANGEBYLEX', READY, from, '(' .. tenant .. '0', 'LIMIT', 0, FIRST_RUNS)
       local prefix, class
@@ -143,11 +178,9 @@ do
           local name = string.match(member, '^%Z*')
           local queue, plugin = string.match(name, '^[^/]*/([^/]*)/(.*)$')
           prefix, class = name .. '\0', nil
+          jumps = jumps + 1
           if serves('q' .. queue, 'p' .. tenant .. '/' .. plugin) and not is_full(queue) then
-            class = {
-              prefix = prefix, last = '(' .. name .. '\1', queue = queue, ranks = {}, at = 1,
-              is_all = false, at_once = FIRST_RUNS * 4,
-            }
+            class = class_of(name, queue)
             line[#line + 1] = class
           end
           from = '[' .. name .. '\1'
@@ -156,6 +189,7 @@ do
       end
       local are_all = #found < FIRST_RUNS
       if class and are_all then class.is_all = true end
+      if not are_all and not is_unknown and jumps >= MOST_JUMPS then return line_of_served(tenant) end
     until are_all or is_unknown
     return line
   end
