@@ -96,34 +96,14 @@ pub fn config(
 
 /// Reads the `[queues.X]` tables.
 fn fleet_queues(top: &mut Table<'_>) -> BTreeMap<QueueName, u64> {
-    let written = match top.raw("queues") {
-        None => return BTreeMap::new(),
-        Some(Value::Object(written)) => written,
-        Some(other) => {
-            let message = format!("must be tables `[queues.X]`, not {}", shown(other));
-            top.problem("queues", message);
-            return BTreeMap::new();
-        }
-    };
-    if MAX_FLEET_QUEUES < written.len() {
-        let message = format!("are {} queues, more than {MAX_FLEET_QUEUES}", written.len());
+    let named = top.named::<QueueName>("queues");
+    if MAX_FLEET_QUEUES < named.len() {
+        let message = format!("are {} queues, more than {MAX_FLEET_QUEUES}", named.len());
         top.problem("queues", message);
         return BTreeMap::new();
     }
     let mut queues = BTreeMap::new();
-    for (name, value) in written {
-        let path = join("queues", name);
-        let queue: QueueName = match name.parse() {
-            Ok(queue) => queue,
-            Err(error) => {
-                top.problem(&path, format!("{error}"));
-                continue;
-            }
-        };
-        let Value::Object(entries) = value else {
-            top.problem(&path, format!("must be a table, not {}", shown(value)));
-            continue;
-        };
+    for (queue, path, entries) in named {
         let mut table = Table::new(&path, entries, &keys::QUEUE);
         if let Some(most) = table.read("max_running", whole(1..=MAX_RUNNING)) {
             queues.insert(queue, most);

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use chrono_tz::Tz;
-use serde_json::Value;
 
 use super::include::Included;
 use super::jobs::{self, Below};
@@ -20,9 +19,9 @@ use crate::job::merge::Layer;
 use crate::job::names::{JobId, TenantId};
 use crate::job::parse::{self, Place};
 use crate::job::quota::{Allotment, MAX_WEIGHT, Quota, QuotaKey};
-use crate::problem::{Problem, join};
+use crate::problem::Problem;
 use crate::record::tenant::Removal;
-use crate::table::value::{shown, whole};
+use crate::table::value::whole;
 use crate::table::{Entries, Table};
 
 /// Tenants that one host serves at most.
@@ -142,31 +141,12 @@ impl<'a> Tenants<'a> {
     /// Reads `tenants` of a file; relative paths start at `base`. `file` is the name of one that is
     /// included.
     pub fn take(&mut self, top: &mut Table<'_>, base: &Path, file: Option<&str>) {
-        let written = match top.raw("tenants") {
-            None => return,
-            Some(Value::Object(written)) => written,
-            Some(other) => {
-                let message = format!("must be tables `[tenants.X]`, not {}", shown(other));
-                return top.problem("tenants", message);
-            }
-        };
-        let count = self.tenants.len() + written.len();
+        let named = top.named::<TenantId>("tenants");
+        let count = self.tenants.len() + named.len();
         if MAX_TENANTS < count {
             return top.problem("tenants", format!("are {count} tenants, more than {MAX_TENANTS}"));
         }
-        for (name, value) in written {
-            let path = join("tenants", name);
-            let tenant: TenantId = match name.parse() {
-                Ok(tenant) => tenant,
-                Err(error) => {
-                    top.problem(&path, format!("{error}"));
-                    continue;
-                }
-            };
-            let Value::Object(entries) = value else {
-                top.problem(&path, format!("must be a table, not {}", shown(value)));
-                continue;
-            };
+        for (tenant, path, entries) in named {
             if let Some(other) = self.found.get(&tenant) {
                 let other = other.as_deref().unwrap_or(FILE_NAME);
                 top.problem(&path, format!("stands in `{other}` too; keep one of the two tables"));

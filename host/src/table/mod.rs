@@ -8,6 +8,9 @@
 pub mod unit;
 pub mod value;
 
+use std::fmt::Display;
+use std::str::FromStr;
+
 use serde_json::{Map, Value};
 
 use crate::problem::{Problem, join, nearest, unknown_key};
@@ -88,6 +91,32 @@ impl<'a> Table<'a> {
                 None
             }
         }
+    }
+
+    /// The tables `[KEY.X]` under `key`: of each its name, where it stands, and its entries. A name that is
+    /// none, and what is no table, are noted and left out.
+    pub fn named<T: FromStr<Err: Display>>(&mut self, key: &str) -> Vec<(T, String, &'a Entries)> {
+        let written = match self.entries.get(key) {
+            None => return Vec::new(),
+            Some(Value::Object(written)) => written,
+            Some(other) => {
+                let message = format!("must be tables `[{key}.X]`, not {}", value::shown(other));
+                self.problem(key, message);
+                return Vec::new();
+            }
+        };
+        let mut tables = Vec::with_capacity(written.len());
+        for (name, value) in written {
+            let path = join(key, name);
+            match (name.parse::<T>(), value) {
+                (Ok(name), Value::Object(entries)) => tables.push((name, path, entries)),
+                (Err(error), _) => self.problem(&path, error.to_string()),
+                (Ok(_), other) => {
+                    self.problem(&path, format!("must be a table, not {}", value::shown(other)));
+                }
+            }
+        }
+        tables
     }
 
     /// Notes that something is wrong with `key`.
